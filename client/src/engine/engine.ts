@@ -1,0 +1,96 @@
+/**
+ * The mathematics of training as an interface: token batches in, clipped gradient sums out.
+ *
+ * An engine knows nothing of networks, rounds, files of rows or privacy budgets. The recorded PEFT fixtures of
+ * `test/conformance/engine` define what is correct.
+ *
+ * Legend     B = examples in a batch, T = tokens after padding, P = parameters of the trained factor(s) in layout order.
+ */
+
+/** Which LoRA factor a step trains: `A` [r, in], `B` [out, r], or both. */
+export type TrainedFactor = 'A' | 'B' | 'both';
+
+/** LoRA hyper-parameters under PEFT's names. */
+export interface LoraConfig {
+  readonly r: number;
+  readonly lora_alpha: number;
+  readonly use_rslora: boolean;
+  /** Module suffixes such as `q_proj`; `all-linear` is expanded before it gets here. */
+  readonly target_modules: readonly string[];
+}
+
+/** One adapted linear layer, in layout order: by block, then q, k, v, o, gate, up, down. */
+export interface LoraModule {
+  /** PEFT name without suffix, such as `base_model.model.model.layers.0.self_attn.q_proj`. */
+  readonly name: string;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+}
+
+/** The values of an adapter: for each module of the layout A [r, in] and B [out, r], row-major f32. */
+export interface AdapterValues {
+  readonly modules: readonly { readonly A: Float32Array; readonly B: Float32Array }[];
+}
+
+/** Examples of one padded shape. `answerMask` is 1 where the token itself is part of the answer (predicted from its left). */
+export interface Batch {
+  readonly examples: number;
+  readonly length: number;
+  /** [B, T] token ids, padded on the right. */
+  readonly ids: Int32Array;
+  /** [B, T] 1 on answer tokens (the closing end-of-text included), 0 on prompt and padding. */
+  readonly answerMask: Uint8Array;
+}
+
+/** What one call of `gradients` gives: never the gradient of one example. */
+export interface GradientSum {
+  /** [P] f32: sum over examples of g * min(1, l2Bound / |g|), g the gradient of the example's mean answer loss. */
+  readonly clippedSum: Float32Array;
+  /** [B] mean cross-entropy over the answer tokens of each example, nats. Private to its owner. */
+  readonly losses: Float32Array;
+  /** [B] L2 norm of each example's gradient before clipping; absent when not clipping. Private to its owner. */
+  readonly norms?: Float32Array;
+}
+
+/** How one example was answered. */
+export interface Evaluation {
+  /** [B] mean cross-entropy over the answer tokens, nats. */
+  readonly losses: Float32Array;
+  /** [B] 1 where greedy decoding reproduces the whole answer with its end (every answer token is the argmax given its prefix). */
+  readonly exact: Uint8Array;
+}
+
+export interface GradientOptions {
+  readonly trained: TrainedFactor;
+  /** Clip each example's gradient to this L2 norm; `null` sums unclipped gradients. */
+  readonly l2Bound: number | null;
+}
+
+/** A base model with an adapter, ready to compute. Not safe for concurrent calls. */
+export interface Engine {
+  readonly name: 'onnx' | 'tfjs';
+  readonly device: string;
+  readonly lora: LoraConfig;
+  readonly modules: readonly LoraModule[];
+  readonly vocabularySize: number;
+  readonly maximumLength: number;
+  /** Replaces the adapter; the values are copied. */
+  setAdapter(values: AdapterValues): void;
+  /** A copy of the adapter in use. */
+  adapter(): AdapterValues;
+  gradients(batch: Batch, options: GradientOptions): Promise<GradientSum>;
+  evaluate(batch: Batch): Promise<Evaluation>;
+  /** Next-token logits [B, V] at the last position of each row; `lengths` [B] are the rows' true lengths. */
+  logits(batch: Batch, lengths: Int32Array): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+/** Number of values of the trained factor(s) over all modules. */
+export function trainedParameterCount(modules: readonly LoraModule[], r: number, trained: TrainedFactor): number {
+  let count = 0;
+  for (const module of modules) {
+    if (trained !== 'B') count += r * module.inFeatures;
+    if (trained !== 'A') count += r * module.outFeatures;
+  }
+  return count;
+}

@@ -1,0 +1,31 @@
+/**
+ * A base model as the engine sees it: hyper-parameters and tensors by Hugging Face name, wherever the bytes come from.
+ */
+
+/** The transformer's hyper-parameters, under the names of Hugging Face's `config.json` where one exists. */
+export interface ModelConfig {
+  readonly model_type: 'llama' | 'mistral' | 'qwen2' | 'qwen3';
+  readonly hidden_size: number;
+  readonly intermediate_size: number;
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+  readonly num_key_value_heads: number;
+  readonly head_dim: number;
+  readonly vocab_size: number;
+  readonly max_position_embeddings: number;
+  readonly rms_norm_eps: number;
+  readonly rope_theta: number;
+  readonly tie_word_embeddings: boolean;
+}
+
+/** A base model opened for reading. Tensors are read on demand, so that memory never holds the whole model in f32. */
+export interface BaseModel {
+  readonly config: ModelConfig;
+  /** Folder the model was read from. */
+  readonly directory: string;
+  /** Hex SHA-256 that identifies the model: see `baseModelDigest`. */
+  readonly digest: string;
+  /** Reads a tensor as row-major f32; checks its shape. */
+  tensor(name: string, shape: readonly number[]): Promise<Float32Array>;
+  has(name: string): boolean;
+}

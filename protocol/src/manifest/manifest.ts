@@ -1,0 +1,279 @@
+/**
+ * The manifest: the signed terms of a run, and every rule that they must keep.
+ *
+ * It is declarative: no code ever travels to a client. Every participant verifies it, checks it against its owner's policy, and
+ * hashes it into every key of every round (`secagg/session.ts`). Whatever would weaken privacy is fixed here, before the first
+ * round, and cannot be changed during the run.
+ */
+
+import { canonicalJson } from '../bytes/canonical-json.js';
+import { toHex } from '../bytes/hex.js';
+import { checkNoWrap, sensitivityInSteps } from '../encoding/quantize.js';
+import { ProtocolError } from '../errors.js';
+import { domains } from '../primitives/domains.js';
+import { sha256 } from '../primitives/hash.js';
+import { ARITHMETIC_SLACK } from '../privacy/clip.js';
+import { noiseShareStddev } from '../privacy/noise.js';
+import { aggregatedLength, type AdaptedModule, type TrainedFactor } from '../update/layout.js';
+import { boundWithMetrics, type MetricTerms } from '../update/metrics.js';
+
+/** What one round protects. `record`: one training row. `client`: one organisation's whole update. `none`: nothing. */
+export type PrivacyUnit = 'record' | 'client' | 'none';
+
+/** How rounds change the adapter: see DESIGN.md section 6. */
+export type AggregationRule = 'ffa-svd' | 'alternate';
+
+export interface ManifestPrivacy {
+  readonly unit: PrivacyUnit;
+  /** L2 norm that one unit's update is clipped to, in units of the update. */
+  readonly l2Bound: number;
+  /** Standard deviation of the noise that the accountant counts on, divided by the sensitivity. No unit. */
+  readonly noiseMultiplier: number;
+  readonly delta: number;
+  /** Participants that may collude with the coordinator; at least 1, since each participant sees the sum. */
+  readonly assumedColluders: number;
+  /** Fewest contributions a sum may have. */
+  readonly minimumContributors: number;
+}
+
+/** One DP-SGD step: each organisation Poisson-samples its records. */
+export interface RecordStep {
+  readonly kind: 'record-step';
+  /** Probability with which each record takes part in a round. */
+  readonly samplingRate: number;
+  /** Public expected number of records a round, over all organisations: the divisor. */
+  readonly expectedRecords: number;
+  /** Most records one organisation may contribute to a round; more than this is a chance below 2^-60 for honest sizes. */
+  readonly maximumRecords: number;
+}
+
+/** Several local steps; the whole difference is one update. */
+export interface LocalSteps {
+  readonly kind: 'local-steps';
+  readonly steps: number;
+  readonly batchSize: number;
+  readonly learningRate: number;
+  readonly maximumGradientNorm: number;
+}
+
+export interface ServerOptimizerTerms {
+  readonly kind: 'sgd' | 'adam';
+  readonly learningRate: number;
+  /** The learning rate falls linearly to this fraction of itself at the last planned round. */
+  readonly finalLearningRateFraction: number;
+  readonly beta1: number;
+  readonly beta2: number;
+}
+
+export interface Manifest {
+  readonly version: 1;
+  readonly runId: string;
+  readonly title: string;
+  /** Planned rounds; the run stops there. */
+  readonly rounds: number;
+  readonly base: {
+    /** Name under which downstream services know the base model. */
+    readonly name: string;
+    /** Hex SHA-256 over its files. */
+    readonly digest: string;
+  };
+  readonly adapter: {
+    readonly rule: AggregationRule;
+    readonly r: number;
+    readonly loraAlpha: number;
+    readonly targetModules: readonly string[];
+    readonly modules: readonly AdaptedModule[];
+    /** `ffa-svd`: rounds between re-basings; 0 never re-bases. */
+    readonly rebaseEvery: number;
+  };
+  readonly data: {
+    readonly format: 'alpaca';
+    readonly template: 'alpaca';
+    readonly maximumLength: number;
+  };
+  readonly training: RecordStep | LocalSteps;
+  readonly privacy: ManifestPrivacy;
+  readonly metrics: MetricTerms;
+  readonly encoding: {
+    readonly ringBits: 32;
+    /** Integer steps per unit of the update; a power of two. */
+    readonly stepsPerUnit: number;
+  };
+  readonly aggregation: {
+    readonly threshold: number;
+    /** How long each phase may last, in milliseconds. */
+    readonly deadlinesMs: {
+      readonly advertising: number;
+      readonly sharing: number;
+      readonly training: number;
+      readonly checking: number;
+      readonly unmasking: number;
+    };
+  };
+  readonly server: ServerOptimizerTerms;
+  readonly rosterHash: string;
+}
+
+/** Noise shares must be at least this wide, so that a sum of them is a discrete Gaussian for every practical purpose. */
+export const MINIMUM_SHARE_STDDEV_IN_STEPS = 8;
+
+/** Hex SHA-256 over the canonical manifest. */
+export function manifestHash(manifest: Manifest): string {
+  return toHex(sha256(manifestMessage(manifest)));
+}
+
+/** The bytes that the coordinator signs and everyone hashes. */
+export function manifestMessage(manifest: Manifest): Uint8Array {
+  return canonicalJson({ domain: domains.manifest, manifest });
+}
+
+/** The factor that a round trains: `ffa-svd` always B; `alternate` A in even rounds, B in odd ones (round numbers start at 1). */
+export function trainedFactor(manifest: Manifest, completedRounds: number): TrainedFactor {
+  // With B = 0 at the start only B has a gradient, so the first round trains B.
+  return manifest.adapter.rule === 'ffa-svd' || completedRounds % 2 === 0 ? 'B' : 'A';
+}
+
+/** Length d of the vector that a round aggregates. */
+export function roundLength(manifest: Manifest, trained: TrainedFactor): number {
+  return aggregatedLength(manifest.adapter.modules, manifest.adapter.r, trained);
+}
+
+/** L2 bound of one unit's vector with its metrics, in units of the update. */
+export function unitBound(manifest: Manifest): number {
+  return boundWithMetrics(manifest.privacy.l2Bound, manifest.metrics);
+}
+
+/** Sensitivity of a round's sum in integer steps, with everything that rounding and f32 arithmetic add. */
+export function roundSensitivityInSteps(manifest: Manifest, trained: TrainedFactor): number {
+  return sensitivityInSteps(
+    unitBound(manifest) * (1 + ARITHMETIC_SLACK),
+    manifest.encoding.stepsPerUnit,
+    roundLength(manifest, trained),
+  );
+}
+
+/** Standard deviation of the noise that each participant adds, in steps. 0 for unit `none`. */
+export function shareStddevInSteps(manifest: Manifest, trained: TrainedFactor): number {
+  if (manifest.privacy.unit === 'none') return 0;
+  return noiseShareStddev({
+    noiseMultiplier: manifest.privacy.noiseMultiplier,
+    l2SensitivityInSteps: roundSensitivityInSteps(manifest, trained),
+    minimumContributors: manifest.privacy.minimumContributors,
+    assumedColluders: manifest.privacy.assumedColluders,
+  });
+}
+
+/** What one round costs, as the accountant takes it. `undefined` for unit `none`: no promise at all. */
+export function roundCharge(
+  manifest: Manifest,
+): { readonly noiseMultiplier: number; readonly samplingRate: number; readonly steps: 1 } | undefined {
+  if (manifest.privacy.unit === 'none') return undefined;
+  const samplingRate = manifest.training.kind === 'record-step' ? manifest.training.samplingRate : 1;
+  return { noiseMultiplier: manifest.privacy.noiseMultiplier, samplingRate, steps: 1 };
+}
+
+/** The public constant that a sum is divided by. */
+export function serverDivisor(manifest: Manifest): number {
+  return manifest.training.kind === 'record-step'
+    ? manifest.training.expectedRecords
+    : manifest.privacy.minimumContributors;
+}
+
+/** The smallest threshold that a client accepts among `participants`, with `assumedColluders`: more than (n + c) / 2. */
+export function leastThreshold(participants: number, assumedColluders: number): number {
+  return Math.floor((participants + assumedColluders) / 2) + 1;
+}
+
+/**
+ * Checks every rule that the terms of a run must keep, for a roster of `members` organisations.
+ *
+ * Guarantee  for accepted terms: the ring cannot wrap, the threshold binds a lying coordinator, and each noise share is wide
+ *            enough for the accountant's assumption.
+ * @throws ProtocolError manifest/invalid: names the field
+ */
+export function checkManifest(manifest: Manifest, members: number): void {
+  const { privacy, training, adapter, aggregation, encoding, metrics, server } = manifest;
+  const refuse = (field: string, why: string): never => {
+    throw new ProtocolError('manifest/invalid', `${field}: ${why}`, { field });
+  };
+  const positive = (field: string, value: number): void => {
+    if (!(Number.isFinite(value) && value > 0)) refuse(field, `must be a positive number, is ${value}.`);
+  };
+  const whole = (field: string, value: number, least: number, most: number): void => {
+    if (!Number.isInteger(value) || value < least || value > most) {
+      refuse(field, `must be a whole number from ${least} to ${most}, is ${value}.`);
+    }
+  };
+
+  if (manifest.version !== 1) refuse('version', 'only version 1 is known.');
+  whole('rounds', manifest.rounds, 1, 1_000_000);
+  if (!/^[0-9a-f]{64}$/.test(manifest.base.digest)) refuse('base.digest', 'must be 64 hex digits.');
+  whole('adapter.r', adapter.r, 1, 1024);
+  positive('adapter.loraAlpha', adapter.loraAlpha);
+  whole('adapter.rebaseEvery', adapter.rebaseEvery, 0, 1_000_000);
+  if (adapter.modules.length === 0) refuse('adapter.modules', 'is empty.');
+  if (new Set(adapter.modules.map((module) => module.name)).size !== adapter.modules.length) {
+    refuse('adapter.modules', 'names a module twice.');
+  }
+  for (const module of adapter.modules) {
+    whole(`adapter.modules.${module.name}.inFeatures`, module.inFeatures, 1, 1 << 20);
+    whole(`adapter.modules.${module.name}.outFeatures`, module.outFeatures, 1, 1 << 20);
+  }
+  whole('data.maximumLength', manifest.data.maximumLength, 8, 1 << 17);
+
+  whole('privacy.assumedColluders', privacy.assumedColluders, 1, members);
+  whole('privacy.minimumContributors', privacy.minimumContributors, privacy.assumedColluders + 1, members);
+  whole('aggregation.threshold', aggregation.threshold, leastThreshold(members, privacy.assumedColluders), members);
+  if (privacy.minimumContributors < aggregation.threshold) {
+    refuse('privacy.minimumContributors', `must not be below the threshold ${aggregation.threshold}.`);
+  }
+  positive('privacy.l2Bound', privacy.l2Bound);
+  if (privacy.unit === 'none') {
+    if (privacy.noiseMultiplier !== 0) refuse('privacy.noiseMultiplier', 'must be 0 for unit "none".');
+  } else {
+    positive('privacy.noiseMultiplier', privacy.noiseMultiplier);
+    if (!(privacy.delta > 0 && privacy.delta < 1)) refuse('privacy.delta', 'must be between 0 and 1.');
+  }
+  positive('metrics.weight', metrics.weight);
+  positive('metrics.lossBound', metrics.lossBound);
+
+  let unitsInSum = members;
+  if (training.kind === 'record-step') {
+    if (privacy.unit === 'client') refuse('training.kind', 'unit "client" needs "local-steps".');
+    if (!(training.samplingRate > 0 && training.samplingRate <= 1)) {
+      refuse('training.samplingRate', 'must be over 0 and at most 1.');
+    }
+    positive('training.expectedRecords', training.expectedRecords);
+    whole('training.maximumRecords', training.maximumRecords, 1, 1 << 24);
+    unitsInSum = members * training.maximumRecords;
+  } else {
+    if (privacy.unit === 'record') refuse('training.kind', 'unit "record" needs "record-step".');
+    whole('training.steps', training.steps, 1, 1_000_000);
+    whole('training.batchSize', training.batchSize, 1, 65_536);
+    positive('training.learningRate', training.learningRate);
+    positive('training.maximumGradientNorm', training.maximumGradientNorm);
+  }
+  positive('server.learningRate', server.learningRate);
+  for (const [field, value] of Object.entries(aggregation.deadlinesMs)) {
+    whole(`aggregation.deadlinesMs.${field}`, value, 100, 7 * 24 * 3600 * 1000);
+  }
+
+  if (encoding.ringBits !== 32) refuse('encoding.ringBits', 'only 32 is known.');
+  positive('encoding.stepsPerUnit', encoding.stepsPerUnit);
+  const factors: readonly TrainedFactor[] = adapter.rule === 'alternate' ? ['A', 'B'] : ['B'];
+  for (const trained of factors) {
+    const shareStddev = shareStddevInSteps(manifest, trained);
+    if (privacy.unit !== 'none' && shareStddev < MINIMUM_SHARE_STDDEV_IN_STEPS) {
+      refuse(
+        'encoding.stepsPerUnit',
+        `gives noise shares of ${shareStddev.toFixed(2)} steps; at least ${MINIMUM_SHARE_STDDEV_IN_STEPS} are needed.`,
+      );
+    }
+    checkNoWrap({
+      maximumUnits: unitsInSum,
+      l2SensitivityPerUnit: unitBound(manifest) * (1 + ARITHMETIC_SLACK),
+      stepsPerUnit: encoding.stepsPerUnit,
+      totalStddevInSteps: shareStddev * Math.sqrt(members),
+    });
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * An adapter version: a PEFT directory whose content gives it its name, signed by the coordinator.
+ *
+ * Files      adapter_config.json, adapter_model.safetensors, README.md, and beside them manifest.json (this record) and
+ *            manifest.sig (Ed25519 over `versionMessage`, hex).
+ */
+
+import { canonicalJson, sha256, toHex } from '@fedlora/protocol';
+
+export interface VersionFile {
+  readonly name: string;
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+/** Where a version comes from. Everything but `id` is hashed into `id`. */
+export interface VersionRecord {
+  readonly id: string;
+  readonly runId: string;
+  /** Version that the round started from; `null` for the first of a run. */
+  readonly parent: string | null;
+  readonly roundId: string | null;
+  /** Rounds of the run that went well, this one included. */
+  readonly completedRounds: number;
+  readonly manifestHash: string;
+  readonly rosterHash: string;
+  readonly base: { readonly name: string; readonly digest: string };
+  readonly unit: 'record' | 'client' | 'none';
+  /** Of the run up to this version; `null` where no promise is made. */
+  readonly epsilon: number | null;
+  readonly delta: number | null;
+  readonly createdAt: number;
+  readonly files: readonly VersionFile[];
+}
+
+/** 40 hex digits derived from everything else in the record. */
+export function versionId(record: Omit<VersionRecord, 'id'>): string {
+  const {
+    runId,
+    parent,
+    roundId,
+    completedRounds,
+    manifestHash,
+    rosterHash,
+    base,
+    unit,
+    epsilon,
+    delta,
+    createdAt,
+    files,
+  } = record;
+  const content = {
+    runId,
+    parent,
+    roundId,
+    completedRounds,
+    manifestHash,
+    rosterHash,
+    base,
+    unit,
+    epsilon,
+    delta,
+    createdAt,
+    files,
+  };
+  return toHex(sha256(canonicalJson({ domain: 'fedlora/version/v1', ...content }))).slice(0, 40);
+}
+
+/** The bytes that the coordinator signs. */
+export function versionMessage(record: VersionRecord): Uint8Array {
+  return canonicalJson({ domain: 'fedlora/version-signature/v1', record });
+}
+
+/** Names that a version's files may have; anything else is refused, so no path can escape. */
+export const versionFileNames = [
+  'adapter_config.json',
+  'adapter_model.safetensors',
+  'README.md',
+  'manifest.json',
+  'manifest.sig',
+] as const;
+export type VersionFileName = (typeof versionFileNames)[number];

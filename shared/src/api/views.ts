@@ -1,0 +1,100 @@
+/** What the HTTP API and the live namespace show; plain JSON, times as Unix milliseconds. */
+
+import type { ClientState } from '../wire/session.js';
+
+export interface OrganisationView {
+  readonly name: string;
+  /** Fingerprint of the identity key, to compare by another channel. */
+  readonly fingerprint: string;
+  /** 64 hex digits. */
+  readonly identity: string;
+  /** `pending`: enrolled, but not yet certified by the federation key. */
+  readonly status: 'pending' | 'active';
+  readonly enrolledAt: number;
+  readonly connected: boolean;
+  readonly state: ClientState | 'offline';
+  readonly lastSeenAt: number | null;
+  readonly clientVersion: string | null;
+  readonly device: string | null;
+}
+
+export type RunStatus = 'running' | 'completed' | 'stopped' | 'failed';
+
+export interface RunView {
+  readonly id: string;
+  readonly title: string;
+  readonly status: RunStatus;
+  /** Why the run ended, or why it waits. */
+  readonly reason: string | null;
+  readonly createdAt: number;
+  readonly endedAt: number | null;
+  readonly plannedRounds: number;
+  readonly completedRounds: number;
+  readonly abortedRounds: number;
+  readonly unit: 'record' | 'client' | 'none';
+  /** Spent so far; `null` where no promise is made. */
+  readonly epsilon: number | null;
+  /** After all planned rounds. */
+  readonly projectedEpsilon: number | null;
+  readonly delta: number;
+  readonly members: readonly string[];
+  readonly threshold: number;
+  readonly baseName: string;
+  /** Newest adapter version. */
+  readonly version: string;
+  readonly bytesUpPerClient: number;
+}
+
+export type RoundPhase =
+  'recruiting' | 'advertising' | 'sharing' | 'training' | 'checking' | 'unmasking' | 'applying' | 'done' | 'aborted';
+
+export interface ParticipantView {
+  readonly name: string;
+  /** The last phase this participant answered, or why it is out. */
+  readonly status: 'waiting' | 'advertised' | 'shared' | 'uploaded' | 'checked' | 'unmasked' | 'declined' | 'dropped';
+  readonly reason: string | null;
+}
+
+export interface RoundView {
+  readonly id: string;
+  readonly runId: string;
+  readonly number: number;
+  readonly phase: RoundPhase;
+  /** Why it ended as it did. */
+  readonly cause: string | null;
+  readonly startedAt: number;
+  readonly endedAt: number | null;
+  readonly deadlineAt: number | null;
+  /** Duration of each finished phase, milliseconds. */
+  readonly phaseDurationsMs: Readonly<Record<string, number>>;
+  readonly participants: readonly ParticipantView[];
+  readonly baseVersion: string;
+  readonly version: string | null;
+  /** From the noised sum: mean training loss, nats per answer token. */
+  readonly meanLoss: number | null;
+  /** Epsilon of the run after this round. */
+  readonly epsilon: number | null;
+  /** Norm of the noise that is in the sum, expected, over the norm of the sum. */
+  readonly noiseToSignal: number | null;
+}
+
+export interface VersionView {
+  /** 40 hex digits, derived from the content. */
+  readonly id: string;
+  readonly runId: string;
+  readonly parent: string | null;
+  readonly roundId: string | null;
+  readonly number: number;
+  readonly createdAt: number;
+  readonly epsilon: number | null;
+  readonly bytes: number;
+}
+
+export interface Overview {
+  readonly organisations: readonly OrganisationView[];
+  readonly runs: readonly RunView[];
+  /** Newest first, at most 200 of the newest run. */
+  readonly rounds: readonly RoundView[];
+  readonly version: string;
+  readonly serverTime: number;
+}

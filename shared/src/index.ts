@@ -1,0 +1,16 @@
+/** The public face of what both programs agree on. */
+
+export * from './adapter/peft.js';
+export * from './adapter/safetensors.js';
+export * from './adapter/version.js';
+export * from './api/views.js';
+export * from './errors/catalogue.js';
+export * from './errors/fedlora-error.js';
+export * from './messages/enrol.js';
+export * from './messages/is-byte-array.js';
+export * from './messages/operator.js';
+export * from './messages/round.js';
+export * from './run/description.js';
+export * from './run/modules.js';
+export * from './wire/protocol-version.js';
+export * from './wire/session.js';

@@ -1,0 +1,30 @@
+/** What an operator sends besides run descriptions. */
+
+import 'reflect-metadata';
+import { IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
+
+/** `POST /invitations`. */
+export class InvitationRequest {
+  /** Only this organisation may use it. */
+  @Matches(/^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/, { message: 'name must be lower-case letters, digits and hyphens' })
+  name!: string;
+
+  /** Seconds until it expires; default one day. */
+  @IsOptional()
+  @IsInt()
+  @Min(60)
+  @Max(30 * 24 * 3600)
+  lifetimeSeconds?: number;
+}
+
+export interface InvitationResponse {
+  /** Shown once; only its hash is stored. */
+  readonly token: string;
+  readonly expiresAt: number;
+}
+
+/** `POST /organisations/:name/certificate`: the federation key's signature over name and identity. */
+export class CertificateRequest {
+  @Matches(/^[0-9a-f]{128}$/, { message: 'certificate must be 128 hex digits' })
+  certificate!: string;
+}

@@ -1,0 +1,120 @@
+/**
+ * A run as an operator describes it, before it becomes a manifest.
+ *
+ * The coordinator adds what it knows (run id, roster, module shapes, encoding) and signs the result.
+ */
+
+import 'reflect-metadata';
+import { Type } from 'class-transformer';
+import {
+  ArrayMaxSize,
+  ArrayMinSize,
+  IsArray,
+  IsBoolean,
+  IsIn,
+  IsInt,
+  IsNumber,
+  IsObject,
+  IsOptional,
+  IsPositive,
+  IsString,
+  Length,
+  Matches,
+  Max,
+  Min,
+  ValidateNested,
+} from 'class-validator';
+
+/** The hyper-parameters of the base model that fix the adapter's shapes, under the names of Hugging Face's config.json. */
+export class BaseShape {
+  @IsInt() @Min(1) @Max(1 << 20) hidden_size!: number;
+  @IsInt() @Min(1) @Max(1 << 20) intermediate_size!: number;
+  @IsInt() @Min(1) @Max(1000) num_hidden_layers!: number;
+  @IsInt() @Min(1) @Max(1024) num_attention_heads!: number;
+  @IsInt() @Min(1) @Max(1024) num_key_value_heads!: number;
+  @IsOptional() @IsInt() @Min(1) @Max(4096) head_dim?: number;
+}
+
+export class BaseDescription {
+  /** Name under which downstream services know the base model. */
+  @IsString() @Length(1, 200) name!: string;
+  /** `fedlora base digest DIR` prints it. */
+  @Matches(/^[0-9a-f]{64}$/, { message: 'digest must be 64 hex digits (fedlora base digest DIR prints it)' })
+  digest!: string;
+  @IsObject() @ValidateNested() @Type(() => BaseShape) shape!: BaseShape;
+}
+
+export class AdapterDescription {
+  @IsIn(['ffa-svd', 'alternate']) rule!: 'ffa-svd' | 'alternate';
+  @IsInt() @Min(1) @Max(1024) r!: number;
+  @IsNumber() @IsPositive() lora_alpha!: number;
+  /** Module suffixes, or exactly `["all-linear"]`. */
+  @IsArray() @ArrayMinSize(1) @ArrayMaxSize(32) @IsString({ each: true }) target_modules!: string[];
+  /** Rounds between re-basings by SVD; 0 never. */
+  @IsInt() @Min(0) @Max(1_000_000) rebaseEvery!: number;
+}
+
+export class DataDescription {
+  @IsIn(['alpaca']) format!: 'alpaca';
+  @IsInt() @Min(8) @Max(131_072) maximumLength!: number;
+}
+
+export class PrivacyDescription {
+  @IsIn(['record', 'client', 'none']) unit!: 'record' | 'client' | 'none';
+  @IsNumber() @IsPositive() l2Bound!: number;
+  @IsNumber() @Min(0) @Max(1000) noiseMultiplier!: number;
+  @IsNumber() @Min(0) @Max(0.5) delta!: number;
+  @IsInt() @Min(1) @Max(127) assumedColluders!: number;
+  /** Default: the threshold. */
+  @IsOptional() @IsInt() @Min(2) @Max(128) minimumContributors?: number;
+}
+
+export class TrainingDescription {
+  @IsIn(['record-step', 'local-steps']) kind!: 'record-step' | 'local-steps';
+  /** `record-step`. */
+  @IsOptional() @IsNumber() @IsPositive() @Max(1) samplingRate?: number;
+  @IsOptional() @IsNumber() @IsPositive() expectedRecords?: number;
+  @IsOptional() @IsInt() @Min(1) maximumRecords?: number;
+  /** `local-steps`. */
+  @IsOptional() @IsInt() @Min(1) steps?: number;
+  @IsOptional() @IsInt() @Min(1) batchSize?: number;
+  @IsOptional() @IsNumber() @IsPositive() learningRate?: number;
+  @IsOptional() @IsNumber() @IsPositive() maximumGradientNorm?: number;
+}
+
+export class ServerDescription {
+  @IsIn(['sgd', 'adam']) kind!: 'sgd' | 'adam';
+  @IsNumber() @IsPositive() learningRate!: number;
+  @IsNumber() @Min(0) @Max(1) finalLearningRateFraction!: number;
+  @IsNumber() @Min(0) @Max(1) beta1!: number;
+  @IsNumber() @Min(0) @Max(1) beta2!: number;
+}
+
+export class DeadlinesDescription {
+  @IsInt() @Min(100) advertising!: number;
+  @IsInt() @Min(100) sharing!: number;
+  @IsInt() @Min(100) training!: number;
+  @IsInt() @Min(100) checking!: number;
+  @IsInt() @Min(100) unmasking!: number;
+}
+
+/** `POST /runs`. */
+export class RunDescription {
+  @IsString() @Length(1, 200) title!: string;
+  @IsInt() @Min(1) @Max(1_000_000) rounds!: number;
+  @ValidateNested() @Type(() => BaseDescription) @IsObject() base!: BaseDescription;
+  @ValidateNested() @Type(() => AdapterDescription) @IsObject() adapter!: AdapterDescription;
+  @ValidateNested() @Type(() => DataDescription) @IsObject() data!: DataDescription;
+  @ValidateNested() @Type(() => PrivacyDescription) @IsObject() privacy!: PrivacyDescription;
+  @ValidateNested() @Type(() => TrainingDescription) @IsObject() training!: TrainingDescription;
+  @ValidateNested() @Type(() => ServerDescription) @IsObject() server!: ServerDescription;
+  @IsOptional() @ValidateNested() @Type(() => DeadlinesDescription) @IsObject() deadlinesMs?: DeadlinesDescription;
+  /** Default: the least that is safe, more than (n + c) / 2. */
+  @IsOptional() @IsInt() @Min(2) @Max(128) threshold?: number;
+  /** Names of the organisations; default: every active one. */
+  @IsOptional() @IsArray() @ArrayMaxSize(128) @IsString({ each: true }) organisations?: string[];
+  /** Aborted rounds in a row after which the run fails. */
+  @IsOptional() @IsInt() @Min(1) @Max(1000) maximumConsecutiveAborts?: number;
+  /** Check everything and build the manifest, but do not start. */
+  @IsOptional() @IsBoolean() validateOnly?: boolean;
+}

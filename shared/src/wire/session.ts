@@ -1,0 +1,123 @@
+/**
+ * The typed socket between client and coordinator, and the HTTP routes beside it.
+ *
+ * The socket carries control only; masked updates and adapters travel by HTTP, with their hash in a control message.
+ * The coordinator asks (`round.request`), the client answers (`round.reply`); both survive a reconnect, since the coordinator
+ * repeats the open request after every `session.hello` and the client repeats the same bytes.
+ */
+
+import type { WireError } from '../errors/catalogue.js';
+
+/** Acknowledgement of every request. A handler never throws over the socket. */
+export type Reply<Fields = object> =
+  ({ readonly ok: true } & Fields) | { readonly ok: false; readonly error: WireError };
+
+/** The phases in which the coordinator waits for participants. */
+export const requestPhases = ['advertising', 'sharing', 'training', 'checking', 'unmasking'] as const;
+export type RequestPhase = (typeof requestPhases)[number];
+
+/** What a client says about itself; enumerations only, since no free number may leave an organisation. */
+export const clientStates = ['idle', 'training', 'waiting-for-cohort', 'unmasking', 'paused', 'draining'] as const;
+export type ClientState = (typeof clientStates)[number];
+
+/** The coordinator asks a participant to take part in a phase. */
+export interface RoundRequest {
+  readonly roundId: string;
+  readonly phase: RequestPhase;
+  /** Unix milliseconds by the coordinator's clock. */
+  readonly deadlineAt: number;
+  /** The coordinator's clock when it sent this, so that the client can tell what is left without trusting its own. */
+  readonly sentAt: number;
+  /** `advertising`: the offer. */
+  readonly offer?: RoundOffer;
+  /** Other phases: the protocol message(s) of that phase, SPEC section "messages". */
+  readonly messages?: readonly Uint8Array[];
+}
+
+/** The terms of one round, as offered. */
+export interface RoundOffer {
+  readonly runId: string;
+  readonly roundId: string;
+  /** Counts attempts from 1; an aborted round keeps its number. */
+  readonly number: number;
+  /** Rounds of this run that ended well before this one. */
+  readonly completedRounds: number;
+  /** Canonical JSON of the manifest and the coordinator's signature over `manifestMessage`. */
+  readonly manifest: string;
+  readonly manifestSignature: string;
+  readonly roster: string;
+  /** 40 hex digits. */
+  readonly baseVersion: string;
+  /** 64 hex digits; zeros in the first round. */
+  readonly previousSid: string;
+}
+
+export interface SessionHello {
+  readonly wireVersion: number;
+  readonly clientVersion: string;
+  readonly state: ClientState;
+  /** Kind of device, such as `cpu` or `webgpu`. */
+  readonly device: string;
+}
+
+export interface RoundReply {
+  readonly roundId: string;
+  readonly phase: RequestPhase;
+  readonly message: Uint8Array;
+}
+
+export interface RoundDecline {
+  readonly roundId: string;
+  /** A code of the error catalogue. */
+  readonly code: string;
+}
+
+export type RoundOutcome =
+  { readonly kind: 'done'; readonly version: string } | { readonly kind: 'aborted'; readonly cause: string };
+
+export interface ServerToClientEvents {
+  'round.request': (request: RoundRequest) => void;
+  'round.ended': (ended: { readonly roundId: string; readonly runId: string; readonly outcome: RoundOutcome }) => void;
+  'run.ended': (ended: { readonly runId: string; readonly cause: string }) => void;
+}
+
+export interface ClientToServerEvents {
+  'session.hello': (hello: SessionHello, acknowledge: (reply: Reply) => void) => void;
+  'session.state': (state: { readonly state: ClientState }, acknowledge: (reply: Reply) => void) => void;
+  'round.reply': (reply: RoundReply, acknowledge: (reply: Reply) => void) => void;
+  'round.decline': (decline: RoundDecline, acknowledge: (reply: Reply) => void) => void;
+}
+
+/** Events of the namespace `/live`, which the dashboard reads. Each carries the whole new value, so order does not matter. */
+export interface LiveEvents {
+  'organisation.changed': (value: import('../api/views.js').OrganisationView) => void;
+  'run.changed': (value: import('../api/views.js').RunView) => void;
+  'round.changed': (value: import('../api/views.js').RoundView) => void;
+  'version.published': (value: import('../api/views.js').VersionView) => void;
+}
+
+/** HTTP routes, in one place for both programs. */
+export const routes = {
+  enrol: '/api/v1/enrol',
+  challenge: '/api/v1/session/challenge',
+  session: '/api/v1/session',
+  /** HEAD: how much is there; PATCH: append at `Upload-Offset`. */
+  contribution: (roundId: string) => `/api/v1/rounds/${encodeURIComponent(roundId)}/contribution`,
+  version: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}`,
+  versionFile: (versionId: string, file: string) =>
+    `/api/v1/versions/${encodeURIComponent(versionId)}/files/${encodeURIComponent(file)}`,
+  overview: '/api/v1/overview',
+  organisations: '/api/v1/organisations',
+  organisationCertificate: (name: string) => `/api/v1/organisations/${encodeURIComponent(name)}/certificate`,
+  invitations: '/api/v1/invitations',
+  runs: '/api/v1/runs',
+  run: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}`,
+  runStop: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/stop`,
+  rounds: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/rounds`,
+} as const;
+
+/** Headers of the resumable upload. */
+export const uploadHeaders = {
+  offset: 'upload-offset',
+  length: 'upload-length',
+} as const;

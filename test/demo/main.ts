@@ -1,0 +1,331 @@
+/**
+ * `npm run demo`: a whole network on one machine, from private rows to a table that compares what was learnt together with what
+ * each organisation can do alone. Read `demo()` from top to bottom: each line is one thing an operator or an owner would do.
+ */
+
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { epsilonFor, noiseMultiplierFor } from '@fedlora/protocol';
+import type { RunView } from '@fedlora/shared';
+import { Network, writeRows } from '../support/network.js';
+import { ArgumentError, parseDemoArguments, usage, type DemoArguments } from './arguments.js';
+import { loadOwnData } from './own-data.js';
+import { generateDemoData, newPhrasingSet, SHARED_SET, type DemoData } from './organisations.js';
+import { Progress } from './progress.js';
+import { resultTable, summarise, type Column, type ModelResult, type SetResult } from './table.js';
+
+const root = resolve(import.meta.dirname, '..', '..', '..');
+const ROWS_PER_ORGANISATION = 10_000;
+const TEST_ROWS = 60;
+const SEED = 7;
+/** The epsilon that the demo promises not to exceed. */
+const EPSILON_CAP = 8;
+/** Records a round that three organisations are expected to contribute. */
+const RECORDS_PER_ORGANISATION_AND_ROUND = 500 / 3;
+/** Steps of each organisation's training alone, and rows a step: as many rows as a federated organisation uses. */
+const LOCAL = { steps: 320, batchSize: 32, learningRate: 0.005 };
+
+interface RunFile {
+  rounds: number;
+  base: { name: string; digest?: string; shape?: object };
+  privacy: { noiseMultiplier: number; delta: number };
+  training: { kind: string; expectedRecords: number; samplingRate?: number; maximumRecords?: number };
+  [field: string]: unknown;
+}
+
+/** What `--report` writes. */
+interface Report {
+  readonly rows: readonly ModelResult[];
+  readonly epsilon: number;
+  readonly delta: number;
+  readonly bytesUpPerClient: number;
+  readonly rounds: number;
+  readonly abortedRounds: number;
+  readonly seconds: number;
+  readonly adapterDir: string;
+  readonly baseDir: string;
+  readonly testDir: string;
+}
+
+async function demo(options: DemoArguments): Promise<void> {
+  const startedAt = Date.now();
+  const directory = resolve(options.state);
+  const base = resolve(options.base ?? join(root, 'deploy', 'demo', 'base'));
+  await refuseForeignFolder(directory);
+  await rm(directory, { recursive: true, force: true });
+
+  const data = await prepareData(options, directory);
+  const names = [...data.training.keys()];
+  const network = new Network({
+    directory,
+    root,
+    base,
+    organisations: names.map((name) => ({ name, data: [trainingFile(directory, name)] })),
+    epsilonCap: EPSILON_CAP,
+  });
+  let interrupted = false;
+  const interrupt = (): void => {
+    if (interrupted) process.exit(130);
+    interrupted = true;
+    process.stdout.write('\nStopping ...\n');
+    network.stop().then(
+      () => process.exit(130),
+      () => process.exit(130),
+    );
+  };
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+
+  try {
+    say(`Fedlora: ${names.length} organisations train one adapter; nobody shows a row.\n`);
+    for (const [name, rows] of data.training)
+      say(`  ${name.padEnd(12)} ${rows.length.toLocaleString('en')} private rows`);
+    await network.start();
+    const description = await describeRun(options, base, data);
+    say(`\n  dashboard    ${network.url}/#token=${network.token}`);
+    say(`  files, logs  ${shown(directory)}\n`);
+
+    const run = await network.startRun(description);
+    const progress = new Progress(process.stdout, Math.max(1, Math.floor(description.rounds / 12)));
+    const ended = await network.untilRunEnds(run.id, (state, round) => progress.show(state, round));
+    if (ended.status !== 'completed')
+      throw new Error(`The run ended early (${ended.status}): ${ended.reason ?? 'no reason given'}`);
+
+    say('\nComparing with what each organisation learns alone, without any privacy noise ...');
+    const adapterDir = join(network.coordinatorData, 'versions', ended.version);
+    const local = await trainAlone(network, base, directory, names);
+    const rows = await compare(network, base, directory, data, new Map([...local, ['federated', adapterDir]]));
+
+    const report: Report = {
+      rows,
+      epsilon: ended.epsilon ?? Number.NaN,
+      delta: ended.delta,
+      bytesUpPerClient: ended.bytesUpPerClient,
+      rounds: ended.completedRounds,
+      abortedRounds: ended.abortedRounds,
+      seconds: Math.round((Date.now() - startedAt) / 1000),
+      adapterDir,
+      baseDir: base,
+      testDir: join(directory, 'tests'),
+    };
+    printResults(report, ended, columnsOf(data));
+    if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
+    if (options.keep) await untilInterrupted(network);
+  } finally {
+    if (!interrupted) await network.stop();
+  }
+}
+
+/** Writes the training rows of each organisation and the test sets; returns both. */
+async function prepareData(options: DemoArguments, directory: string): Promise<DemoData> {
+  const data =
+    options.data.size > 0
+      ? await loadOwnData(options.data)
+      : await generateDemoData(join(root, 'deploy', 'demo', 'phrases.json'), {
+          organisations: options.organisations,
+          rowsPerOrganisation: ROWS_PER_ORGANISATION,
+          testRows: TEST_ROWS,
+          seed: SEED,
+        });
+  await mkdir(join(directory, 'data'), { recursive: true });
+  await mkdir(join(directory, 'tests'), { recursive: true });
+  await writeFile(
+    join(directory, '.fedlora-demo'),
+    'This folder was made by `npm run demo` and is removed by its next start.\n',
+  );
+  for (const [name, rows] of data.training) await writeRows(trainingFile(directory, name), rows);
+  for (const [name, rows] of data.tests) await writeRows(testFile(directory, name), rows);
+  return data;
+}
+
+/** The run description of `deploy/demo/run.json`, completed for this base model and these data. */
+async function describeRun(options: DemoArguments, base: string, data: DemoData): Promise<RunFile> {
+  const description = JSON.parse(await readFile(join(root, 'deploy', 'demo', 'run.json'), 'utf8')) as RunFile;
+  const config = JSON.parse(await readFile(join(base, 'config.json'), 'utf8')) as Record<string, number>;
+  const { openBaseModel } = await import('@fedlora/client');
+  const sizes = [...data.training.values()].map((rows) => rows.length);
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+
+  description.rounds = options.rounds ?? description.rounds;
+  if (options.base !== undefined) description.base.name = options.base.split(/[\\/]/).filter(Boolean).at(-1) ?? 'base';
+  description.base.digest = (await openBaseModel(base)).digest;
+  description.base.shape = Object.fromEntries(
+    ['hidden_size', 'intermediate_size', 'num_hidden_layers', 'num_attention_heads', 'num_key_value_heads', 'head_dim']
+      .filter((key) => typeof config[key] === 'number')
+      .map((key) => [key, config[key]]),
+  );
+
+  const { training, privacy } = description;
+  const expected = Math.min(RECORDS_PER_ORGANISATION_AND_ROUND * sizes.length, total / 4);
+  training.samplingRate = expected / total;
+  training.expectedRecords = Math.round(expected);
+  training.maximumRecords = mostRecords(training.samplingRate, Math.max(...sizes));
+  // Small data sets give larger sampling rates: add noise until the run stays within the cap of every owner's policy.
+  const events = [
+    { noiseMultiplier: privacy.noiseMultiplier, samplingRate: training.samplingRate, steps: description.rounds },
+  ];
+  if (epsilonFor(events, privacy.delta).epsilon > EPSILON_CAP) {
+    privacy.noiseMultiplier = noiseMultiplierFor({
+      epsilon: EPSILON_CAP,
+      delta: privacy.delta,
+      samplingRate: training.samplingRate,
+      steps: description.rounds,
+    });
+  }
+  return description;
+}
+
+/** Ten standard deviations over the mean of a Poisson sample: more is a chance below 2^-60. */
+function mostRecords(samplingRate: number, rows: number): number {
+  const mean = samplingRate * rows;
+  return Math.ceil(mean + 10 * Math.sqrt(mean) + 20);
+}
+
+/** `fedlora train` for each organisation on its own rows: two at a time, as there are two cores. */
+async function trainAlone(
+  network: Network,
+  base: string,
+  directory: string,
+  names: readonly string[],
+): Promise<Map<string, string>> {
+  const adapters = new Map(names.map((name) => [`local:${name}`, join(directory, 'alone', name)]));
+  const waiting = [...names];
+  const worker = async (): Promise<void> => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+      const arguments_ = [
+        'train',
+        '--base',
+        base,
+        '--data',
+        trainingFile(directory, name),
+        '--out',
+        join(directory, 'alone', name),
+      ];
+      const settings = [
+        '--steps',
+        String(LOCAL.steps),
+        '--batch-size',
+        String(LOCAL.batchSize),
+        '--learning-rate',
+        String(LOCAL.learningRate),
+      ];
+      await network.fedlora([
+        ...arguments_,
+        ...settings,
+        '--rank',
+        '8',
+        '--alpha',
+        '16',
+        '--max-length',
+        '128',
+        '--seed',
+        '0',
+        '--threads',
+        '1',
+      ]);
+    }
+  };
+  await Promise.all([worker(), worker()]);
+  return adapters;
+}
+
+/** Evaluates the base and every adapter on every test set, on the unquantized base as a downstream service would serve it. */
+async function compare(
+  network: Network,
+  base: string,
+  directory: string,
+  data: DemoData,
+  adapters: ReadonlyMap<string, string>,
+): Promise<ModelResult[]> {
+  const sets = [...data.tests.keys()];
+  const evaluate = async (model: string, adapter: readonly string[]): Promise<ModelResult> => {
+    const files = sets.flatMap((set) => ['--data', testFile(directory, set)]);
+    const { stdout } = await network.fedlora([
+      'eval',
+      '--base',
+      base,
+      ...adapter,
+      ...files,
+      '--quantization',
+      'none',
+      '--threads',
+      '2',
+      '--json',
+    ]);
+    const { files: results } = JSON.parse(stdout) as { files: readonly SetResult[] };
+    return summarise(model, Object.fromEntries(sets.map((set, index) => [set, results[index]])));
+  };
+  const rows = [await evaluate('base', [])];
+  for (const [model, adapter] of adapters) rows.push(await evaluate(model, ['--adapter', adapter]));
+  return rows;
+}
+
+/** Columns of the table: each organisation's own set, all unseen phrasings together, the shared set. */
+function columnsOf(data: DemoData): Column[] {
+  const names = [...data.training.keys()];
+  const columns: Column[] = names.map((name) => ({ title: name, sets: [name] }));
+  if (data.tests.has(SHARED_SET)) {
+    columns.push({ title: 'new wording', sets: names.map(newPhrasingSet) }, { title: 'shared', sets: [SHARED_SET] });
+  }
+  return columns;
+}
+
+function printResults(report: Report, run: RunView, columns: readonly Column[]): void {
+  say('\nWhole answers right, and loss in nats per answer token, on questions nobody trained on:\n');
+  say(resultTable(report.rows, columns));
+  if (columns.some((column) => column.sets.includes(SHARED_SET))) {
+    say('\n  shared: requests that every organisation gets, each in its own customers’ words; no one knows all');
+    say('  of them alone. new wording: phrases that are in nobody’s data. macro: mean over all sets.');
+  }
+  const megabytes = (report.bytesUpPerClient / 1e6).toFixed(1);
+  say(
+    `\n  privacy      each record: epsilon ${report.epsilon.toFixed(2)} at delta ${report.delta} (${report.rounds} rounds, RDP accountant)`,
+  );
+  say(`  sent         ${megabytes} MB by each organisation: masked, noised words`);
+  if (report.abortedRounds > 0) say(`  aborted      ${report.abortedRounds} rounds; the dashboard tells why`);
+  say(`  adapter      ${shown(report.adapterDir)}`);
+  say(`  base model   ${run.baseName}, ${shown(report.baseDir)}`);
+  say(`  time         ${Math.floor(report.seconds / 60)} min ${report.seconds % 60} s`);
+}
+
+async function untilInterrupted(network: Network): Promise<void> {
+  say(`\nThe network keeps running: ${network.url}/#token=${network.token}\nCtrl-C stops it.`);
+  await new Promise<never>(() => setInterval(() => {}, 60_000));
+}
+
+/** Never remove a folder that the demo did not make. */
+async function refuseForeignFolder(directory: string): Promise<void> {
+  if (existsSync(directory) && !existsSync(join(directory, '.fedlora-demo'))) {
+    throw new ArgumentError(`--state ${directory}: exists and was not made by the demo. Choose a new folder.`);
+  }
+}
+
+const trainingFile = (directory: string, name: string): string => join(directory, 'data', `${name}.jsonl`);
+const testFile = (directory: string, set: string): string => join(directory, 'tests', `${set}.jsonl`);
+
+function shown(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith('..') ? path : short;
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+try {
+  const options = parseDemoArguments(process.argv.slice(2), join(root, '.fedlora', 'demo'));
+  if (options.help) {
+    say(usage);
+  } else if (options.clean) {
+    await refuseForeignFolder(resolve(options.state));
+    await rm(resolve(options.state), { recursive: true, force: true });
+    say(`Removed ${shown(resolve(options.state))}.`);
+  } else {
+    await demo(options);
+  }
+} catch (error) {
+  process.stderr.write(
+    `\n${error instanceof ArgumentError ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
+  process.exitCode = 1;
+}

@@ -1,0 +1,314 @@
+/**
+ * A whole Fedlora network on this machine, of real processes: a coordinator, and one client daemon for each organisation with a
+ * folder, a key and data of its own. The demo and the end-to-end tests use it as an operator and the organisations' owners would.
+ */
+
+import type { ChildProcess } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import {
+  routes,
+  type LiveEvents,
+  type OrganisationView,
+  type Overview,
+  type RoundView,
+  type RunView,
+} from '@fedlora/shared';
+import { io, type Socket } from 'socket.io-client';
+import { endProcess, Processes, type Finished } from './processes.js';
+
+export interface NetworkOptions {
+  /** Folder of the whole network; made if missing. */
+  readonly directory: string;
+  /** Root of the repository, where the programs are. */
+  readonly root: string;
+  readonly organisations: readonly OrganisationSetup[];
+  /** Base model directory that every client uses. */
+  readonly base: string;
+  /** Threads of each client's engine. */
+  readonly threads?: number;
+  /** Epsilon cap that each owner's policy sets. */
+  readonly epsilonCap?: number;
+  readonly logLevel?: string;
+}
+
+export interface OrganisationSetup {
+  readonly name: string;
+  /** Files of private rows. */
+  readonly data: readonly string[];
+}
+
+/** A command of ours that ended badly, with what it printed. */
+export class CommandFailed extends Error {
+  constructor(
+    command: string,
+    readonly result: Finished,
+  ) {
+    super(`${command} ended with code ${result.code}.\n${result.stderr || result.stdout}`);
+  }
+}
+
+export class Network {
+  readonly processes = new Processes();
+  readonly clients = new Map<string, ChildProcess>();
+  url = '';
+  token = '';
+  federationKey = '';
+  private coordinator: ChildProcess | undefined;
+
+  constructor(readonly options: NetworkOptions) {}
+
+  /** Starts the coordinator, enrols and certifies every organisation, and starts their daemons. */
+  async start(): Promise<void> {
+    const { directory, organisations } = this.options;
+    await mkdir(join(directory, 'logs'), { recursive: true });
+    this.federationKey =
+      (await this.fedlora(['federation', 'init', '--out', join(directory, 'federation')])).stdout
+        .trim()
+        .split(/\s+/)
+        .at(-1) ?? '';
+    await this.startCoordinator();
+    for (const organisation of organisations) await this.enrol(organisation);
+    for (const organisation of organisations) this.startClient(organisation.name);
+  }
+
+  home(organisation: string): string {
+    return join(this.options.directory, 'organisations', organisation);
+  }
+
+  /** Folder of the coordinator's state. */
+  get coordinatorData(): string {
+    return join(this.options.directory, 'coordinator');
+  }
+
+  /** Starts the coordinator, on the port it had before if it ran before, and waits until it answers. */
+  async startCoordinator(): Promise<void> {
+    const address = join(this.coordinatorData, 'address.json');
+    const port = this.url === '' ? '0' : new URL(this.url).port;
+    await mkdir(this.coordinatorData, { recursive: true });
+    const child = this.processes.start([join(this.options.root, 'coordinator', 'bin', 'fedlora-coordinator.mjs')], {
+      log: join(this.options.directory, 'logs', 'coordinator.log'),
+      env: {
+        FEDLORA_DATA: this.coordinatorData,
+        FEDLORA_PORT: port,
+        FEDLORA_FEDERATION_KEY: this.federationKey,
+        FEDLORA_LOG_LEVEL: this.options.logLevel ?? 'info',
+      },
+    });
+    this.coordinator = child;
+    for (let attempt = 0; attempt < 600; attempt += 1) {
+      if (child.exitCode !== null)
+        throw new Error(
+          `The coordinator ended with code ${child.exitCode}; see ${this.options.directory}/logs/coordinator.log.`,
+        );
+      if (existsSync(address)) {
+        const { url, pid } = JSON.parse(await readFile(address, 'utf8')) as { url: string; pid: number };
+        if (pid === child.pid && (await isUp(url))) {
+          this.url = url;
+          this.token = (await readFile(join(this.coordinatorData, 'operator-token'), 'utf8')).trim();
+          return;
+        }
+      }
+      await wait(50);
+    }
+    throw new Error('The coordinator did not answer within 30 seconds.');
+  }
+
+  /** Ends the coordinator at once, as a power cut would. */
+  async killCoordinator(): Promise<void> {
+    if (this.coordinator !== undefined) await killNow(this.coordinator);
+  }
+
+  /** Invitation, `fedlora enrol`, and the federation key's certificate: what an operator and an owner do once. */
+  async enrol(organisation: OrganisationSetup): Promise<void> {
+    const home = this.home(organisation.name);
+    await mkdir(home, { recursive: true });
+    const { token } = await this.post<{ token: string }>(routes.invitations, { name: organisation.name });
+    await this.fedlora(
+      [
+        'enrol',
+        this.url,
+        '--home',
+        home,
+        '--name',
+        organisation.name,
+        '--federation-key',
+        this.federationKey,
+        '--base',
+        this.options.base,
+        ...organisation.data.flatMap((file) => ['--data', file]),
+        '--threads',
+        String(this.options.threads ?? 1),
+      ],
+      { FEDLORA_TOKEN: token },
+    );
+    if (this.options.epsilonCap !== undefined) {
+      await this.fedlora([
+        'policy',
+        'init',
+        '--home',
+        home,
+        '--epsilon-cap',
+        String(this.options.epsilonCap),
+        '--force',
+      ]);
+    }
+    const { organisations } = await this.overview();
+    const enrolled = organisations.find((one) => one.name === organisation.name);
+    if (enrolled === undefined) throw new Error(`The coordinator does not know ${organisation.name} after enrolment.`);
+    await this.certify(enrolled);
+  }
+
+  async certify(organisation: OrganisationView): Promise<void> {
+    const signed = await this.fedlora([
+      'federation',
+      'sign',
+      '--key',
+      join(this.options.directory, 'federation', 'federation.key'),
+      '--name',
+      organisation.name,
+      '--identity',
+      organisation.identity,
+    ]);
+    await this.post(routes.organisationCertificate(organisation.name), {
+      certificate: signed.stdout.trim().split(/\s+/).at(-1),
+    });
+  }
+
+  startClient(organisation: string): ChildProcess {
+    const child = this.processes.start([this.cli, 'run', '--home', this.home(organisation)], {
+      log: join(this.options.directory, 'logs', `${organisation}.log`),
+    });
+    this.clients.set(organisation, child);
+    return child;
+  }
+
+  /** SIGKILL: the client gets no chance to say goodbye. */
+  async killClient(organisation: string): Promise<void> {
+    const child = this.clients.get(organisation);
+    if (child !== undefined) await killNow(child);
+  }
+
+  /** Runs a `fedlora` command to its end. @throws CommandFailed */
+  async fedlora(
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+    onLine?: (line: string) => void,
+  ): Promise<Finished> {
+    const result = await this.processes.run([this.cli, ...args], { env, ...(onLine === undefined ? {} : { onLine }) });
+    if (result.code !== 0) throw new CommandFailed(`fedlora ${args[0]}`, result);
+    return result;
+  }
+
+  private get cli(): string {
+    return join(this.options.root, 'client', 'bin', 'fedlora.mjs');
+  }
+
+  async overview(): Promise<Overview> {
+    return this.get<Overview>(routes.overview);
+  }
+
+  async rounds(runId: string): Promise<readonly RoundView[]> {
+    return this.get<readonly RoundView[]>(routes.rounds(runId));
+  }
+
+  async startRun(description: object): Promise<RunView> {
+    return this.post<RunView>(routes.runs, description);
+  }
+
+  /** A socket on which the coordinator tells what changes, as the dashboard sees it. */
+  live(): Socket<{ [Name in keyof LiveEvents]: LiveEvents[Name] }> {
+    return io(`${this.url}/live`, { auth: { token: this.token }, transports: ['websocket'] });
+  }
+
+  /** Waits until a run has ended; `onChange` sees every state of the run and its rounds on the way. */
+  async untilRunEnds(
+    runId: string,
+    onChange: (run: RunView, round: RoundView | undefined) => void = () => {},
+  ): Promise<RunView> {
+    const socket = this.live();
+    let run: RunView | undefined;
+    let round: RoundView | undefined;
+    try {
+      return await new Promise<RunView>((resolve, reject) => {
+        const show = (): void => {
+          if (run === undefined) return;
+          onChange(run, round);
+          if (run.status !== 'running') resolve(run);
+        };
+        const refresh = (): void => {
+          this.get<RunView>(routes.run(runId)).then((value) => {
+            run = value;
+            show();
+          }, reject);
+        };
+        socket.on('connect', refresh);
+        socket.on('run.changed', (value) => {
+          if (value.id !== runId) return;
+          run = value;
+          show();
+        });
+        socket.on('round.changed', (value) => {
+          if (value.runId !== runId) return;
+          round = value;
+          show();
+        });
+        this.coordinator?.once('exit', (code) =>
+          reject(new Error(`The coordinator ended with code ${code} during the run.`)),
+        );
+      });
+    } finally {
+      socket.disconnect();
+    }
+  }
+
+  async get<T>(path: string): Promise<T> {
+    return this.request<T>('GET', path);
+  }
+
+  async post<T>(path: string, body: object): Promise<T> {
+    return this.request<T>('POST', path, body);
+  }
+
+  private async request<T>(method: string, path: string, body?: object): Promise<T> {
+    const response = await fetch(this.url + path, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${text}`);
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+
+  /** Ends every process, clients first. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.clients.values()].map((child) => endProcess(child, 8000)));
+    await this.processes.stop();
+  }
+}
+
+async function isUp(url: string): Promise<boolean> {
+  try {
+    return (await fetch(`${url}/readyz`)).ok;
+  } catch {
+    return false; // Not listening yet: the caller tries again.
+  }
+}
+
+async function killNow(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await gone;
+}
+
+/** Writes rows as JSON lines. */
+export async function writeRows(file: string, rows: readonly object[]): Promise<void> {
+  await writeFile(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+}
