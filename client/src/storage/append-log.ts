@@ -54,18 +54,18 @@ export class AppendLog {
     }
   }
 
-  /** Appends one line and waits until it is on disk. Calls queue up. */
+  /** Appends one line and waits until it is on disk. Calls queue up; after a failed write every later one fails too. */
   append(line: string): Promise<void> {
     const written = this.pending.then(async () => {
       await this.file.appendFile(`${line}\n`);
       await this.file.datasync();
     });
-    this.pending = written.catch(() => undefined);
+    this.pending = written;
     return written;
   }
 
   async close(): Promise<void> {
-    await this.pending;
+    await this.pending.catch(() => undefined); // Its caller was told.
     await this.file.close();
   }
 }

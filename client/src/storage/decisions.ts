@@ -34,7 +34,7 @@ export class Decisions {
       const decision = parse(line);
       if (decision === undefined) {
         await log.close();
-        throw new FedloraError('decisions/tampered', `Line ${index + 1} of the decisions is not one of ours.`, { line: index + 1 });
+        throw new FedloraError('decisions/tampered', `Line ${index + 1} of the decisions is not one of ours.`, { details: { line: index + 1 } });
       }
       if (decision.kind === 'joined') joined.add(decision.sid);
       else unmasked.set(decision.sid, decision.request ?? '');

@@ -27,8 +27,9 @@ function print(value: unknown, path: string, depth: number): string {
   if (value === null) return 'null';
   switch (typeof value) {
     case 'boolean':
-    case 'string':
       return JSON.stringify(value);
+    case 'string':
+      return printString(value);
     case 'number':
       if (!Number.isFinite(value) || Object.is(value, -0)) refuse(path, 'is a number without a canonical form');
       return JSON.stringify(value);
@@ -37,6 +38,12 @@ function print(value: unknown, path: string, depth: number): string {
     default:
       return refuse(path, `is of type ${typeof value}`);
   }
+}
+
+/** JSON.stringify would escape half of a surrogate pair; RFC 8785 §3.2.2.2 wants it refused, and `utf8` refuses it. */
+function printString(text: string): string {
+  utf8(text);
+  return JSON.stringify(text);
 }
 
 function printArray(items: readonly unknown[], path: string, depth: number): string {
@@ -49,7 +56,7 @@ function printObject(value: object, path: string, depth: number): string {
   if (prototype !== Object.prototype && prototype !== null) refuse(path, 'is not a plain object');
   const fields = Object.entries(value) as [string, unknown][];
   fields.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)); // < on strings compares UTF-16 code units
-  return `{${fields.map(([key, field]) => `${JSON.stringify(key)}:${print(field, `${path}.${key}`, depth + 1)}`).join(',')}}`;
+  return `{${fields.map(([key, field]) => `${printString(key)}:${print(field, `${path}.${key}`, depth + 1)}`).join(',')}}`;
 }
 
 function refuse(path: string, why: string): never {

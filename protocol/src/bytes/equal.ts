@@ -8,13 +8,13 @@
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   let difference = 0;
-  for (let i = 0; i < a.length; i++) difference |= (a[i] as number) ^ (b[i] as number);
+  for (let i = 0; i < a.length; i++) difference |= a[i] ^ b[i];
   return difference === 0;
 }
 
 /** Whether all bytes are zero, in time that depends on the length only. */
 export function isAllZero(bytes: Uint8Array): boolean {
   let any = 0;
-  for (let i = 0; i < bytes.length; i++) any |= bytes[i] as number;
+  for (let i = 0; i < bytes.length; i++) any |= bytes[i];
   return any === 0;
 }

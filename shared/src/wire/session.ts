@@ -6,7 +6,7 @@
  * repeats the open request after every `session.hello` and the client repeats the same bytes.
  */
 
-import type { WireError } from '../errors/catalogue.js';
+import type { WireError } from '../errors/fedlora-error.js';
 
 /** Acknowledgement of every request. A handler never throws over the socket. */
 export type Reply<Fields = object> =

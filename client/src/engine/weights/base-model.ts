@@ -15,8 +15,21 @@ export interface ModelConfig {
   readonly max_position_embeddings: number;
   readonly rms_norm_eps: number;
   readonly rope_theta: number;
+  /** Stretching of the rotary frequencies; absent for none. Use `ropeFrequencies`, which knows all kinds. */
+  readonly rope_scaling?: RopeScaling;
   readonly tie_word_embeddings: boolean;
 }
+
+/** Kinds of `rope_scaling` that `ropeFrequencies` computes. */
+export type RopeScaling =
+  | { readonly rope_type: 'linear'; readonly factor: number }
+  | {
+      readonly rope_type: 'llama3';
+      readonly factor: number;
+      readonly low_freq_factor: number;
+      readonly high_freq_factor: number;
+      readonly original_max_position_embeddings: number;
+    };
 
 /** A base model opened for reading. Tensors are read on demand, so that memory never holds the whole model in f32. */
 export interface BaseModel {
@@ -25,7 +38,7 @@ export interface BaseModel {
   readonly directory: string;
   /** Hex SHA-256 that identifies the model: see `baseModelDigest`. */
   readonly digest: string;
-  /** Reads a tensor as row-major f32; checks its shape. */
+  /** Reads a tensor as row-major f32; checks its shape. A bitsandbytes NF4 tensor is dequantized. */
   tensor(name: string, shape: readonly number[]): Promise<Float32Array>;
   has(name: string): boolean;
 }

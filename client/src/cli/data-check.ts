@@ -1,0 +1,46 @@
+import { Command, Option } from 'commander';
+import type { CliContext } from './context.js';
+import { homeOption, jsonOption, several, wholeNumber } from './options.js';
+
+interface Options {
+  readonly home?: string;
+  readonly data?: readonly string[];
+  readonly base?: string;
+  readonly format: 'alpaca' | 'text' | 'messages';
+  readonly maxLength: number;
+  readonly json?: boolean;
+}
+
+export function data(context: CliContext): Command {
+  return new Command('data').description('the owner’s rows').addCommand(check(context));
+}
+
+function check(context: CliContext): Command {
+  return new Command('check')
+    .description('which rows can be used, which cannot and why, and how long they are; shows no word of any row')
+    .addOption(homeOption())
+    .option('--data <file>', 'file of rows; may be given several times (default: the configured ones)', several)
+    .option('--base <dir>', 'base model whose tokenizer counts (default: the configured one)')
+    .addOption(new Option('--format <format>', 'how rows are laid out').choices(['alpaca', 'text', 'messages']).default('alpaca'))
+    .option('--max-length <n>', 'longest example in tokens', wholeNumber, 1024)
+    .addOption(jsonOption())
+    .addHelpText('after', '\nExample:\n  fedlora data check --data rows.jsonl --base models/SmolLM2-135M --max-length 512')
+    .action(async (options: Options) => {
+      const { checkData, printDataReport } = await import('./data-report.js');
+      const { FedloraError } = await import('@fedlora/shared');
+      const { base, files } = await sources(options, context);
+      const report = await checkData(files, base, options.format, options.maxLength);
+      if (options.json === true) context.out(JSON.stringify(report));
+      else for (const line of printDataReport(report)) context.out(line);
+      if (report.usable === 0) throw new FedloraError('data/empty');
+    });
+}
+
+/** What was given on the command line, completed from the configuration. */
+async function sources(options: Options, context: CliContext): Promise<{ base: string | undefined; files: readonly string[] }> {
+  if (options.data !== undefined) return { base: options.base, files: options.data };
+  const { homeFrom } = await import('../config/home.js');
+  const { readConfig } = await import('../config/client-config.js');
+  const { config } = await readConfig(homeFrom(options.home, context.environment).config, context.environment);
+  return { base: options.base ?? config.base, files: config.dataset.files };
+}

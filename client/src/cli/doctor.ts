@@ -1,0 +1,36 @@
+import { Command } from 'commander';
+import type { CliContext } from './context.js';
+import { homeOption, jsonOption } from './options.js';
+
+export function doctor(context: CliContext): Command {
+  return new Command('doctor')
+    .description('check settings, keys, ledger, base model, data, disk and coordinator; say what to do')
+    .addOption(homeOption())
+    .addOption(jsonOption())
+    .action(async (options: { home?: string; json?: boolean }) => {
+      const { homeFrom } = await import('../config/home.js');
+      const { checksOf, runChecks } = await import('../health/checks.js');
+      const { errorEntry, explainError } = await import('@fedlora/shared');
+      const results = await runChecks(checksOf(homeFrom(options.home, context.environment), context.environment));
+      if (options.json === true) {
+        context.out(
+          JSON.stringify(
+            results.map((result) =>
+              result.outcome === 'failed'
+                ? { code: result.code, outcome: result.outcome, error: result.error.code, cause: result.error.message, remedy: errorEntry(result.error.code).remedy }
+                : result,
+            ),
+          ),
+        );
+      } else {
+        for (const result of results) {
+          if (result.outcome === 'ok') context.out(`  ok       ${result.title.padEnd(16)} ${result.fact}`);
+          else if (result.outcome === 'skipped') context.out(`  skipped  ${result.title.padEnd(16)} first: ${result.because}`);
+          else context.out(`  FAILED   ${result.title.padEnd(16)} ${explainError(result.error).replaceAll('\n', '\n' + ' '.repeat(28))}`);
+        }
+      }
+      const failed = results.find((result) => result.outcome === 'failed');
+      // The first failure is a root cause: later ones are skipped when they follow from it.
+      if (failed?.outcome === 'failed') throw failed.error;
+    });
+}

@@ -1,0 +1,86 @@
+import { resolve } from 'node:path';
+import { Command } from 'commander';
+import type { CliContext } from './context.js';
+import { homeOption, publicKey, several, wholeNumber } from './options.js';
+
+interface Options {
+  readonly name: string;
+  readonly federationKey: string;
+  readonly coordinatorKey?: string;
+  readonly tokenFile?: string;
+  readonly base?: string;
+  readonly data?: readonly string[];
+  readonly dataset?: string;
+  readonly device?: string;
+  readonly threads?: number;
+  readonly home?: string;
+}
+
+export function enrol(context: CliContext): Command {
+  return new Command('enrol')
+    .description('join a federation: make this organisation’s key and pin those of the coordinator and the federation')
+    .argument('<url>', 'address of the coordinator')
+    .requiredOption('--name <name>', 'name that the operator invited')
+    .requiredOption('--federation-key <hex>', 'the federation’s public key, from the operator by another channel', publicKey)
+    .option('--coordinator-key <hex>', 'refuse a coordinator with another key', publicKey)
+    .option('--token-file <file>', 'file with the invitation’s token (else FEDLORA_TOKEN, else it is asked for or read from a pipe)')
+    .option('--base <dir>', 'folder of the base model')
+    .option('--data <file>', 'file of private rows; may be given several times', several)
+    .option('--dataset <name>', 'name of the data set in the privacy ledger')
+    .option('--device <device>', 'where training runs: cpu, webgpu or cuda')
+    .option('--threads <n>', 'processor threads that training may use', wholeNumber)
+    .addOption(homeOption())
+    .addHelpText(
+      'after',
+      `
+Example:
+  fedlora enrol https://fedlora.example.org --name clinic --federation-key 3f0c… \\
+      --token-file invitation.txt --base models/SmolLM2-135M --data rows.jsonl
+
+The token is never an argument, since other users of this machine can see arguments.
+Afterwards tell the operator the fingerprint that is printed, by another channel: the federation key then certifies it.`,
+    )
+    .action(async (url: string, options: Options) => {
+      const { enrolHome } = await import('./enrol-home.js');
+      const { homeFrom } = await import('../config/home.js');
+      const home = homeFrom(options.home, context.environment);
+      const enrolled = await enrolHome({
+        home,
+        url,
+        name: options.name,
+        federationKey: options.federationKey,
+        coordinatorKey: options.coordinatorKey,
+        token: () => readToken(context, options.tokenFile),
+        base: options.base === undefined ? undefined : resolve(options.base),
+        data: (options.data ?? []).map((file) => resolve(file)),
+        dataset: options.dataset,
+        device: options.device,
+        threads: options.threads,
+      });
+      context.out(`Enrolled as ${options.name} at ${url}.`);
+      context.out('');
+      context.out(`  identity        ${enrolled.identity}`);
+      context.out(`  fingerprint     ${enrolled.fingerprint}`);
+      context.out(`  coordinator     ${enrolled.coordinatorFingerprint}`);
+      context.out(`  federation      ${enrolled.federationFingerprint}`);
+      context.out(`  home            ${home.directory}`);
+      if (enrolled.baseDigest !== undefined) context.out(`  base model      ${enrolled.baseDigest}`);
+      context.out('');
+      context.out('Next: compare the fingerprints with the operator by another channel, read policy.yaml in the home folder, and');
+      context.out(`start the client with \`fedlora run${options.home === undefined ? '' : ` --home ${options.home}`}\`.`);
+    });
+}
+
+async function readToken(context: CliContext, file: string | undefined): Promise<string> {
+  const { readFile } = await import('node:fs/promises');
+  const { FedloraError } = await import('@fedlora/shared');
+  if (file !== undefined) {
+    const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+      throw new FedloraError('config/missing-value', 'The file of the token cannot be read.', { where: file, cause });
+    });
+    return text.trim();
+  }
+  const given = context.environment.FEDLORA_TOKEN ?? (await context.askSecret('Token of the invitation: ')) ?? (await context.readInput());
+  if (given.trim() === '') throw new FedloraError('config/missing-value', 'The invitation’s token is missing.');
+  return given.trim();
+}

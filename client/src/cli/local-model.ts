@@ -1,0 +1,137 @@
+/** A base model on this machine with an adapter from a PEFT folder, for training, evaluation and generation outside of rounds. */
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, decodeAdapter, expandTargetModules, FedloraError, parseAdapterConfig } from '@fedlora/shared';
+import { toBatches } from '../data/batches.js';
+import { readRows } from '../data/rows.js';
+import { loadTokenizer, tokenizePrompt, tokenizeRows, type Example, type TrainingTokenizer } from '../data/tokenize.js';
+import { alpacaPrompt } from '../data/template.js';
+import type { Engine, LoraConfig } from '../engine/engine.js';
+import type { BaseModel } from '../engine/weights/base-model.js';
+import { openBaseModel } from '../engine/weights/hugging-face.js';
+
+export type Quantization = 'none' | 'nf4';
+
+export interface EngineOptions {
+  readonly quantization: Quantization;
+  readonly threads: number;
+  readonly device: string;
+}
+
+export interface LocalModel {
+  readonly base: BaseModel;
+  readonly tokenizer: TrainingTokenizer;
+  readonly engine: Engine;
+}
+
+const DEFAULT_LENGTH = 1024;
+const TOKENS_PER_BATCH = 8192;
+const EXAMPLES_PER_BATCH = 128;
+
+/** Opens the base model with the adapter of a PEFT folder, or without one. The caller closes the engine. */
+export async function openLocalModel(baseDirectory: string, adapterDirectory: string | undefined, options: EngineOptions): Promise<LocalModel> {
+  const base = await openBaseModel(baseDirectory);
+  const tokenizer = await loadTokenizer(baseDirectory);
+  if (adapterDirectory === undefined) {
+    // An adapter whose B is zero changes nothing: the base model as it is.
+    const engine = await openEngine(base, { r: 1, lora_alpha: 1, use_rslora: false, target_modules: ['q_proj'] }, options);
+    engine.setAdapter({
+      modules: engine.modules.map((module) => ({ A: new Float32Array(module.inFeatures), B: new Float32Array(module.outFeatures) })),
+    });
+    return { base, tokenizer, engine };
+  }
+  const read = async (name: string): Promise<Buffer> =>
+    readFile(join(adapterDirectory, name)).catch((cause: unknown) => {
+      throw new FedloraError('adapter/invalid-config', 'The file cannot be read.', { where: join(adapterDirectory, name), cause });
+    });
+  const config = parseAdapterConfig((await read(ADAPTER_CONFIG_FILE)).toString('utf8'));
+  const engine = await openEngine(base, { ...config, target_modules: knownModules(config.target_modules) }, options);
+  try {
+    engine.setAdapter(decodeAdapter(await read(ADAPTER_WEIGHTS_FILE), engine.modules, config.r));
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+  return { base, tokenizer, engine };
+}
+
+export async function openEngine(base: BaseModel, lora: LoraConfig, options: EngineOptions): Promise<Engine> {
+  const { createOnnxEngine } = await import('../engine/onnx/engine.js');
+  return createOnnxEngine({ base, lora, ...options });
+}
+
+/** Module suffixes with `all-linear` expanded. @throws FedloraError adapter/unsupported */
+export function knownModules(names: readonly string[]): readonly string[] {
+  const expanded = expandTargetModules(names);
+  if ('unknown' in expanded) {
+    throw new FedloraError('adapter/unsupported', `There is no linear layer called ${expanded.unknown.join(', ')}.`);
+  }
+  return expanded.names;
+}
+
+/** How a file of rows was answered. */
+export interface FileEvaluation {
+  readonly file: string;
+  readonly rows: number;
+  /** Share of rows whose whole answer is right under greedy decoding. */
+  readonly accuracy: number;
+  /** Mean over rows of the mean cross-entropy over the answer's tokens, nats. */
+  readonly loss: number;
+}
+
+/** Evaluates every row of a file. Rows that do not fit are left out of all three numbers. */
+export async function evaluateFile(model: LocalModel, file: string, maximumLength?: number): Promise<FileEvaluation> {
+  const { rows } = await readRows([file], { format: 'alpaca' });
+  const { examples } = tokenizeRows(rows, model.tokenizer, { maximumLength: maximumLength ?? lengthLimit(model.engine) });
+  if (examples.length === 0) throw new FedloraError('data/empty', undefined, { where: file });
+  return { file, ...(await evaluateExamples(model.engine, examples)) };
+}
+
+export async function evaluateExamples(engine: Engine, examples: readonly Example[]): Promise<Omit<FileEvaluation, 'file'>> {
+  let exact = 0;
+  let lossSum = 0;
+  const batches = toBatches(
+    examples,
+    examples.map((_, index) => index),
+    { maximumExamples: EXAMPLES_PER_BATCH, maximumTokens: TOKENS_PER_BATCH, maximumLength: engine.maximumLength },
+  );
+  for (const batch of batches) {
+    const evaluation = await engine.evaluate(batch);
+    for (const one of evaluation.exact) exact += one;
+    for (const loss of evaluation.losses) lossSum += loss;
+  }
+  return { rows: examples.length, accuracy: exact / examples.length, loss: lossSum / examples.length };
+}
+
+export function lengthLimit(engine: Pick<Engine, 'maximumLength'>): number {
+  return Math.min(engine.maximumLength, DEFAULT_LENGTH);
+}
+
+/** Greedy decoding of an Alpaca prompt. `onToken` sees the text so far. */
+export async function generateText(
+  model: LocalModel,
+  prompt: { readonly instruction: string; readonly input: string },
+  maximumTokens: number,
+): Promise<string> {
+  const { engine, tokenizer } = model;
+  const ids = tokenizePrompt({ prompt: alpacaPrompt(prompt), hasOwnStart: false }, tokenizer);
+  const begin = ids.length;
+  while (ids.length - begin < maximumTokens && ids.length < engine.maximumLength) {
+    // Padded, so that the engine sees few shapes.
+    const length = Math.min(Math.ceil(ids.length / 16) * 16, engine.maximumLength);
+    const padded = new Int32Array(length).fill(tokenizer.padId);
+    padded.set(ids);
+    const batch = { examples: 1, length, ids: padded, answerMask: new Uint8Array(length) };
+    const next = argmax(await engine.logits(batch, Int32Array.of(ids.length)));
+    if (next === tokenizer.endId) break;
+    ids.push(next);
+  }
+  return tokenizer.decode(ids.slice(begin));
+}
+
+function argmax(values: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i += 1) if (values[i] > values[best]) best = i;
+  return best;
+}

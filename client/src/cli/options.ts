@@ -1,0 +1,40 @@
+/** Options that several commands share. */
+
+import { InvalidArgumentError, Option } from 'commander';
+
+export function homeOption(): Option {
+  return new Option('--home <dir>', 'folder of this client (default: FEDLORA_HOME, else ~/.fedlora)');
+}
+
+export function jsonOption(): Option {
+  return new Option('--json', 'print JSON');
+}
+
+/** Collects an option that may be given several times. */
+export function several(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}
+
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text.trim()) || !Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
+  return value;
+}
+
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(Number.isFinite(value) && value > 0)) throw new InvalidArgumentError('It must be a number over zero.');
+  return value;
+}
+
+export function numberAtLeastZero(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(Number.isFinite(value) && value >= 0)) throw new InvalidArgumentError('It must be a number, zero or more.');
+  return value;
+}
+
+export function publicKey(text: string): string {
+  const key = text.trim().toLowerCase();
+  if (!/^[0-9a-f]{64}$/.test(key)) throw new InvalidArgumentError('A key has 64 hex digits.');
+  return key;
+}

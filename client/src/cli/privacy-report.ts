@@ -1,0 +1,91 @@
+/** What a data set has spent and has left, for `fedlora privacy`. */
+
+import { readFile } from 'node:fs/promises';
+import { readConfig } from '../config/client-config.js';
+import type { Home } from '../config/home.js';
+import { readPolicy } from '../config/policy-file.js';
+import { readIdentity } from '../storage/identity.js';
+import { readLedger, type LedgerEntry } from '../storage/ledger.js';
+import { Spending } from '../storage/spending.js';
+
+export interface LedgerReport {
+  readonly dataset: string;
+  /** What epsilon protects. */
+  readonly unit: 'record' | 'client';
+  /** Spent in all; `null` when no bound can be given. */
+  readonly epsilon: number | null;
+  /** At this delta: the smallest that any round used. */
+  readonly delta: number | null;
+  /** The owner's cap. */
+  readonly cap: number;
+  /** How many more rounds like the last one stay under the cap; `null` without a last one. */
+  readonly roundsLeft: number | null;
+  readonly entries: readonly (LedgerEntry & { readonly epsilonAfter: number | null })[];
+}
+
+/** Reads and checks the ledger. @throws FedloraError ledger/tampered | client/not-enrolled | ... */
+export async function ledgerReport(home: Home, name: string | undefined, environment: NodeJS.ProcessEnv): Promise<LedgerReport> {
+  const dataset = name ?? (await readConfig(home.config, environment)).config.dataset.name;
+  const { publicKey } = await readIdentity(home.identity);
+  const { terms } = await readPolicy(home.policy);
+  const content = await readFile(home.ledger(dataset), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
+  const entries = readLedger(content, publicKey);
+  const last = entries.at(-1);
+  const unit = entries.length > 0 && entries.every((entry) => entry.unit === 'client') ? 'client' : 'record';
+  const delta = entries.length === 0 ? null : Math.min(...entries.map((entry) => entry.delta));
+  const spending = new Spending();
+  const shown = entries.map((entry) => {
+    spending.add(entry);
+    return { ...entry, epsilonAfter: delta === null ? null : finite(spending.epsilon(unit, delta)) };
+  });
+  return {
+    dataset,
+    unit,
+    epsilon: delta === null ? 0 : finite(spending.epsilon(unit, delta)),
+    delta,
+    cap: terms.epsilonCap,
+    roundsLeft: last === undefined || delta === null ? null : roundsLeft(spending, unit, delta, last, terms.epsilonCap),
+    entries: shown,
+  };
+}
+
+/** Lines for a person. */
+export function printLedger(report: LedgerReport): string[] {
+  const { entries, dataset, cap, unit } = report;
+  if (entries.length === 0) return [`Data set "${dataset}" has spent nothing. Cap: epsilon ${cap}.`];
+  const lines = [`Data set "${dataset}", protecting ${unit === 'record' ? 'each record' : 'the organisation as a whole'}:`, ''];
+  lines.push('  when                 round                                     noise   sampled   epsilon so far');
+  for (const entry of entries) {
+    const when = new Date(entry.at).toISOString().slice(0, 19).replace('T', ' ');
+    const noise = entry.unit === 'none' ? 'none' : entry.noiseMultiplier.toPrecision(4);
+    const after = entry.epsilonAfter === null ? 'no bound' : entry.epsilonAfter.toFixed(4);
+    lines.push(`  ${when}  ${entry.roundId.padEnd(40)}  ${noise.padEnd(6)}  ${entry.samplingRate.toPrecision(4).padEnd(8)}  ${after}`);
+  }
+  lines.push('');
+  lines.push(`spent  ${report.epsilon === null ? 'no bound: a round without differential privacy is among them' : `epsilon ${report.epsilon.toFixed(4)} at delta ${report.delta}`}`);
+  lines.push(`cap    epsilon ${cap} (policy.yaml)`);
+  if (report.roundsLeft !== null) lines.push(`left   ${report.roundsLeft} more ${report.roundsLeft === 1 ? 'round' : 'rounds'} like the last`);
+  return lines;
+}
+
+/** Doubles, then halves: the accountant is asked about forty times, whatever the answer. */
+function roundsLeft(spending: Spending, unit: 'record' | 'client', delta: number, last: LedgerEntry, cap: number): number {
+  const fits = (rounds: number): boolean => spending.epsilon(unit, delta, { ...last, steps: last.steps * rounds }) <= cap;
+  if (!fits(1)) return 0;
+  let low = 1;
+  while (low < 1e6 && fits(low * 2)) low *= 2;
+  let high = low * 2;
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}

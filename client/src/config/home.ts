@@ -1,0 +1,52 @@
+/** Where everything lives on the owner's disk. */
+
+import { mkdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+/** The paths of a home folder. Nothing else of ours is anywhere else. */
+export interface Home {
+  readonly directory: string;
+  readonly config: string;
+  readonly policy: string;
+  readonly identity: string;
+  readonly pins: string;
+  readonly decisions: string;
+  readonly status: string;
+  readonly lock: string;
+  /** While this file exists, the daemon takes part in no round. */
+  readonly paused: string;
+  readonly ledgers: string;
+  readonly adapters: string;
+  ledger(dataset: string): string;
+}
+
+export function homeAt(directory: string): Home {
+  const root = resolve(directory);
+  return {
+    directory: root,
+    config: join(root, 'config.yaml'),
+    policy: join(root, 'policy.yaml'),
+    identity: join(root, 'identity.key'),
+    pins: join(root, 'pins.json'),
+    decisions: join(root, 'decisions.jsonl'),
+    status: join(root, 'status.json'),
+    lock: join(root, 'lock'),
+    paused: join(root, 'paused'),
+    ledgers: join(root, 'ledger'),
+    adapters: join(root, 'adapters'),
+    ledger: (dataset) => join(root, 'ledger', `${dataset}.jsonl`),
+  };
+}
+
+/** The home folder of `--home`, else of FEDLORA_HOME, else `~/.fedlora`. */
+export function homeFrom(option: string | undefined, environment: NodeJS.ProcessEnv): Home {
+  return homeAt(option ?? environment.FEDLORA_HOME ?? join(homedir(), '.fedlora'));
+}
+
+/** Makes the folders, readable by their owner only. */
+export async function makeHome(home: Home): Promise<void> {
+  for (const folder of [home.directory, home.ledgers, home.adapters]) {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  }
+}

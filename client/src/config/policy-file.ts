@@ -1,0 +1,102 @@
+/** policy.yaml: what the owner of this machine allows. It can only be stricter than a run's manifest; no coordinator can change it. */
+
+import { readFile } from 'node:fs/promises';
+import { FedloraError } from '@fedlora/shared';
+import type { PolicyTerms } from '../round/policy.js';
+import { writeAtomically } from '../storage/atomic-file.js';
+import { flag, listOf, numberBetween, printSettings, readSettings, wholeBetween } from './settings.js';
+import type { Kind, ReadSettings, Setting } from './settings.js';
+
+const bases: Kind<readonly string[]> = {
+  expected: `a list of digests of 64 hex digits (fedlora base digest DIR prints one), or ["*"] for any`,
+  read: (input) =>
+    Array.isArray(input) && input.every((item) => typeof item === 'string' && (item === '*' || /^[0-9a-f]{64}$/.test(item)))
+      ? (input as string[])
+      : undefined,
+};
+
+export const policySettings: readonly Setting<unknown>[] = [
+  {
+    key: 'epsilonCap',
+    comment:
+      'Most privacy that any data set may spend, over all rounds of all runs it ever takes part in. A round that would pass it is refused before a row is read.',
+    kind: numberBetween(0, 1e6),
+    fallback: 8,
+  },
+  {
+    key: 'requireDifferentialPrivacy',
+    comment: 'Refuse runs of unit "none", which add no noise and make no promise about any row.',
+    kind: flag,
+    fallback: true,
+  },
+  {
+    key: 'allowedUnits',
+    comment: 'What a run may protect: "record" one row, "client" everything of this organisation together, "none" nothing.',
+    kind: listOf(['record', 'client', 'none']),
+    fallback: ['record', 'client'],
+  },
+  {
+    key: 'minimumContributors',
+    comment: 'Fewest organisations whose updates a run may add up. With 2, each of the two can subtract its own part.',
+    kind: wholeBetween(2, 128),
+    fallback: 2,
+  },
+  {
+    key: 'leastThreshold',
+    comment: 'Fewest organisations that must agree before a sum is uncovered. Runs also keep the safe minimum, whatever this says.',
+    kind: wholeBetween(2, 128),
+    fallback: 2,
+  },
+  {
+    key: 'maximumSamplingRate',
+    comment: 'Largest probability with which one row may take part in a round.',
+    kind: numberBetween(0, 1),
+    fallback: 1,
+  },
+  {
+    key: 'maximumL2Bound',
+    comment: 'Largest clipping bound that a run may set; unset allows any, since the noise grows with it.',
+    kind: numberBetween(0, 1e9),
+  },
+  {
+    key: 'allowedBases',
+    comment: 'Digests of the base models this machine may train (fedlora base digest DIR), or ["*"] for any. Empty allows none.',
+    kind: bases,
+    fallback: [],
+  },
+];
+
+const HEADING =
+  'Fedlora policy: what this organisation allows. The coordinator cannot see or change it; terms that break it are declined. Unknown keys are errors. `fedlora policy check` reads it back.';
+
+export interface LoadedPolicy {
+  readonly terms: PolicyTerms;
+  readonly sources: ReadSettings;
+}
+
+/** Reads policy.yaml. @throws FedloraError policy/missing | config/... */
+export async function readPolicy(path: string): Promise<LoadedPolicy> {
+  const content = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new FedloraError('policy/missing', 'There is no such file.', { where: path, cause });
+  });
+  const sources = readSettings(policySettings, content, path, {});
+  const value = <T>(key: string): T => sources.get(key)?.value as T; // Safe: the table's kinds give exactly these types.
+  return {
+    sources,
+    terms: Object.freeze({
+      epsilonCap: value<number>('epsilonCap'),
+      requireDifferentialPrivacy: value<boolean>('requireDifferentialPrivacy'),
+      allowedUnits: value<PolicyTerms['allowedUnits']>('allowedUnits'),
+      minimumContributors: value<number>('minimumContributors'),
+      leastThreshold: value<number>('leastThreshold'),
+      maximumSamplingRate: value<number>('maximumSamplingRate'),
+      maximumL2Bound: value<number | undefined>('maximumL2Bound'),
+      allowedBases: value<readonly string[]>('allowedBases'),
+    }),
+  };
+}
+
+/** Writes a complete, commented policy.yaml. */
+export async function writePolicy(path: string, values: ReadonlyMap<string, unknown>): Promise<void> {
+  await writeAtomically(path, printSettings(policySettings, values, HEADING), { mode: 0o600 });
+}

@@ -1,0 +1,91 @@
+/** HTTP to the coordinator: one address, JSON or bytes, failures as errors that say whether to try again. */
+
+import { FedloraError, isErrorCode } from '@fedlora/shared';
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH';
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+  readonly token?: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Nothing we ask for takes longer to begin its answer. */
+const TIMEOUT_MS = 60_000;
+
+export class Http {
+  constructor(readonly baseUrl: string) {}
+
+  /** The response, whatever its status. @throws FedloraError connection/unreachable: there was no answer */
+  async send(request: HttpRequest): Promise<Response> {
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    try {
+      return await fetch(this.baseUrl + request.path, {
+        method: request.method,
+        redirect: 'error',
+        headers: { ...request.headers, ...(request.token === undefined ? {} : { authorization: `Bearer ${request.token}` }) },
+        ...(request.body === undefined ? {} : { body: request.body as BodyInit }),
+        signal: request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout]),
+      });
+    } catch (cause) {
+      request.signal?.throwIfAborted();
+      throw new FedloraError('connection/unreachable', `${this.baseUrl} does not answer (${reasonOf(cause)}).`, { cause });
+    }
+  }
+
+  /** Posts JSON and reads JSON. @throws FedloraError connection/unreachable | connection/refused */
+  async post<Answer>(path: string, body: object): Promise<Answer> {
+    const response = await this.send({
+      method: 'POST',
+      path,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    if (!response.ok) throw await refusal(response);
+    return (await response.json()) as Answer;
+  }
+}
+
+/** What an unwelcome answer means, with the coordinator's own code where it gave one. */
+export async function refusal(response: Response): Promise<FedloraError> {
+  const text = (await response.text().catch(() => '')).slice(0, 2000);
+  let said = '';
+  let peerCode: string | undefined;
+  try {
+    const body = JSON.parse(text) as { code?: unknown; message?: unknown; error?: { code?: unknown; message?: unknown } };
+    const { code, message } = body.error ?? body;
+    if (typeof code === 'string') peerCode = code;
+    if (typeof message === 'string') said = message;
+    else if (Array.isArray(message)) said = message.join(', ');
+  } catch {
+    // Not JSON: a proxy's page, most likely. The status says enough.
+  }
+  const reason = said === '' ? '' : ` (${said.slice(0, 500)})`;
+  // A code of the catalogue brings its own remedy.
+  const code = peerCode !== undefined && isErrorCode(peerCode) ? peerCode : 'connection/refused';
+  return new FedloraError(code, `The coordinator answered ${response.status}${reason}.`, { details: { status: response.status } });
+}
+
+/** Reads a body of at most `limit` bytes, however long the server says it is. @throws FedloraError version/file-mismatch */
+export async function readAtMost(response: Response, limit: number): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  if (response.body !== null) {
+    for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
+      length += piece.length;
+      if (length > limit) throw new FedloraError('version/file-mismatch', 'A file is longer than its record says.');
+      pieces.push(piece);
+    }
+  }
+  return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
+}
+
+function reasonOf(error: unknown): string {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    const code = (at as NodeJS.ErrnoException).code;
+    if (typeof code === 'string') return code;
+    if (at.name === 'TimeoutError') return 'timed out';
+  }
+  return error instanceof Error ? error.message : 'unknown reason';
+}

@@ -1,0 +1,393 @@
+/**
+ * The daemon: stays connected, takes part in one round at a time, says what it does, and leaves cleanly.
+ *
+ * States     connecting          no connection yet, or lost            -> idle, when the coordinator said hello
+ *            idle                waits for an offer                    -> waiting-for-cohort, when one was accepted
+ *            waiting-for-cohort  waits for the others in a phase       -> training, unmasking, idle (round over)
+ *            training            uses the engine                       -> waiting-for-cohort, when the update was sent
+ *            unmasking           gave its shares, waits for the end    -> idle
+ *            paused              the owner said so                     -> idle, when the owner says resume
+ *            draining            was asked to stop, finishes or leaves -> stopped
+ */
+
+import { existsSync } from 'node:fs';
+import { setTimeout as wait } from 'node:timers/promises';
+import { FedloraError, type ClientState, type RequestPhase, type RoundRequest, type ServerToClientEvents } from '@fedlora/shared';
+import { Session, type SessionParts } from '../connection/session.js';
+import { contribute, type Contribution, type Parts, type Stage } from '../round/contribute.js';
+import { Conversation } from '../round/conversation.js';
+import type { OfferVerifier } from '../round/verify-offer.js';
+import type { Logger } from './log.js';
+import { StatusFile, type ShownState, type Status } from './status-file.js';
+
+export interface DaemonParts {
+  readonly organisation: string;
+  readonly coordinator: string;
+  readonly clientVersion: string;
+  readonly device: string;
+  readonly session: Pick<SessionParts, 'url' | 'signIn'>;
+  readonly verifier: OfferVerifier;
+  /** What `contribute` works with; the daemon adds `observe`. */
+  readonly round: Omit<Parts, 'observe'>;
+  readonly log: Logger;
+  readonly statusPath: string;
+  /** While this file exists, no round is joined. */
+  readonly pausedPath: string;
+}
+
+/** How long a stopping daemon waits for the round that counts on it. */
+const DRAIN_MS = 60_000;
+const PAUSE_CHECK_MS = 2000;
+
+/** What is going on in the round that this client is in. */
+interface Running {
+  readonly talk: Conversation;
+  /** Resolves when its work has stopped and its secrets are wiped. */
+  readonly over: Promise<void>;
+  /** The code that was sent, so that it can be sent again. */
+  declined?: string;
+}
+
+export class Daemon {
+  private readonly session: Session;
+  private readonly statusFile: StatusFile;
+  private readonly startedAt: number;
+  private running: Running | undefined;
+  private connected = false;
+  private draining = false;
+  private paused = false;
+  private state: ShownState = 'connecting';
+  private since: number;
+  private why = 'Looking for the coordinator.';
+  private lastRound: Status['lastRound'] = null;
+  private readonly counts = { counted: 0, declined: 0, aborted: 0 };
+  private readonly sent: { -readonly [Name in keyof Status['sent']]: Status['sent'][Name] } = {
+    controlMessage: null,
+    maskedUpdate: null,
+    keyShares: null,
+  };
+
+  constructor(private readonly parts: DaemonParts) {
+    this.startedAt = parts.round.now();
+    this.since = this.startedAt;
+    this.statusFile = new StatusFile(parts.statusPath, (error) => parts.log.warn({ code: codeOf(error) }, 'status.write.failed'));
+    this.session = new Session({
+      ...parts.session,
+      clientVersion: parts.clientVersion,
+      present: () => ({ state: this.wireState(), device: parts.device }),
+      events: {
+        request: (request) => this.onRequest(request),
+        roundEnded: (ended) => this.onRoundEnded(ended),
+        runEnded: ({ runId, cause }) => parts.log.info({ runId, cause }, 'run.ended'),
+        connected: () => this.onConnected(),
+        disconnected: (error) => this.onDisconnected(error),
+      },
+    });
+  }
+
+  /** Runs until `stop` or `stopNow`. */
+  async run(): Promise<void> {
+    const { log } = this.parts;
+    log.info({ coordinator: this.parts.coordinator, device: this.parts.device, version: this.parts.clientVersion }, 'client.started');
+    this.lookWhetherPaused();
+    this.writeStatus();
+    const pauses = setInterval(() => this.lookWhetherPaused(), PAUSE_CHECK_MS);
+    try {
+      await this.session.run();
+    } finally {
+      clearInterval(pauses);
+      this.running?.talk.abort(new FedloraError('client/stopped'));
+      await this.running?.over;
+      this.connected = false;
+      this.change('stopped', 'The client was stopped.');
+      await this.statusFile.settled();
+      log.info({ rounds: this.counts.counted }, 'client.stopped');
+    }
+  }
+
+  /** Finishes a round that counts on this client, withdraws from one that does not yet, and stops. */
+  async stop(): Promise<void> {
+    if (this.draining) return;
+    this.draining = true;
+    this.parts.log.info('client.draining');
+    const { running } = this;
+    if (running === undefined) {
+      await this.goodbye();
+      return;
+    }
+    if (!running.talk.hasAnswered('training')) running.talk.abort(new FedloraError('client/draining'));
+    this.change('draining', 'Asked to stop; ends its part of the round first.');
+    await Promise.race([running.over, wait(DRAIN_MS, undefined, { ref: false })]);
+    await this.goodbye();
+  }
+
+  /** Stops at once; a round is left as it is. */
+  stopNow(): void {
+    this.running?.talk.abort(new FedloraError('client/stopped'));
+    this.session.close();
+  }
+
+  private async goodbye(): Promise<void> {
+    if (this.connected) await Promise.race([this.session.announce('draining'), wait(2000, undefined, { ref: false })]);
+    this.session.close();
+  }
+
+  private onConnected(): void {
+    this.connected = true;
+    this.parts.log.info('connection.opened');
+    if (this.state === 'connecting') this.rest();
+    else this.writeStatus();
+  }
+
+  private onDisconnected(error: FedloraError): void {
+    const wasConnected = this.connected;
+    this.connected = false;
+    this.parts.log[wasConnected ? 'warn' : 'debug']({ code: error.code, reason: error.summary }, 'connection.lost');
+    // A round goes on without a connection for a while: the coordinator asks again when it is back.
+    if (this.running === undefined) this.change('connecting', error.summary);
+    else this.writeStatus();
+  }
+
+  private onRequest(request: RoundRequest): void {
+    const { log } = this.parts;
+    if (!isRequest(request)) {
+      log.warn({}, 'round.request.malformed');
+      return;
+    }
+    const { roundId, phase } = request;
+    log.debug({ roundId, phase }, 'round.request.received');
+    if (this.running?.talk.roundId === roundId) {
+      if (this.running.declined !== undefined) {
+        this.decline(roundId, this.running.declined);
+        return;
+      }
+      try {
+        this.running.talk.receive(request);
+      } catch (error) {
+        this.decline(roundId, codeOf(error));
+      }
+      return;
+    }
+    if (phase !== 'advertising') this.decline(roundId, 'round/forgotten');
+    else if (this.draining) this.decline(roundId, 'client/draining');
+    else if (this.lookWhetherPaused()) this.decline(roundId, 'client/paused');
+    else this.join(request);
+  }
+
+  private onRoundEnded(ended: Parameters<ServerToClientEvents['round.ended']>[0]): void {
+    if (this.running?.talk.roundId === ended.roundId) this.running.talk.end(ended.outcome);
+  }
+
+  /** Takes part in a round: after the one before has wiped its secrets and left the engine. */
+  private join(request: RoundRequest): void {
+    const before = this.running;
+    before?.talk.abort(new FedloraError('round/superseded'));
+    const talk = new Conversation(request.roundId, { send: (phase, message) => this.reply(request.roundId, phase, message) });
+    try {
+      talk.receive(request);
+    } catch (error) {
+      this.decline(request.roundId, codeOf(error));
+      return;
+    }
+    const running: Running = {
+      talk,
+      over: (before?.over ?? Promise.resolve()).then(() => this.takePart(talk, request)),
+    };
+    this.running = running;
+  }
+
+  /** One round from offer to end. Never throws: whatever happens is logged and declined, and the daemon goes on. */
+  private async takePart(talk: Conversation, request: RoundRequest): Promise<void> {
+    const { roundId } = talk;
+    const log = this.parts.log.child({ roundId });
+    const startedAt = this.parts.round.now();
+    let contribution: Contribution;
+    try {
+      // Safe: an advertising request without offer was refused on arrival.
+      const round = this.parts.verifier.verify(request.offer!);
+      log.info({ runId: round.manifest.runId, round: request.offer!.number }, 'round.offer.verified');
+      this.change('waiting-for-cohort', `Round ${request.offer!.number} of "${round.manifest.title}" was offered.`);
+      contribution = await contribute(round, talk, {
+        ...this.parts.round,
+        observe: (stage, facts) => this.observe(log, stage, facts ?? {}),
+      });
+    } catch (error) {
+      contribution = this.failure(error, log);
+    }
+    if (contribution.kind === 'declined') {
+      if (this.running?.talk === talk) this.running.declined = contribution.reason;
+      this.decline(roundId, contribution.reason);
+    }
+    this.counts[contribution.kind] += 1;
+    const ending = endingOf(contribution);
+    this.lastRound = { roundId, ending: `${contribution.kind}: ${ending}`, at: this.parts.round.now() };
+    log.info({ ending: contribution.kind, because: ending, durationMs: this.parts.round.now() - startedAt }, 'round.ended');
+    if (this.running?.talk === talk) {
+      // Kept until the next offer, so that a repeated question is answered with the same bytes.
+      this.rest();
+    }
+  }
+
+  /** What an error means for the round. */
+  private failure(error: unknown, log: Logger): Contribution {
+    const ours = FedloraError.from(error);
+    const isOver = ['round/aborted', 'round/superseded', 'round/deadline-passed', 'client/stopped'].includes(ours.code);
+    if (isOver) return { kind: 'aborted', cause: ours.summary };
+    if (ours.code === 'internal/unexpected') log.error({ err: error instanceof Error ? error : new Error(String(error)) }, 'round.failed');
+    else log.warn({ code: ours.code, reason: ours.summary }, 'round.failed');
+    return { kind: 'declined', reason: ours.code };
+  }
+
+  private observe(log: Logger, stage: Stage, facts: Readonly<Record<string, string | number>>): void {
+    const at = this.parts.round.now();
+    if (facts.faultyDealers !== undefined) log.warn(facts, 'round.shares.unusable');
+    switch (stage) {
+      case 'joined':
+        log.info('round.keys.advertised');
+        break;
+      case 'shared':
+        this.sent.keyShares = { roundId: this.running?.talk.roundId ?? '', at };
+        log.info('round.shares.sent');
+        break;
+      case 'training':
+        log.info('round.training.started');
+        this.change('training', 'Learning from local rows.');
+        break;
+      case 'recorded':
+        log.info('ledger.charge.recorded');
+        break;
+      case 'uploaded':
+        this.sent.maskedUpdate = { bytes: Number(facts.bytes), at };
+        log.info(facts, 'round.masked-update.sent');
+        this.change('waiting-for-cohort', 'The masked update was sent; waits for the others.');
+        break;
+      case 'checked':
+        log.info('round.survivors.signed');
+        break;
+      case 'unmasked':
+        this.sent.keyShares = { roundId: this.running?.talk.roundId ?? '', at };
+        log.info('round.unmasking.answered');
+        this.change('unmasking', 'Gave its shares of the masks; waits for the sum.');
+        break;
+      default:
+        stage satisfies never;
+    }
+  }
+
+  private reply(roundId: string, phase: RequestPhase, message: Uint8Array): void {
+    this.sent.controlMessage = { what: `round.reply ${phase}`, at: this.parts.round.now() };
+    void this.session.reply({ roundId, phase, message }).then((reply) => {
+      if (reply === undefined) this.parts.log.debug({ roundId, phase }, 'round.reply.lost');
+      else if (!reply.ok) this.parts.log.warn({ roundId, phase, code: reply.error.code }, 'round.reply.refused');
+    });
+  }
+
+  private decline(roundId: string, code: string): void {
+    this.parts.log.warn({ roundId, code }, 'round.declined');
+    this.sent.controlMessage = { what: `round.decline ${code}`, at: this.parts.round.now() };
+    void this.session.decline({ roundId, code });
+  }
+
+  /** Back to waiting for an offer, in whichever way. */
+  private rest(): void {
+    if (this.draining) this.change('draining', 'Asked to stop.');
+    else if (!this.connected) this.change('connecting', 'The connection is lost.');
+    else if (this.paused) this.change('paused', 'The owner paused this client.');
+    else this.change('idle', 'Waits for the coordinator to offer a round.');
+  }
+
+  private lookWhetherPaused(): boolean {
+    const paused = existsSync(this.parts.pausedPath);
+    if (paused !== this.paused) {
+      this.paused = paused;
+      this.parts.log.info(paused ? 'client.paused' : 'client.resumed');
+      if (this.connected && (this.state === 'idle' || this.state === 'paused')) this.rest();
+    }
+    return paused;
+  }
+
+  private change(state: ShownState, why: string): void {
+    if (state !== this.state) {
+      this.state = state;
+      this.since = this.parts.round.now();
+      this.parts.log.debug({ state }, 'client.state.changed');
+      if (this.connected) void this.session.announce(this.wireState());
+    }
+    this.why = why;
+    this.writeStatus();
+  }
+
+  /** The wire has no word for being disconnected. */
+  private wireState(): ClientState {
+    if (this.draining) return 'draining';
+    if (this.state === 'connecting' || this.state === 'stopped') return this.paused ? 'paused' : 'idle';
+    return this.state;
+  }
+
+  private writeStatus(): void {
+    this.statusFile.write({
+      pid: process.pid,
+      clientVersion: this.parts.clientVersion,
+      organisation: this.parts.organisation,
+      coordinator: this.parts.coordinator,
+      state: this.state,
+      since: this.since,
+      why: this.why,
+      next: NEXT[this.state],
+      connected: this.connected,
+      device: this.parts.device,
+      roundId: this.isInRound() ? (this.running?.talk.roundId ?? null) : null,
+      lastRound: this.lastRound,
+      rounds: { ...this.counts },
+      sent: { ...this.sent },
+    });
+  }
+
+  private isInRound(): boolean {
+    return this.state === 'training' || this.state === 'waiting-for-cohort' || this.state === 'unmasking';
+  }
+}
+
+/** What comes after each state. */
+const NEXT: Readonly<Record<ShownState, string>> = {
+  connecting: 'Tries again by itself, less often as time goes on.',
+  idle: 'Joins the next round whose terms the policy accepts.',
+  'waiting-for-cohort': 'Goes on when the other organisations have answered, or ends with the round.',
+  training: 'Clips, adds noise, masks and sends the update.',
+  unmasking: 'The round ends, and a new adapter version is published.',
+  paused: 'Nothing, until `fedlora resume`.',
+  draining: 'Stops when its part of the round is over.',
+  stopped: 'Nothing, until `fedlora run`.',
+};
+
+function endingOf(contribution: Contribution): string {
+  switch (contribution.kind) {
+    case 'counted':
+      return contribution.version;
+    case 'declined':
+      return contribution.reason;
+    case 'aborted':
+      return contribution.cause;
+    default:
+      return contribution satisfies never;
+  }
+}
+
+function codeOf(error: unknown): string {
+  return FedloraError.from(error).code;
+}
+
+/** The least that a request must be, before anything in it is looked at. */
+function isRequest(request: unknown): request is RoundRequest {
+  if (typeof request !== 'object' || request === null) return false;
+  const { roundId, phase, deadlineAt, sentAt } = request as Partial<RoundRequest>;
+  return (
+    typeof roundId === 'string' &&
+    roundId.length > 0 &&
+    roundId.length <= 80 &&
+    typeof phase === 'string' &&
+    ['advertising', 'sharing', 'training', 'checking', 'unmasking'].includes(phase) &&
+    typeof deadlineAt === 'number' &&
+    typeof sentAt === 'number'
+  );
+}

@@ -1,0 +1,129 @@
+/** Puts the daemon together from a home folder: the one place where its parts are constructed. */
+
+import { defaultProvider, systemRandom } from '@fedlora/protocol/node';
+import { FedloraError } from '@fedlora/shared';
+import type { ClientConfig } from '../config/client-config.js';
+import { readConfig } from '../config/client-config.js';
+import { makeHome, type Home } from '../config/home.js';
+import { readPolicy } from '../config/policy-file.js';
+import { downloadVersion } from '../connection/download.js';
+import { Http } from '../connection/http.js';
+import { SignIn } from '../connection/sign-in.js';
+import { uploadMasked } from '../connection/upload.js';
+import type { Engine, LoraConfig } from '../engine/engine.js';
+import type { BaseModel } from '../engine/weights/base-model.js';
+import { openBaseModel } from '../engine/weights/hugging-face.js';
+import { AdapterSource, Workbench } from '../round/workbench.js';
+import { OfferVerifier } from '../round/verify-offer.js';
+import { AdapterStore } from '../storage/adapters.js';
+import { Decisions } from '../storage/decisions.js';
+import { readIdentity } from '../storage/identity.js';
+import { Ledger } from '../storage/ledger.js';
+import { takeLock } from '../storage/lock.js';
+import { readPins } from '../storage/pins.js';
+import { Daemon } from './daemon.js';
+import { createLog, type Logger } from './log.js';
+
+export const CLIENT_VERSION = '0.1.0';
+
+export interface StartOptions {
+  readonly environment?: NodeJS.ProcessEnv;
+  /** Default: to standard output, as configured. */
+  readonly log?: Logger;
+  /** Default: the ONNX engine on the configured device. */
+  readonly openEngine?: (base: BaseModel, lora: LoraConfig, config: ClientConfig) => Promise<Engine>;
+}
+
+export interface RunningDaemon {
+  /** Finishes or leaves the round, then stops. */
+  stop(): Promise<void>;
+  /** Stops at once. */
+  stopNow(): void;
+  /** Resolves when everything is closed; rejects when the daemon failed. */
+  readonly stopped: Promise<void>;
+}
+
+/** Starts a daemon. @throws FedloraError client/not-enrolled | home/locked | config/... | ledger/tampered | ... */
+export async function startDaemon(home: Home, options: StartOptions = {}): Promise<RunningDaemon> {
+  const environment = options.environment ?? {};
+  const { config } = await readConfig(home.config, environment);
+  const { terms: policy } = await readPolicy(home.policy);
+  const pins = await readPins(home.pins);
+  const identity = await readIdentity(home.identity);
+  if (pins.organisation !== config.organisation) {
+    throw new FedloraError('config/invalid', `This folder is enrolled as "${pins.organisation}".`, { where: 'organisation' });
+  }
+  await makeHome(home);
+  const log = options.log ?? (await createLog(config.logLevel, { organisation: config.organisation }));
+
+  const lock = await takeLock(home.lock);
+  const closers: (() => Promise<void>)[] = [() => lock.release()];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.reverse()) await close();
+  };
+  try {
+    const ledger = await Ledger.open(home.ledger(config.dataset.name), config.dataset.name, identity);
+    closers.push(() => ledger.close());
+    if (ledger.repaired) log.warn('ledger.torn-line.removed');
+    const decisions = await Decisions.open(home.decisions);
+    closers.push(() => decisions.close());
+
+    const base = config.base === undefined ? undefined : await openBaseModel(config.base);
+    const workbench = new Workbench({
+      files: config.dataset.files,
+      readExamples: async (files, terms) => {
+        const { readExamples } = await import('../round/read-examples.js');
+        return readExamples(files, requireBase(base).directory, terms);
+      },
+      openEngine: (lora) => (options.openEngine ?? openOnnxEngine)(requireBase(base), lora, config),
+    });
+    closers.push(() => workbench.close());
+
+    const http = new Http(config.coordinator);
+    const signIn = new SignIn(http, identity, pins.coordinatorKey);
+    const store = new AdapterStore(home.adapters, pins.coordinatorKey, config.keepVersions);
+    const { coordinatorKey } = pins;
+    const random = systemRandom();
+    const daemon = new Daemon({
+      organisation: config.organisation,
+      coordinator: config.coordinator,
+      clientVersion: CLIENT_VERSION,
+      device: config.engine.device,
+      session: { url: config.coordinator, signIn },
+      verifier: new OfferVerifier({ pins, identity: identity.publicKey, base, hasJoined: (sid) => decisions.hasJoined(sid) }),
+      round: {
+        policy,
+        ledger,
+        decisions,
+        adapters: new AdapterSource(store, (id, signal) => downloadVersion(id, { http, signIn, coordinatorKey, signal })),
+        workbench,
+        secagg: { crypto: defaultProvider, random, sign: (message) => identity.sign(message) },
+        random,
+        tokensPerBatch: config.engine.tokensPerBatch,
+        upload: (roundId, masked, signal) => uploadMasked(roundId, masked, { http, signIn, signal }),
+        now: () => Date.now(),
+      },
+      log,
+      statusPath: home.status,
+      pausedPath: home.paused,
+    });
+    return {
+      stop: () => daemon.stop(),
+      stopNow: () => daemon.stopNow(),
+      stopped: daemon.run().finally(closeAll),
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+function requireBase(base: BaseModel | undefined): BaseModel {
+  if (base === undefined) throw new FedloraError('base-model/not-found', 'No base model is configured: `base` in config.yaml.');
+  return base;
+}
+
+async function openOnnxEngine(base: BaseModel, lora: LoraConfig, config: ClientConfig): Promise<Engine> {
+  const { createOnnxEngine } = await import('../engine/onnx/engine.js');
+  return createOnnxEngine({ base, lora, quantization: 'nf4', threads: config.engine.threads, device: config.engine.device });
+}

@@ -1,0 +1,77 @@
+/** Reads a base model into the tensors that graphs take as inputs. */
+
+import type { LinearName } from '@fedlora/shared';
+import { linearLayers } from '@fedlora/shared';
+import type { Tensor } from 'onnxruntime-node';
+import type { BaseModel } from '../weights/base-model.js';
+import { dequantizeNf4, quantizeNf4 } from '../weights/nf4.js';
+import { tensorOf } from './sessions.js';
+import { hasBias, hasHeadNorm, shapeOf, type GraphSpec } from './spec.js';
+
+/** What happens to the linear layers' weights: 4 bits, as QLoRA has it, or as they are. */
+export type Quantization = 'nf4' | 'none';
+
+/** Inputs of graphs by name: those of the whole model, and of each block without prefix. */
+export interface BaseWeights {
+  readonly model: ReadonlyMap<string, Tensor>;
+  readonly blocks: readonly ReadonlyMap<string, Tensor>[];
+}
+
+/**
+ * Reads and quantizes, one tensor at a time.
+ *
+ * With form `nf4` weights stay codes. With `dense` or `merged` they are f32; if quantization is asked for, they are what the codes
+ * stand for, so that every form computes with the same weights.
+ */
+export async function readBaseWeights(base: BaseModel, spec: GraphSpec, quantization: Quantization): Promise<BaseWeights> {
+  const { hidden_size: D, vocab_size: V, num_hidden_layers, tie_word_embeddings } = base.config;
+  const model = new Map<string, Tensor>();
+  const embedding = tensorOf(await base.tensor('model.embed_tokens.weight', [V, D]), [V, D]);
+  model.set('embedding', embedding);
+  model.set('head', tie_word_embeddings ? embedding : tensorOf(await base.tensor('lm_head.weight', [V, D]), [V, D]));
+  model.set('norm', tensorOf(await base.tensor('model.norm.weight', [D]), [D]));
+  const blocks = [];
+  for (let block = 0; block < num_hidden_layers; block++) blocks.push(await readBlock(base, spec, quantization, block));
+  return { model, blocks };
+}
+
+async function readBlock(base: BaseModel, spec: GraphSpec, quantization: Quantization, block: number): Promise<Map<string, Tensor>> {
+  const tensors = new Map<string, Tensor>();
+  const read = async (name: string, path: string, size: number): Promise<void> => {
+    tensors.set(name, tensorOf(await base.tensor(`model.layers.${block}.${path}`, [size]), [size]));
+  };
+  for (const norm of ['input_layernorm', 'post_attention_layernorm']) {
+    await read(`${norm}.weight`, `${norm}.weight`, spec.config.hidden_size);
+  }
+  if (hasHeadNorm(spec.config)) {
+    for (const norm of ['q_norm', 'k_norm']) await read(`${norm}.weight`, `self_attn.${norm}.weight`, spec.config.head_dim);
+  }
+  for (const [name, parent] of linearLayers) {
+    const shape = shapeOf(spec, name);
+    if (hasBias(spec.config, name)) await read(`${name}.bias`, `${parent}.${name}.bias`, shape[0]);
+    const weight = await base.tensor(`model.layers.${block}.${parent}.${name}.weight`, shape);
+    putLinear(tensors, spec, quantization, name, weight);
+  }
+  return tensors;
+}
+
+function putLinear(
+  tensors: Map<string, Tensor>,
+  spec: GraphSpec,
+  quantization: Quantization,
+  name: LinearName,
+  weight: Float32Array,
+): void {
+  const shape = shapeOf(spec, name);
+  if (quantization === 'none') {
+    tensors.set(`${name}.weight`, tensorOf(weight, shape));
+    return;
+  }
+  const quantized = quantizeNf4(weight);
+  if (spec.weights === 'nf4') {
+    tensors.set(`${name}.codes`, tensorOf(quantized.codes, [quantized.codes.length]));
+    tensors.set(`${name}.absmax`, tensorOf(quantized.absmax, [quantized.absmax.length]));
+    return;
+  }
+  tensors.set(`${name}.weight`, tensorOf(dequantizeNf4(quantized, weight.length), shape));
+}

@@ -1,0 +1,92 @@
+/**
+ * Per-example clipping in the graph: each example's gradient is scaled to a norm of at most `l2Bound`, then they are summed.
+ *
+ * Source     Abadi et al. 2016, arXiv:1607.00133 (flat clipping over all trained parameters).
+ * Guarantee  The gradient of each example, as stored in f32, times its factor, has an L2 norm <= l2Bound in exact arithmetic:
+ *            `roundedDownBound` lowers the bound by what f32 sums of squares may err. Not covered: the rounding of the f32 sum over
+ *            examples, at most B * 2^-24 of its terms' magnitudes, which no clipping can bound by example.
+ */
+
+import { factorsOf, type Factor, type GradientMap, type GraphContext, shapeOf, linearNames } from './spec.js';
+import type { Value } from './graph.js';
+
+/** Half the distance from 1 to the next f32: the largest relative error of one rounding. */
+const F32_ROUNDING = 2 ** -24;
+
+/** Roundings beside those of the sums: square, root, division, product, the bound itself. */
+const OTHER_ROUNDINGS = 8;
+
+/**
+ * The bound that the graph clips to, so that rounding cannot carry a norm over `l2Bound`.
+ *
+ * A sum of n squares, all of one sign, errs by at most n roundings relative to itself whatever the order; its root by half of that.
+ * We sum rows of at most `longestRow` values, then `rowCount` of their sums. For the demo's adapter this costs 2e-5 of the bound.
+ */
+export function roundedDownBound(l2Bound: number, longestRow: number, rowCount: number): number {
+  const lowered = l2Bound * (1 - (longestRow + rowCount + OTHER_ROUNDINGS) * F32_ROUNDING);
+  return Math.max(0, lowered - Math.abs(lowered) * 2 * F32_ROUNDING); // and once more, for its own rounding to f32
+}
+
+/** Shapes     gradients [B, r, n] each -> sum of their squares [B] */
+export function squaredNorms(context: GraphContext, gradients: readonly Value[]): Value {
+  const { graph } = context;
+  const rows = gradients.map((gradient) => graph.op('ReduceSumSquare', [gradient], { axes: [2], keepdims: 0 })); // [B, r]
+  return graph.sum(graph.concat(rows, 1), 1); // [B]
+}
+
+/**
+ * Shapes     squares [B], bound [1] -> norms [B], factors [1, B] = min(1, bound / norm)
+ * Edge cases norm 0 -> factor 1 | bound infinite -> factor 1
+ */
+export function clipFactors(context: GraphContext, squares: Value, bound: Value): { readonly norms: Value; readonly factors: Value } {
+  const { graph } = context;
+  const norms = graph.op('Sqrt', [squares]);
+  const ratio = graph.op('Div', [bound, graph.add(norms, graph.scalar(1e-30))]);
+  const factors = graph.op('Min', [graph.scalar(1), ratio]); // [B]
+  return { norms, factors: graph.reshape(factors, [1, -1]) };
+}
+
+/**
+ * Sums a module's gradient over the examples, each times its factor, and lays it out row-major.
+ *
+ * Shapes     gradient [B, r, n], factors [1, B] -> [r n] for A, [n r] for B (whose gradient is kept transposed)
+ */
+export function clippedSum(context: GraphContext, gradient: Value, factor: Factor, width: number, factors: Value | undefined): Value {
+  const { graph, spec } = context;
+  const flat = graph.reshape(gradient, [0, -1]); // [B, r n]
+  const sum = factors === undefined ? flat : graph.matmul(factors, flat); // [1, r n]
+  if (factor === 'A') return graph.reshape(sum, [-1]);
+  return graph.reshape(graph.transpose(graph.reshape(sum, [spec.rank, width]), [1, 0]), [-1]);
+}
+
+/** A gradient of one block, in layout order. */
+export interface GradientEntry {
+  readonly name: string;
+  readonly factor: Factor;
+  /** Length of its rows: in for A, out for B. */
+  readonly width: number;
+}
+
+/** The trained factors of one block in layout order: by module, A before B. */
+export function gradientEntries(context: GraphContext): GradientEntry[] {
+  const { spec, gradients } = context;
+  return linearNames
+    .filter((name) => spec.adapted.includes(name))
+    .flatMap((name) => {
+      const [outFeatures, inFeatures] = shapeOf(spec, name);
+      // Safe: asked of graphs with backward only.
+      return factorsOf(gradients!.trained).map((factor) => ({
+        name: `${name}.${factor}`,
+        factor,
+        width: factor === 'A' ? inFeatures : outFeatures,
+      }));
+    });
+}
+
+/** The sums of one block's gradients: [P / blocks] in layout order. */
+export function clippedSums(context: GraphContext, prefix: string, gradients: GradientMap, factors: Value | undefined): Value {
+  const parts = gradientEntries(context).map(({ name, factor, width }) =>
+    clippedSum(context, gradients.get(`${prefix}${name}`)!, factor, width, factors),
+  );
+  return context.graph.concat(parts, 0);
+}

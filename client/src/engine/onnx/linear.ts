@@ -1,0 +1,159 @@
+/**
+ * Linear layers with LoRA: y = x W^T + s (x A^T) B^T, for several layers that read the same x.
+ *
+ * Source     Hu et al. 2021, arXiv:2106.09685; Dettmers et al. 2023, arXiv:2305.14314. W is frozen, NF4 or f32.
+ * Layers of one input stand together because their A are multiplied as one matrix: with r = 8, one layer alone would leave most of
+ * the processor's vector lanes idle.
+ */
+
+import type { LinearName } from '@fedlora/shared';
+import type { Value } from './graph.js';
+import type { Rows } from './rows.js';
+import { factorsOf, hasBias, shapeOf, type GradientMap, type GraphContext } from './spec.js';
+
+/** What backward needs of forward. */
+export interface LinearCache {
+  readonly prefix: string;
+  readonly names: readonly LinearName[];
+  /** [R, in] */
+  readonly x: Value;
+  /** x A^T [R, r] of each adapted layer. */
+  readonly xA: ReadonlyMap<LinearName, Value>;
+}
+
+/** Block length of NF4, in values. */
+const NF4_BLOCK = 64;
+
+/** `quant_type` of MatMulBnb4 for NF4 (0 is FP4). */
+const NF4_TYPE = 1;
+
+/**
+ * Shapes     x [R, in] -> y [R, out] for each name; `residual` [R, out] is added to y, for a single name
+ */
+export function linearForward(
+  context: GraphContext,
+  prefix: string,
+  names: readonly LinearName[],
+  x: Value,
+  residual?: Value,
+): { readonly y: Value[]; readonly cache: LinearCache } {
+  const { graph, spec } = context;
+  const adapted = names.filter((name) => spec.adapted.includes(name));
+  const xA = new Map<LinearName, Value>();
+  if (adapted.length > 0) {
+    const stacked = graph.gemm(x, stackedA(context, prefix, adapted), undefined, { transB: true }); // [R, n r] = [R, in] x [in, n r]
+    const sizes = adapted.map(() => spec.rank);
+    graph.split(stacked, 1, sizes).forEach((part, i) => xA.set(adapted[i]!, part));
+  }
+  const y = names.map((name) => {
+    const base = baseForward(context, prefix, name, x, residual);
+    if (spec.weights === 'merged' || !xA.has(name)) return base;
+    return graph.gemm(xA.get(name)!, factorB(context, prefix, name), base, { transB: true, alpha: spec.loraScaling }); // [R, out]
+  });
+  return { y, cache: { prefix, names, x, xA } };
+}
+
+/**
+ * Shapes     dy [R, out] of each name -> dx [R, in], plus `sum` [R, in] where given
+ * Puts the gradients of the trained factors into `gradients`.
+ */
+export function linearBackward(
+  context: GraphContext,
+  cache: LinearCache,
+  dy: readonly Value[],
+  rows: Rows,
+  gradients: GradientMap,
+  sum?: Value,
+): Value {
+  const { graph, spec } = context;
+  const { prefix, names, x, xA } = cache;
+  const adapted = names.filter((name) => xA.has(name));
+  const dyOf = (name: LinearName): Value => dy[names.indexOf(name)]!;
+
+  // dXA [R, r] = s [R, out] x [out, r]
+  const dXA = adapted.map((name) => graph.matmul(dyOf(name), factorB(context, prefix, name), { alpha: spec.loraScaling }));
+  adapted.forEach((name, i) => {
+    const [outFeatures, inFeatures] = shapeOf(spec, name);
+    for (const factor of factorsOf(context.gradients!.trained)) { // Safe: graphs with backward have gradients.
+      // A: [B, r, in] = [B, T, r]^T x [B, T, in];  B, transposed: [B, r, out] = s [B, T, r]^T x [B, T, out]
+      const gradient =
+        factor === 'A'
+          ? outerProduct(context, rows, dXA[i]!, x, inFeatures, 1)
+          : outerProduct(context, rows, xA.get(name)!, dyOf(name), outFeatures, spec.loraScaling);
+      gradients.set(`${prefix}${name}.${factor}`, gradient);
+    }
+  });
+
+  let dx = sum;
+  for (const name of names) dx = graph.gemm(dyOf(name), denseWeight(context, prefix, name), dx); // [R, in] = [R, out] x [out, in]
+  if (spec.weights !== 'merged' && adapted.length > 0) {
+    dx = graph.gemm(graph.concat(dXA, 1), stackedA(context, prefix, adapted), dx); // [R, in] = [R, n r] x [n r, in]
+  }
+  return dx!; // Safe: there is at least one name.
+}
+
+/**
+ * The gradient of a factor: [B, r, n] with examples apart, or their sum as [1, r, n].
+ *
+ * It is r rows of n, never n rows of r: the long side is the one that vectors run along.
+ */
+function outerProduct(context: GraphContext, rows: Rows, narrow: Value, wide: Value, width: number, alpha: number): Value {
+  const { graph, spec } = context;
+  if (!context.gradients!.perExample) return graph.reshape(graph.matmul(narrow, wide, { transA: true, alpha }), [1, spec.rank, width]);
+  return graph.matmul(rows.apart(narrow, [spec.rank]), rows.apart(wide, [width]), { transA: true, alpha });
+}
+
+/** x W^T [R, out], with bias and residual. */
+function baseForward(context: GraphContext, prefix: string, name: LinearName, x: Value, residual: Value | undefined): Value {
+  const { graph, spec } = context;
+  const [outFeatures, inFeatures] = shapeOf(spec, name);
+  const bias = hasBias(spec.config, name) ? graph.input(`${prefix}${name}.bias`, 'float32', [outFeatures]) : undefined;
+  if (spec.weights !== 'nf4') {
+    const y = graph.gemm(x, denseWeight(context, prefix, name), residual ?? bias, { transB: true });
+    return residual !== undefined && bias !== undefined ? graph.add(y, bias) : y;
+  }
+  const { codes, absmax } = nf4Weight(context, prefix, name);
+  const attributes = { K: inFeatures, N: outFeatures, block_size: NF4_BLOCK, quant_type: NF4_TYPE, transB: 1 };
+  let y = graph.op('MatMulBnb4', [x, codes, absmax], attributes);
+  if (bias !== undefined) y = graph.add(y, bias);
+  return residual === undefined ? y : graph.add(y, residual);
+}
+
+/**
+ * W [out, in] f32.
+ *
+ * The CPU kernel of MatMulBnb4 with transB = 0 multiplies by W^T all the same, and says nothing. So backward dequantizes, by the
+ * same operation: [[1]] times a weight of one column and out * in rows, transposed, is the weight in a row; exactly, being a
+ * product with 1.
+ */
+export function denseWeight(context: GraphContext, prefix: string, name: LinearName): Value {
+  const { graph, spec } = context;
+  const [outFeatures, inFeatures] = shapeOf(spec, name);
+  if (spec.weights !== 'nf4') return graph.input(`${prefix}${name}.weight`, 'float32', [outFeatures, inFeatures]);
+  const { codes, absmax } = nf4Weight(context, prefix, name);
+  const attributes = { K: 1, N: outFeatures * inFeatures, block_size: NF4_BLOCK, quant_type: NF4_TYPE, transB: 1 };
+  return graph.reshape(graph.op('MatMulBnb4', [graph.filled([1, 1], 1), codes, absmax], attributes), [outFeatures, inFeatures]);
+}
+
+function nf4Weight(context: GraphContext, prefix: string, name: LinearName): { codes: Value; absmax: Value } {
+  const [outFeatures, inFeatures] = shapeOf(context.spec, name);
+  const count = outFeatures * inFeatures;
+  return {
+    codes: context.graph.input(`${prefix}${name}.codes`, 'uint8', [Math.ceil(count / 2)]),
+    absmax: context.graph.input(`${prefix}${name}.absmax`, 'float32', [Math.ceil(count / NF4_BLOCK)]),
+  };
+}
+
+/** The A of several layers, one below the other: [n r, in]. */
+function stackedA(context: GraphContext, prefix: string, names: readonly LinearName[]): Value {
+  const { graph, spec } = context;
+  return graph.concat(
+    names.map((name) => graph.input(`${prefix}${name}.A`, 'float32', [spec.rank, shapeOf(spec, name)[1]])),
+    0,
+  );
+}
+
+/** [out, r] */
+function factorB(context: GraphContext, prefix: string, name: LinearName): Value {
+  return context.graph.input(`${prefix}${name}.B`, 'float32', [shapeOf(context.spec, name)[0], context.spec.rank]);
+}

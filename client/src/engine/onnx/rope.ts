@@ -1,0 +1,46 @@
+/**
+ * Rotary position embedding: pair (i, i + dh/2) of each head turns by an angle that grows with the token's position.
+ *
+ * Source     Su et al. 2021, arXiv:2104.09864, in Hugging Face's order of pairs (halves, not neighbours).
+ * Angles come as tables from outside, so that one graph serves every length; see `ropeFrequencies` for their making.
+ */
+
+import type { Value } from './graph.js';
+import type { GraphContext } from './spec.js';
+
+/**
+ * Shapes     x [B, S, heads * dh], positions [1] (of the first row; the rest follow) or [B, S] i64 -> [B, S, heads * dh]
+ */
+export function ropeForward(context: GraphContext, x: Value, positions: Value): Value {
+  return turn(context, x, positions, 'rope.sin');
+}
+
+/** A rotation's transpose is its inverse: backward turns the other way. */
+export function ropeBackward(context: GraphContext, dy: Value, positions: Value): Value {
+  return turn(context, dy, positions, 'rope.minusSin');
+}
+
+function turn(context: GraphContext, x: Value, positions: Value, sine: string): Value {
+  const { graph, spec } = context;
+  const table = (name: string): Value => graph.input(name, 'float32', ['positions', spec.config.head_dim / 2]);
+  return graph.op('RotaryEmbedding', [x, positions, table('rope.cos'), table(sine)], { interleaved: 0 });
+}
+
+/**
+ * The tables of the first `length` positions: [length, dh/2] each.
+ *
+ * Shapes     frequencies [dh/2] f64, radians per position
+ */
+export function ropeTables(frequencies: Float64Array, length: number): { cos: Float32Array; sin: Float32Array; minusSin: Float32Array } {
+  const half = frequencies.length;
+  const cos = new Float32Array(length * half);
+  const sin = new Float32Array(length * half);
+  for (let position = 0; position < length; position++) {
+    for (let i = 0; i < half; i++) {
+      const angle = position * frequencies[i]!;
+      cos[position * half + i] = Math.cos(angle);
+      sin[position * half + i] = Math.sin(angle);
+    }
+  }
+  return { cos, sin, minusSin: sin.map((value) => -value) };
+}

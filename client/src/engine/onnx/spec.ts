@@ -1,0 +1,84 @@
+/**
+ * What a graph is built for: the base model's shape, the adapter's, and the form in which the weights come.
+ *
+ * Legend of all files in this folder
+ *   B  examples               T  tokens of each, padded          L  label positions of each, padded
+ *   R  rows = B * T, or B * L where only label positions count
+ *   D  hidden size            F  intermediate size               V  vocabulary
+ *   H  query heads            K  key-value heads                 G = H / K      dh  head size
+ *   r  LoRA rank              P  trained parameters              s  LoRA scaling = alpha / r (rsLoRA: alpha / sqrt(r))
+ * Names     `dX` is the gradient of the losses' sum with respect to X.
+ */
+
+import { expandTargetModules, linearLayers, linearShape, type LinearName } from '@fedlora/shared';
+import type { LoraConfig, TrainedFactor } from '../engine.js';
+import type { ModelConfig } from '../weights/base-model.js';
+import type { GraphBuilder, Value } from './graph.js';
+
+/**
+ * How a linear layer's weight reaches the graph.
+ *   nf4     codes and absmax, 4.5 bits a value; the adapter is applied beside it
+ *   dense   f32; the adapter is applied beside it
+ *   merged  f32 with the adapter already added (W + s B A): fewest operations, needs the weights in f32 twice
+ */
+export type WeightForm = 'nf4' | 'dense' | 'merged';
+
+/** The two factors of an adapter. */
+export type Factor = 'A' | 'B';
+
+export interface GraphSpec {
+  readonly config: ModelConfig;
+  readonly rank: number;
+  readonly loraScaling: number;
+  /** Adapted linear layers of every block. */
+  readonly adapted: readonly LinearName[];
+  readonly weights: WeightForm;
+}
+
+/** What the gradients of a graph are. */
+export interface GradientSpec {
+  readonly trained: TrainedFactor;
+  /** Keep each example's gradient apart, as clipping needs; otherwise they are summed as they are made. */
+  readonly perExample: boolean;
+}
+
+/** What the functions of this folder build into, and for what. */
+export interface GraphContext {
+  readonly graph: GraphBuilder;
+  readonly spec: GraphSpec;
+  /** Absent in graphs without backward. */
+  readonly gradients?: GradientSpec;
+}
+
+export function graphSpec(config: ModelConfig, lora: LoraConfig, weights: WeightForm): GraphSpec {
+  const expanded = expandTargetModules(lora.target_modules);
+  if ('unknown' in expanded) throw new RangeError(`target_modules has unknown names: ${expanded.unknown.join(', ')}`);
+  const loraScaling = lora.lora_alpha / (lora.use_rslora ? Math.sqrt(lora.r) : lora.r);
+  return { config, rank: lora.r, loraScaling, adapted: expanded.names, weights };
+}
+
+/** Which factors a training choice comprises, in layout order. */
+export function factorsOf(trained: TrainedFactor): readonly Factor[] {
+  return trained === 'both' ? ['A', 'B'] : [trained];
+}
+
+/** Shape [out, in] of a linear layer. */
+export function shapeOf(spec: GraphSpec, name: LinearName): readonly [outFeatures: number, inFeatures: number] {
+  return linearShape(spec.config, name);
+}
+
+/** All linear layers of a block, in layout order. */
+export const linearNames: readonly LinearName[] = linearLayers.map(([name]) => name);
+
+/** Whether a layer adds a bias: Qwen2 does, to q, k and v. */
+export function hasBias(config: ModelConfig, name: LinearName): boolean {
+  return config.model_type === 'qwen2' && (name === 'q_proj' || name === 'k_proj' || name === 'v_proj');
+}
+
+/** Whether queries and keys are normalized in each head: Qwen3. */
+export function hasHeadNorm(config: ModelConfig): boolean {
+  return config.model_type === 'qwen3';
+}
+
+/** The gradients that a backward pass has made: [B, r, in] for `q_proj.A`, [B, r, out] (so transposed) for `q_proj.B`. */
+export type GradientMap = Map<string, Value>;

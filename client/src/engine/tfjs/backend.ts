@@ -1,0 +1,138 @@
+/**
+ * Where TensorFlow.js computes: finds a backend that works on this machine, and says why it is that one.
+ *
+ * Backends   `node-gpu` and `node` are TensorFlow itself behind a native library; `wasm` is XNNPACK on one core; `cpu` is plain
+ *            JavaScript, tens of times slower, which always works.
+ * TensorFlow.js keeps one current backend per process. An engine therefore names its own before each computation.
+ */
+
+import { FedloraError } from '@fedlora/shared';
+import * as tf from '@tensorflow/tfjs';
+import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
+import { createRequire } from 'node:module';
+import { dirname, sep } from 'node:path';
+
+export type TfjsBackend = 'node-gpu' | 'node' | 'wasm' | 'cpu';
+
+export interface TfjsDetection {
+  readonly backend: TfjsBackend;
+  /** Why it is this one, for the log. */
+  readonly reason: string;
+  /** Backends that come first but do not work here. */
+  readonly tried: readonly { readonly backend: TfjsBackend; readonly whyNot: string }[];
+}
+
+/** In the order of `auto`. `node`, TensorFlow without CUDA, is used where it is asked for. */
+const automatic: readonly TfjsBackend[] = ['node-gpu', 'wasm', 'cpu'];
+
+/** Under which name TensorFlow.js knows a backend. Both native packages register the same one. */
+const registeredName: Record<TfjsBackend, string> = { 'node-gpu': 'tensorflow', node: 'tensorflow', wasm: 'wasm', cpu: 'cpu' };
+
+const require = createRequire(import.meta.url);
+
+/**
+ * Loads the first backend that works and makes it current.
+ *
+ * @throws FedloraError config/invalid - the backend that was asked for does not work here
+ */
+export async function detectTfjsBackend(wanted: TfjsBackend | 'auto' = 'auto'): Promise<TfjsDetection> {
+  // No advice to install other packages on the terminal, and no check for NaN after each operation.
+  tf.enableProdMode();
+  const tried: { backend: TfjsBackend; whyNot: string }[] = [];
+  for (const backend of wanted === 'auto' ? automatic : [wanted]) {
+    try {
+      await load(backend);
+    } catch (error) {
+      tried.push({ backend, whyNot: firstLine(error) });
+      continue;
+    }
+    return { backend, reason: reasonFor(backend, wanted), tried };
+  }
+  const causes = tried.map(({ backend, whyNot }) => `${backend}: ${whyNot}`).join(' ');
+  throw new FedloraError('config/invalid', `The tfjs backend does not work on this machine. ${causes}`, { where: 'tfjs' });
+}
+
+/**
+ * Makes a loaded backend the current one, at once.
+ *
+ * The promise of `tf.setBackend` is left alone on purpose: for a backend that has been loaded it is done when the call returns,
+ * and waiting for it would let another engine choose its own in between.
+ */
+export function useBackend(backend: TfjsBackend): void {
+  if (tf.getBackend() !== registeredName[backend]) void tf.setBackend(registeredName[backend]);
+}
+
+/** What computes, for people: the device behind a loaded backend. */
+export function deviceName(backend: TfjsBackend): string {
+  switch (backend) {
+    case 'node-gpu':
+    case 'node': {
+      const { isUsingGpuDevice } = tf.backend() as { isUsingGpuDevice?: boolean };
+      return `tensorflow ${isUsingGpuDevice === true ? 'gpu' : 'cpu'}`;
+    }
+    case 'wasm':
+      return 'wasm';
+    case 'cpu':
+      return 'javascript';
+    default:
+      return backend satisfies never;
+  }
+}
+
+/** @throws when the backend does not work; the error says why */
+async function load(backend: TfjsBackend): Promise<void> {
+  switch (backend) {
+    case 'node-gpu':
+    case 'node':
+      // An optional dependency, which throws where its native library is missing; importing it registers the backend.
+      require(backend === 'node-gpu' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node');
+      break;
+    case 'wasm':
+      setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
+      break;
+    case 'cpu':
+      break;
+    default:
+      backend satisfies never;
+  }
+  const works = await withoutNewProcessListeners(() => tf.setBackend(registeredName[backend]));
+  if (!works) throw new Error('TensorFlow.js could not initialise it.');
+}
+
+/**
+ * The wasm glue code takes over uncaught exceptions and rejections of the whole process, which are the program's own affair;
+ * what it adds is removed again.
+ */
+async function withoutNewProcessListeners<T>(work: () => Promise<T>): Promise<T> {
+  const events = ['uncaughtException', 'unhandledRejection'] as const;
+  const before = events.map((event) => new Set<unknown>(process.listeners(event as 'uncaughtException')));
+  try {
+    return await work();
+  } finally {
+    events.forEach((event, i) => {
+      for (const listener of process.listeners(event as 'uncaughtException')) {
+        if (!before[i]!.has(listener)) process.removeListener(event, listener);
+      }
+    });
+  }
+}
+
+function reasonFor(backend: TfjsBackend, wanted: TfjsBackend | 'auto'): string {
+  if (wanted !== 'auto') return `${backend} was asked for`;
+  switch (backend) {
+    case 'node-gpu':
+      return 'the native library of tfjs-node-gpu loads';
+    case 'wasm':
+      return 'tfjs-node-gpu does not load, WebAssembly does';
+    case 'node':
+    case 'cpu':
+      return 'nothing faster loads';
+    default:
+      return backend satisfies never;
+  }
+}
+
+function firstLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split('\n', 1)[0]!.trim();
+}

@@ -1,0 +1,360 @@
+/**
+ * The `tfjs` engine: the mathematics of training in TensorFlow.js, for sites standardised on TensorFlow and as a second opinion
+ * on every gradient of the `onnx` engine.
+ *
+ * Memory     Forward keeps the input of each block and nothing else; backward computes a block again before it differentiates it
+ *            (gradient checkpointing), so that one block's activations and one unpacked weight are the most that is held.
+ * Secrets    The gradient of one example exists in this process for as long as it is clipped, and leaves it only as part of a sum.
+ * Legend     B = examples in a batch, b = those of one computation (1 when clipping), T = their tokens, D = hidden_size,
+ *            L = blocks, P = parameters of the trained factor(s) in layout order, N = answer tokens.
+ */
+
+import { adaptedModules, expandTargetModules, FedloraError, linearLayers, type LinearName } from '@fedlora/shared';
+import * as tf from '@tensorflow/tfjs';
+import {
+  trainedParameterCount,
+  type AdapterValues,
+  type Batch,
+  type Engine,
+  type Evaluation,
+  type GradientOptions,
+  type GradientSum,
+  type LoraConfig,
+  type LoraModule,
+  type TrainedFactor,
+} from '../engine.js';
+import type { BaseModel, ModelConfig } from '../weights/base-model.js';
+import { answerLosses, answerLossGradient, logitsAt, type HeadWeights } from './answer-loss.js';
+import { detectTfjsBackend, deviceName, useBackend, type TfjsBackend } from './backend.js';
+import { checkBatch, cutRows, partOf, type BatchPart } from './batch-part.js';
+import { checkUnpacking, nf4Weight, plainWeight } from './frozen-weight.js';
+import {
+  blockForward,
+  disposeBlock,
+  loadBlock,
+  positionsOf,
+  type BlockFactors,
+  type BlockWeights,
+  type Positions,
+} from './transformer.js';
+
+export interface TfjsEngineOptions {
+  readonly base: BaseModel;
+  readonly lora: LoraConfig;
+  /** How the linear layers of the base model are held: `nf4` in 4 bits, `none` as they are. */
+  readonly quantization: 'nf4' | 'none';
+  readonly backend: TfjsBackend | 'auto';
+  /** Told which backend is used and why. */
+  readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void;
+}
+
+/** Relative margin by which an example is clipped shorter, for the rounding of the sum to f32. */
+const ROUNDING_MARGIN = 2 ** -20;
+
+/**
+ * Loads the base model onto a device, with an adapter of zeros.
+ *
+ * @throws FedloraError config/invalid - the backend does not work here | adapter/unsupported - unknown target modules |
+ *         base-model/*
+ */
+export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engine> {
+  const { base, lora, quantization } = options;
+  const expanded = expandTargetModules(lora.target_modules);
+  if ('unknown' in expanded) {
+    throw new FedloraError('adapter/unsupported', `target_modules names unknown layers: ${expanded.unknown.join(', ')}.`);
+  }
+  const detection = await detectTfjsBackend(options.backend);
+  options.log?.('engine.tfjs.backend.chosen', { ...detection });
+
+  const { backend } = detection;
+  const { config } = base;
+  const home = backend === 'wasm' || backend === 'cpu' ? 'process' : 'device';
+  if (quantization === 'nf4') await checkUnpacking(home);
+  const tensor = async (name: string, rows: number, columns: number): Promise<tf.Tensor2D> => {
+    const values = await base.tensor(name, [rows, columns]);
+    useBackend(backend);
+    return tf.tensor2d(values, [rows, columns]);
+  };
+  const blocks: BlockWeights[] = [];
+  for (let block = 0; block < config.num_hidden_layers; block++) {
+    const loaded = await loadBlock(base, block, (values, shape) => {
+      useBackend(backend);
+      return quantization === 'nf4' ? nf4Weight(values, shape, home) : plainWeight(values, shape);
+    });
+    blocks.push(loaded);
+  }
+  const embedding = await tensor('model.embed_tokens.weight', config.vocab_size, config.hidden_size);
+  const head = config.tie_word_embeddings
+    ? embedding
+    : await tensor('lm_head.weight', config.vocab_size, config.hidden_size);
+  const norm = tf.tensor1d(await base.tensor('model.norm.weight', [config.hidden_size]));
+  const weights: ModelWeights = { embedding, blocks, head: { norm, head, epsilon: config.rms_norm_eps } };
+  return new TfjsEngine(backend, config, lora, expanded.names, weights);
+}
+
+interface ModelWeights {
+  readonly embedding: tf.Tensor2D; // [V, D]
+  readonly blocks: readonly BlockWeights[];
+  readonly head: HeadWeights;
+}
+
+/** One adapted layer: its values here, and on the device. */
+interface AdaptedLayer {
+  readonly module: LoraModule;
+  readonly block: number;
+  readonly name: LinearName;
+  A: Float32Array; // [r, in]
+  B: Float32Array; // [out, r]
+  deviceA: tf.Tensor2D;
+  deviceB: tf.Tensor2D;
+}
+
+class TfjsEngine implements Engine {
+  readonly name = 'tfjs';
+  readonly device: string;
+  readonly modules: readonly LoraModule[];
+  readonly vocabularySize: number;
+  readonly maximumLength: number;
+  readonly #loraScaling: number;
+  readonly #layers: AdaptedLayer[];
+  #isClosed = false;
+
+  constructor(
+    private readonly backend: TfjsBackend,
+    private readonly config: ModelConfig,
+    readonly lora: LoraConfig,
+    names: readonly LinearName[],
+    private readonly weights: ModelWeights,
+  ) {
+    useBackend(backend);
+    this.device = deviceName(backend);
+    this.vocabularySize = config.vocab_size;
+    this.maximumLength = config.max_position_embeddings;
+    this.modules = adaptedModules(config, names);
+    this.#loraScaling = lora.lora_alpha / (lora.use_rslora ? Math.sqrt(lora.r) : lora.r);
+    this.#layers = this.modules.map((module, i) => {
+      const A = new Float32Array(lora.r * module.inFeatures);
+      const B = new Float32Array(module.outFeatures * lora.r);
+      const block = Math.floor(i / names.length);
+      return { module, block, name: names[i % names.length]!, A, B, ...this.#upload(module, A, B) };
+    });
+  }
+
+  setAdapter(values: AdapterValues): void {
+    this.#open();
+    const expected = this.#layers;
+    if (values.modules.length !== expected.length) {
+      throw new FedloraError('adapter/wrong-shape', `The adapter has ${values.modules.length} modules, not ${expected.length}.`);
+    }
+    values.modules.forEach(({ A, B }, i) => {
+      const layer = expected[i]!;
+      if (A.length === layer.A.length && B.length === layer.B.length) return;
+      throw new FedloraError('adapter/wrong-shape', `The factors of ${layer.module.name} have ${A.length} and ${B.length} values.`);
+    });
+    values.modules.forEach(({ A, B }, i) => {
+      const layer = expected[i]!;
+      tf.dispose([layer.deviceA, layer.deviceB]);
+      layer.A = A.slice();
+      layer.B = B.slice();
+      Object.assign(layer, this.#upload(layer.module, layer.A, layer.B));
+    });
+  }
+
+  adapter(): AdapterValues {
+    return { modules: this.#layers.map(({ A, B }) => ({ A: A.slice(), B: B.slice() })) };
+  }
+
+  /**
+   * Shapes     batch [B, T] -> clippedSum [P] f32, losses [B], norms [B]
+   * Guarantee  The norm of each example's part of the sum is at most l2Bound: norms are taken in f64 of the f32 gradient, factors
+   *            are 2^-20 below l2Bound / norm, and the sum is kept in f64 until it is rounded once.
+   * Edge cases an example without answer tokens -> loss 0, norm 0, no part in the sum
+   * @throws FedloraError update/not-finite - the adapter has diverged
+   */
+  async gradients(batch: Batch, options: GradientOptions): Promise<GradientSum> {
+    this.#open();
+    checkBatch(batch, this.vocabularySize, this.maximumLength);
+    const { trained, l2Bound } = options;
+    if (l2Bound !== null && !(l2Bound >= 0 && Number.isFinite(l2Bound))) {
+      throw new FedloraError('privacy/invalid-parameter', 'l2Bound is not a finite number of at least 0.');
+    }
+    const count = trainedParameterCount(this.modules, this.lora.r, trained);
+    const losses = new Float32Array(batch.examples);
+    if (l2Bound === null) {
+      const { gradient, losses: all } = await this.#gradient(partOf(batch), trained, count);
+      normOf(gradient); // refuses what is not finite
+      losses.set(all);
+      return { clippedSum: gradient, losses };
+    }
+    const sum = new Float64Array(count);
+    const norms = new Float32Array(batch.examples);
+    for (let example = 0; example < batch.examples; example++) {
+      const { gradient, losses: own } = await this.#gradient(partOf(batch, example, example + 1), trained, count);
+      const norm = normOf(gradient);
+      const clipFactor = norm === 0 ? 1 : Math.min(1, (l2Bound * (1 - ROUNDING_MARGIN)) / norm);
+      for (let i = 0; i < count; i++) sum[i]! += clipFactor * gradient[i]!;
+      gradient.fill(0);
+      losses[example] = own[0]!;
+      norms[example] = norm;
+    }
+    return { clippedSum: Float32Array.from(sum), losses, norms };
+  }
+
+  /** Edge cases: an example without answer tokens -> loss 0, exact 1. */
+  async evaluate(batch: Batch): Promise<Evaluation> {
+    this.#open();
+    checkBatch(batch, this.vocabularySize, this.maximumLength);
+    const part = partOf(batch);
+    const exact = new Uint8Array(batch.examples).fill(1);
+    if (part.owners.length === 0) return { losses: new Float32Array(batch.examples), exact };
+    const { losses, correct } = tf.tidy(() => {
+      const hidden = this.#forward(part, positionsOf(this.config, part.length)).at(-1)!; // [b * T, D]
+      return answerLosses(hidden, part.answers, this.weights.head);
+    });
+    const [tokenLosses, isCorrect] = await readAndDispose([losses, correct]);
+    part.owners.forEach((example, i) => (exact[example]! &= isCorrect![i]!));
+    return { losses: meanByExample(tokenLosses!, part), exact };
+  }
+
+  async logits(batch: Batch, lengths: Int32Array): Promise<Float32Array> {
+    this.#open();
+    checkBatch(batch, this.vocabularySize, this.maximumLength);
+    if (lengths.length !== batch.examples || lengths.some((length) => length < 1 || length > batch.length)) {
+      throw new FedloraError('internal/unexpected', 'The lengths of a batch are not between 1 and its padded length.');
+    }
+    const length = lengths.reduce((longest, one) => Math.max(longest, one), 0);
+    const tokens = { examples: batch.examples, length, ids: cutRows(batch, 0, batch.examples, length) };
+    const rows = lengths.map((own, example) => example * length + own - 1); // last real token of each
+    const logits = tf.tidy(() => {
+      const hidden = this.#forward(tokens, positionsOf(this.config, length)).at(-1)!; // [b * T, D]
+      return logitsAt(hidden, rows, this.weights.head); // [b, V]
+    });
+    const [values] = await readAndDispose([logits]);
+    return values as Float32Array; // Safe: the dtype of logits is float32.
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const { embedding, blocks, head } = this.weights;
+    for (const block of blocks) disposeBlock(block);
+    for (const { deviceA, deviceB } of this.#layers) tf.dispose([deviceA, deviceB]);
+    tf.dispose([embedding, head.norm]);
+    if (head.head !== embedding) head.head.dispose();
+  }
+
+  /** Gradient of the sum of a part's losses, [P] f32, and its losses [b]. */
+  async #gradient(
+    part: BatchPart,
+    trained: TrainedFactor,
+    count: number,
+  ): Promise<{ gradient: Float32Array; losses: Float32Array }> {
+    if (part.owners.length === 0) return { gradient: new Float32Array(count), losses: new Float32Array(part.examples) };
+    useBackend(this.backend);
+    const { losses, gradient } = tf.tidy(() => this.#backward(part, trained));
+    const [tokenLosses, values] = await readAndDispose([losses, gradient]);
+    return { gradient: values as Float32Array, losses: meanByExample(tokenLosses!, part) }; // Safe: both are float32.
+  }
+
+  /** The input of every block and the output of the last: [b * T, D] each, L + 1 of them. */
+  #forward(tokens: Pick<BatchPart, 'ids'>, positions: Positions): tf.Tensor2D[] {
+    const states: tf.Tensor2D[] = [tf.gather(this.weights.embedding, tf.tensor1d(tokens.ids, 'int32'))]; // [b * T, D]
+    this.weights.blocks.forEach((_, block) => {
+      const factors = this.#factors(block, undefined);
+      states.push(tf.tidy(() => this.#block(block, states[block]!, factors, positions)));
+    });
+    return states;
+  }
+
+  /** Losses [N] of a part's answer tokens and the gradient [P] of the sum of its examples' means. */
+  #backward(part: BatchPart, trained: TrainedFactor): { losses: tf.Tensor1D; gradient: tf.Tensor1D } {
+    const positions = positionsOf(this.config, part.length);
+    const states = this.#forward(part, positions);
+    const tokenWeights = Float32Array.from(part.owners, (example) => 1 / part.counts[example]!); // [N]
+    const { losses, dHidden } = answerLossGradient(states.at(-1)!, part.answers, tokenWeights, this.weights.head);
+
+    const byBlock: tf.Tensor[][] = [];
+    let dState = dHidden; // [b * T, D]
+    for (let block = this.weights.blocks.length - 1; block >= 0; block--) {
+      const state = states[block]!;
+      const variables = this.#variables(block, trained);
+      // The first block's input is the embedding, which is not trained: nobody needs its gradient.
+      const [dBefore, ...dFactors] = tf.tidy(() => {
+        if (block === 0) {
+          const ofFactors = tf.grads((...factors) => this.#block(0, state, this.#factors(0, trained, factors), positions));
+          return [state, ...ofFactors(variables, dState)];
+        }
+        const ofAll = tf.grads((before, ...factors) =>
+          this.#block(block, before as tf.Tensor2D, this.#factors(block, trained, factors), positions),
+        );
+        return ofAll([state, ...variables], dState);
+      });
+      dState = dBefore as tf.Tensor2D;
+      byBlock.unshift(dFactors);
+    }
+    return { losses, gradient: tf.concat(byBlock.flat().map((factor) => tf.reshape(factor, [-1]))) as tf.Tensor1D };
+  }
+
+  #block(block: number, x: tf.Tensor2D, factors: BlockFactors, positions: Positions): tf.Tensor2D {
+    return blockForward(x, this.weights.blocks[block]!, factors, positions, this.config, this.#loraScaling);
+  }
+
+  /** The trained factors of a block, in layout order. */
+  #variables(block: number, trained: TrainedFactor): tf.Tensor2D[] {
+    return this.#layers
+      .filter((layer) => layer.block === block)
+      .flatMap(({ deviceA, deviceB }) => (trained === 'both' ? [deviceA, deviceB] : [trained === 'A' ? deviceA : deviceB]));
+  }
+
+  /** A block's factors by layer. Those that are trained come from `variables`, in the order of `#variables`. */
+  #factors(block: number, trained: TrainedFactor | undefined, variables: readonly tf.Tensor[] = []): BlockFactors {
+    const factors: BlockFactors = {};
+    let next = 0;
+    const factor = (own: 'A' | 'B', constant: tf.Tensor2D) => {
+      const isTrained = trained === own || trained === 'both';
+      return { value: isTrained ? (variables[next++] as tf.Tensor2D) : constant, isTrained };
+    };
+    for (const layer of this.#layers) {
+      if (layer.block !== block) continue;
+      factors[layer.name] = { A: factor('A', layer.deviceA), B: factor('B', layer.deviceB) };
+    }
+    return factors;
+  }
+
+  #upload(module: LoraModule, A: Float32Array, B: Float32Array): { deviceA: tf.Tensor2D; deviceB: tf.Tensor2D } {
+    // A copy each: the cpu backend keeps the very array it is given.
+    const deviceA = tf.tensor2d(A.slice(), [this.lora.r, module.inFeatures]);
+    const deviceB = tf.tensor2d(B.slice(), [module.outFeatures, this.lora.r]);
+    return { deviceA, deviceB };
+  }
+
+  #open(): void {
+    if (this.#isClosed) throw new FedloraError('internal/unexpected', 'The engine is closed.');
+    useBackend(this.backend);
+  }
+}
+
+/** @throws FedloraError update/not-finite */
+function normOf(gradient: Float32Array): number {
+  let squares = 0;
+  for (let i = 0; i < gradient.length; i++) squares += gradient[i]! * gradient[i]!;
+  const norm = Math.sqrt(squares);
+  if (!Number.isFinite(norm)) throw new FedloraError('update/not-finite', 'A gradient is not finite.');
+  return norm;
+}
+
+/** [b] means of [N] token losses over each example's answer; 0 where there is none. */
+function meanByExample(tokenLosses: ArrayLike<number>, part: BatchPart): Float32Array {
+  const sums = new Float64Array(part.examples);
+  part.owners.forEach((example, i) => (sums[example]! += tokenLosses[i]!));
+  return Float32Array.from(sums, (sum, example) => (part.counts[example] === 0 ? 0 : sum / part.counts[example]!));
+}
+
+/** Copies tensors out of the device and disposes them, whatever happens. */
+async function readAndDispose(tensors: readonly tf.Tensor[]): Promise<(Float32Array | Int32Array | Uint8Array)[]> {
+  try {
+    return await Promise.all(tensors.map(async (tensor) => (await tensor.data()).slice()));
+  } finally {
+    tf.dispose([...tensors]);
+  }
+}

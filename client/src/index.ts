@@ -1,0 +1,33 @@
+/** The public face of the client: what the tests, the demo and programs that embed a daemon need. */
+
+export { homeAt, homeFrom, makeHome, type Home } from './config/home.js';
+export { readConfig, writeConfig, type ClientConfig } from './config/client-config.js';
+export { readPolicy, writePolicy } from './config/policy-file.js';
+export { CLIENT_VERSION, startDaemon, type RunningDaemon, type StartOptions } from './daemon/start.js';
+export { createLog } from './daemon/log.js';
+export { readStatus, type Status } from './daemon/status-file.js';
+export { enrolHome, type Enrolled, type Enrolment } from './cli/enrol-home.js';
+export { runCommand } from './cli/program.js';
+export { processContext, type CliContext } from './cli/context.js';
+export {
+  evaluateExamples,
+  evaluateFile,
+  generateText,
+  openEngine,
+  openLocalModel,
+  type FileEvaluation,
+  type LocalModel,
+} from './cli/local-model.js';
+export { toBatches } from './data/batches.js';
+export { poissonSample } from './data/poisson.js';
+export { readRows } from './data/rows.js';
+export { loadTokenizer, tokenizePrompt, tokenizeRows, type Example, type TrainingTokenizer } from './data/tokenize.js';
+export * from './engine/engine.js';
+export type { BaseModel, ModelConfig } from './engine/weights/base-model.js';
+export { baseModelDigest, openBaseModel } from './engine/weights/hugging-face.js';
+export { refuse, type PolicyTerms } from './round/policy.js';
+export { OfferVerifier, type OfferParts, type VerifiedRound } from './round/verify-offer.js';
+export { contribute, type Contribution } from './round/contribute.js';
+export { createIdentity, readIdentity, type Identity } from './storage/identity.js';
+export { Ledger, readLedger, type LedgerEntry } from './storage/ledger.js';
+export { Spending, type Charge } from './storage/spending.js';

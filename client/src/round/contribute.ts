@@ -1,0 +1,106 @@
+/**
+ * The way of an update, from the owner's rows to a masked vector: read this first. Each line is one stage; each name is one file.
+ *
+ * What the coordinator sees: keys and sealed shares (secagg.ts), masked words (upload.ts), and at the end one kind of share about
+ * each participant. What costs privacy: the one line `ledger.record`. What happens if this machine stops: before it, nothing was
+ * spent; after it, the round goes on without us if enough others remain.
+ *
+ * Legend     P = trained parameters, d = P + 2 metrics
+ */
+
+import { quantize, sha256, toHex, type MaskedUpdate, type ParticipantParts, type RandomSource } from '@fedlora/protocol';
+import type { FedloraErrorCode } from '@fedlora/shared';
+import type { Decisions } from '../storage/decisions.js';
+import type { Ledger } from '../storage/ledger.js';
+import type { Conversation } from './conversation.js';
+import type { AdapterSource, Workbench } from './workbench.js';
+import { addNoiseShare } from './add-noise-share.js';
+import { learn } from './learn.js';
+import { refuse, type PolicyTerms } from './policy.js';
+import { projectedEpsilon } from './projected-epsilon.js';
+import { SecaggSeat } from './secagg.js';
+import { checkDatasetSize, type VerifiedRound } from './verify-offer.js';
+
+/** What a round works with. */
+export interface Parts {
+  readonly policy: PolicyTerms;
+  readonly ledger: Ledger;
+  readonly decisions: Decisions;
+  readonly adapters: AdapterSource;
+  readonly workbench: Workbench;
+  readonly secagg: ParticipantParts;
+  readonly random: RandomSource;
+  /** Tokens, padding included, in one call of the engine. */
+  readonly tokensPerBatch: number;
+  /** Sends masked words, and takes nothing else. */
+  readonly upload: (roundId: string, masked: MaskedUpdate, signal: AbortSignal) => Promise<number>;
+  /** Told what is going on: for the state, the status file and the log. Facts only: nothing about rows, losses or norms. */
+  readonly observe: (stage: Stage, facts?: Readonly<Record<string, string | number>>) => void;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+}
+
+/** What a client is doing in a round, in order. */
+export type Stage = 'joined' | 'shared' | 'training' | 'recorded' | 'uploaded' | 'checked' | 'unmasked';
+
+/** How a round ended for this organisation. */
+export type Contribution =
+  | { readonly kind: 'counted'; readonly version: string }
+  | { readonly kind: 'declined'; readonly reason: FedloraErrorCode }
+  | { readonly kind: 'aborted'; readonly cause: string };
+
+export async function contribute(round: VerifiedRound, talk: Conversation, parts: Parts): Promise<Contribution> {
+  const { manifest } = round;
+
+  // Before any data is read: would the owner of this machine accept these terms?
+  const refusal = refuse(parts.policy, manifest, projectedEpsilon(parts.ledger.spending, round.charge));
+  if (refusal !== undefined) return { kind: 'declined', reason: refusal };
+
+  // Get ready. Each session is joined once, whatever restarts happen: on disk before the first message.
+  const base = await parts.adapters.load(round, talk.signal); //              A [r, in], B [out, r] of each module
+  const examples = await parts.workbench.examples(manifest.data); //          one row's tokens each
+  checkDatasetSize(manifest, examples.length);
+  await parts.decisions.join(round.sid, round.roundId, parts.now());
+
+  const seat = new SecaggSeat(parts.secagg, round.secagg, round.me);
+  try {
+    // Meet the cohort: fresh signed keys, then sealed shares of this round's secrets.
+    talk.answer('advertising', seat.advertise());
+    parts.observe('joined');
+    talk.answer('sharing', seat.share(await talk.asked('sharing')));
+    parts.observe('shared');
+    const faulty = seat.receive(await talk.asked('training'));
+    parts.observe('training', faulty.length === 0 ? {} : { faultyDealers: faulty.join(',') });
+
+    // Learn, and bound what any one protected unit can change.                                    shape  type
+    const engine = await parts.workbench.engine(manifest.adapter, base);
+    const clipped = await learn(engine, examples, round, parts, talk.signal); //                   [d]    f64
+
+    // Make private: round, then integer noise.
+    const quantized = quantize(clipped, manifest.encoding.stepsPerUnit); //                        [d]    i32 steps
+    const noised = addNoiseShare(quantized, round, parts.random); //                               [d]    i32 steps
+    talk.signal.throwIfAborted();
+    await parts.ledger.record(round.charge, parts.now()); // on disk before anything leaves
+    parts.observe('recorded');
+
+    // Hide in the crowd.
+    const { masked, receipt } = seat.mask(noised); //                                              [d]    u32 mod 2^32
+    const bytes = await parts.upload(round.roundId, masked, talk.signal);
+    talk.answer('training', receipt);
+    parts.observe('uploaded', { bytes });
+    talk.answer('checking', seat.sign(await talk.asked('checking')));
+    parts.observe('checked');
+
+    // Uncover the sum: decided once, on disk before it is said.
+    const proof = await talk.asked('unmasking');
+    const shares = seat.unmask(proof);
+    await parts.decisions.unmask(round.sid, round.roundId, toHex(sha256(proof)), parts.now());
+    talk.answer('unmasking', shares);
+    parts.observe('unmasked');
+
+    const ending = await talk.ended();
+    return ending.kind === 'done' ? { kind: 'counted', version: ending.version } : { kind: 'aborted', cause: ending.cause };
+  } finally {
+    seat.leave();
+  }
+}

@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { aManifest } from '../../../test/support/a-manifest.js';
+import { refuse, type PolicyTerms } from './policy.js';
+
+const policy: PolicyTerms = {
+  epsilonCap: 4,
+  requireDifferentialPrivacy: true,
+  allowedUnits: ['record', 'client'],
+  minimumContributors: 3,
+  leastThreshold: 3,
+  maximumSamplingRate: 0.05,
+  maximumL2Bound: 2,
+  allowedBases: ['b'.repeat(64)],
+};
+
+const manifest = aManifest();
+const { privacy, training, aggregation } = manifest;
+if (training.kind !== 'record-step') throw new Error('The fixture is a record step.');
+
+describe('refuse', () => {
+  it.each([
+    ['terms within every limit', policy, manifest, 3.9, undefined],
+    ['a round that ends exactly at the cap', policy, manifest, 4, undefined],
+    ['a round past the cap', policy, manifest, 4.0001, 'policy/epsilon-cap'],
+    ['an epsilon that could not be computed', policy, manifest, Number.NaN, 'policy/epsilon-cap'],
+    ['a data set whose promise is gone', policy, manifest, Infinity, 'policy/epsilon-cap'],
+    ['another base model', policy, aManifest({ base: { name: 'x', digest: 'c'.repeat(64) } }), 1, 'policy/base-not-allowed'],
+    ['any base model, where none is allowed', { ...policy, allowedBases: [] }, manifest, 1, 'policy/base-not-allowed'],
+    ['another base model, where any is allowed', { ...policy, allowedBases: ['*'] }, aManifest({ base: { name: 'x', digest: 'c'.repeat(64) } }), 1, undefined],
+    ['no differential privacy', policy, aManifest({ privacy: { ...privacy, unit: 'none', noiseMultiplier: 0 } }), Infinity, 'policy/no-differential-privacy'],
+    [
+      'no differential privacy, which the owner dropped in one place only',
+      { ...policy, requireDifferentialPrivacy: false },
+      aManifest({ privacy: { ...privacy, unit: 'none', noiseMultiplier: 0 } }),
+      Infinity,
+      'policy/unit-not-allowed',
+    ],
+    [
+      'no differential privacy, which the owner allowed by name',
+      { ...policy, requireDifferentialPrivacy: false, allowedUnits: ['none'] as const },
+      aManifest({ privacy: { ...privacy, unit: 'none', noiseMultiplier: 0 } }),
+      Infinity,
+      undefined,
+    ],
+    ['a unit that is not allowed', { ...policy, allowedUnits: ['client'] as const }, manifest, 1, 'policy/unit-not-allowed'],
+    ['too few contributors', policy, aManifest({ privacy: { ...privacy, minimumContributors: 2 } }), 1, 'policy/too-few-contributors'],
+    ['a threshold below the owner’s', policy, aManifest({ aggregation: { ...aggregation, threshold: 2 } }), 1, 'policy/threshold-too-low'],
+    ['sampling more often than allowed', policy, aManifest({ training: { ...training, samplingRate: 0.051 } }), 1, 'policy/sampling-rate-too-high'],
+    ['a larger clipping bound', policy, aManifest({ privacy: { ...privacy, l2Bound: 2.1 } }), 1, 'policy/bound-too-large'],
+    ['any clipping bound, where none is set', { ...policy, maximumL2Bound: undefined }, aManifest({ privacy: { ...privacy, l2Bound: 99 } }), 1, undefined],
+  ])('%s', (_name, terms, offered, projected, code) => {
+    expect(refuse(terms, offered, projected)).toBe(code);
+  });
+});

@@ -1,0 +1,119 @@
+/**
+ * What a round needs from this machine, kept between rounds: the tokens of the data set, and an engine with the base model loaded.
+ *
+ * Both are made when first needed and again when what they were made from changes: rows are read and tokenised once for each state
+ * of their files, and the engine is opened once for each kind of adapter.
+ */
+
+import { stat } from 'node:fs/promises';
+import { ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, decodeAdapter, expandTargetModules, FedloraError, parseAdapterConfig } from '@fedlora/shared';
+import type { Manifest } from '@fedlora/protocol';
+import type { AdapterValues, Engine, LoraConfig } from '../engine/engine.js';
+import type { Example } from '../data/tokenize.js';
+import type { AdapterStore } from '../storage/adapters.js';
+import type { CheckedVersion } from '../storage/version-check.js';
+import type { VerifiedRound } from './verify-offer.js';
+
+export interface WorkbenchParts {
+  /** Files of rows. */
+  readonly files: readonly string[];
+  /** Reads and tokenises every row. */
+  readonly readExamples: (files: readonly string[], terms: Manifest['data']) => Promise<readonly Example[]>;
+  /** Opens the base model with an adapter of this kind. */
+  readonly openEngine: (lora: LoraConfig) => Promise<Engine>;
+}
+
+export class Workbench {
+  private tokens: { readonly key: string; readonly examples: readonly Example[] } | undefined;
+  private opened: { readonly key: string; readonly engine: Engine } | undefined;
+
+  constructor(private readonly parts: WorkbenchParts) {}
+
+  /** The data set as tokens, one example a row. @throws FedloraError data/... | tokenizer/... */
+  async examples(terms: Manifest['data']): Promise<readonly Example[]> {
+    const { files } = this.parts;
+    if (files.length === 0) throw new FedloraError('data/empty', 'No data is configured: `dataset.files` in config.yaml.');
+    const key = JSON.stringify([terms.format, terms.template, terms.maximumLength, await Promise.all(files.map(fileState))]);
+    if (this.tokens?.key !== key) {
+      this.tokens = undefined;
+      this.tokens = { key, examples: await this.parts.readExamples(files, terms) };
+    }
+    return this.tokens.examples;
+  }
+
+  /** The engine with this adapter in it. */
+  async engine(terms: Manifest['adapter'], adapter: AdapterValues): Promise<Engine> {
+    const expanded = expandTargetModules(terms.targetModules);
+    if ('unknown' in expanded) throw new FedloraError('base-model/modules-mismatch');
+    const lora: LoraConfig = { r: terms.r, lora_alpha: terms.loraAlpha, use_rslora: false, target_modules: expanded.names };
+    const key = JSON.stringify(lora);
+    if (this.opened?.key !== key) {
+      await this.close();
+      this.opened = { key, engine: await this.parts.openEngine(lora) };
+    }
+    this.opened.engine.setAdapter(adapter);
+    return this.opened.engine;
+  }
+
+  async close(): Promise<void> {
+    const { opened } = this;
+    this.opened = undefined;
+    await opened?.engine.close();
+  }
+}
+
+/** Where the adapter of a round comes from: this disk, or the coordinator. */
+export class AdapterSource {
+  private last: { readonly id: string; readonly values: AdapterValues } | undefined;
+
+  constructor(
+    private readonly store: AdapterStore,
+    private readonly download: (id: string, signal: AbortSignal) => Promise<CheckedVersion>,
+  ) {}
+
+  /**
+   * The values that a round starts from.
+   *
+   * Guarantee  signed by the pinned coordinator key, whole, of the run, base model, layout and number of rounds that were offered.
+   * @throws FedloraError version/... | adapter/... | safetensors/... | connection/...
+   */
+  async load(round: VerifiedRound, signal: AbortSignal): Promise<AdapterValues> {
+    const id = round.baseVersion;
+    let version = await this.store.read(id);
+    if (version === undefined) {
+      version = await this.download(id, signal);
+      await this.store.write(version);
+    }
+    checkLineage(version, round);
+    if (this.last?.id !== id) this.last = { id, values: valuesOf(version, round.manifest) };
+    return this.last.values;
+  }
+}
+
+/** @throws FedloraError version/wrong-run */
+function checkLineage({ record }: CheckedVersion, round: VerifiedRound): void {
+  const belongs =
+    record.runId === round.manifest.runId &&
+    record.manifestHash === round.manifestHash &&
+    record.rosterHash === round.rosterHash &&
+    record.base.digest === round.manifest.base.digest &&
+    record.completedRounds === round.completedRounds;
+  if (!belongs) throw new FedloraError('version/wrong-run');
+}
+
+function valuesOf({ files }: CheckedVersion, manifest: Manifest): AdapterValues {
+  // Safe: `checkRecord` demands both files.
+  const config = parseAdapterConfig(Buffer.from(files.get(ADAPTER_CONFIG_FILE)!).toString('utf8'));
+  if (config.r !== manifest.adapter.r || config.lora_alpha !== manifest.adapter.loraAlpha || config.use_rslora) {
+    throw new FedloraError('version/wrong-run', 'The adapter’s r or lora_alpha are not those of the terms.');
+  }
+  return decodeAdapter(files.get(ADAPTER_WEIGHTS_FILE)!, manifest.adapter.modules, manifest.adapter.r);
+}
+
+/** Changes whenever a file is written again. */
+async function fileState(path: string): Promise<string> {
+  const facts = await stat(path).catch((cause: unknown) => {
+    throw new FedloraError('data/not-found', undefined, { where: path, cause });
+  });
+  return `${path}/${facts.size}/${facts.mtimeMs}`;
+}

@@ -1,0 +1,87 @@
+/** The overview, kept fresh: one fetch, then live events, and slow fetches while the live connection is away. */
+
+import { useQuery, useQueryClient, type UseQueryResult } from '@tanstack/react-query';
+import { useEffect, useRef, useState } from 'react';
+import { io, type Socket } from 'socket.io-client';
+import type { LiveEvents } from '@fedlora/shared';
+import { fetchOverview, isRefusal, type OverviewState } from './api.js';
+import { mergeOrganisation, mergeRound, mergeRun, mergeVersion, type Merge } from './merge.js';
+
+const REFETCH_WHILE_LIVE_MS = 300_000;
+const REFETCH_WHILE_AWAY_MS = 10_000;
+
+export type Connection = 'connecting' | 'live' | 'away';
+
+export interface LiveOverview {
+  readonly query: UseQueryResult<OverviewState>;
+  readonly connection: Connection;
+  /** When the live connection was lost, by our clock. */
+  readonly awaySince: number | null;
+}
+
+export function useLiveOverview(token: string): LiveOverview {
+  const client = useQueryClient();
+  const [state, setState] = useState<{ connection: Connection; awaySince: number | null }>({
+    connection: 'connecting',
+    awaySince: null,
+  });
+  // Events that arrive while a fetch is under way: its answer may be older than they are.
+  const duringFetch = useRef<Merge[] | null>(null);
+
+  const query = useQuery({
+    queryKey: ['overview', token],
+    queryFn: async ({ signal }) => {
+      const merges: Merge[] = [];
+      duringFetch.current = merges;
+      const fetched = await fetchOverview(token, signal);
+      if (duringFetch.current === merges) duringFetch.current = null;
+      return merges.reduce((overview, merge) => merge(overview), fetched);
+    },
+    retry: (failures, error) => !isRefusal(error) && failures < 2,
+    refetchInterval: state.connection === 'live' ? REFETCH_WHILE_LIVE_MS : REFETCH_WHILE_AWAY_MS,
+    refetchIntervalInBackground: true,
+    networkMode: 'always',
+    staleTime: 5_000,
+  });
+
+  useEffect(() => {
+    const queryKey = ['overview', token];
+    const apply = (merge: Merge): void => {
+      duringFetch.current?.push(merge);
+      client.setQueryData<OverviewState>(queryKey, (overview) => overview && merge(overview));
+    };
+    const refetch = (): void => void client.invalidateQueries({ queryKey });
+    const leave = (): void => setState((before) => ({ connection: 'away', awaySince: before.awaySince ?? Date.now() }));
+
+    const socket: Socket<LiveEvents> = io('/live', { auth: { token }, reconnectionDelayMax: 10_000 });
+    let hasConnected = false;
+    socket.on('connect', () => {
+      setState({ connection: 'live', awaySince: null });
+      if (hasConnected) refetch();
+      hasConnected = true;
+    });
+    socket.on('disconnect', (reason) => {
+      leave();
+      // After this reason socket.io does not come back by itself.
+      if (reason === 'io server disconnect') window.setTimeout(() => socket.connect(), 2_000);
+    });
+    socket.on('connect_error', () => {
+      leave();
+      // The coordinator refused the hand-shake: the fetch says why, and signs out if the token is no longer good.
+      if (!socket.active) {
+        refetch();
+        window.setTimeout(() => socket.connect(), 10_000);
+      }
+    });
+    socket.on('organisation.changed', (value) => apply(mergeOrganisation(value)));
+    socket.on('run.changed', (value) => apply(mergeRun(value)));
+    socket.on('round.changed', (value) => apply(mergeRound(value)));
+    socket.on('version.published', (value) => apply(mergeVersion(value)));
+    return () => {
+      socket.removeAllListeners();
+      socket.disconnect();
+    };
+  }, [client, token]);
+
+  return { query, ...state };
+}

@@ -1,0 +1,146 @@
+import { Progress } from '@mantine/core';
+import type { ReactNode } from 'react';
+import type { RunStatus, RunView } from '@fedlora/shared';
+import { count, formatBytes, formatDelta, formatNumber, formatTime, shorten } from '../format.js';
+import { CopyButton } from './copy-button.js';
+import { Hint } from './hint.js';
+
+const statusWords: Record<RunStatus, { label: string; tone: string }> = {
+  running: { label: 'Running', tone: 'good' },
+  completed: { label: 'Completed', tone: 'plain' },
+  stopped: { label: 'Stopped', tone: 'warn' },
+  failed: { label: 'Failed', tone: 'bad' },
+};
+
+export function RunSummary({ run }: { run: RunView }) {
+  const status = statusWords[run.status];
+  return (
+    <section className="section summary" data-testid="run-summary" aria-label="Run">
+      <div className="summary-head">
+        <h1>{run.title}</h1>
+        <span className={`tag tone-${status.tone}`} data-testid="run-status">
+          {status.label}
+        </span>
+        <span className="faint">
+          {run.baseName} ·{' '}
+          {run.endedAt === null ? `started ${formatTime(run.createdAt)}` : `ended ${formatTime(run.endedAt)}`}
+        </span>
+      </div>
+      {run.reason !== null && <p className={`reason ${run.status === 'failed' ? 'reason-bad' : ''}`}>{run.reason}</p>}
+      <dl className="facts">
+        <Rounds run={run} />
+        <PrivacySpent run={run} />
+        <Fact
+          label="Sent per client"
+          hint="What one organisation has uploaded in this run so far: masked updates and protocol messages."
+        >
+          {formatBytes(run.bytesUpPerClient)}
+          <Small>masked updates and messages</Small>
+        </Fact>
+        <Fact
+          label="Members"
+          hint={`Organisations that this run’s roster names. At least ${run.threshold} must answer to the end, or a round is aborted and nothing of it can be read.`}
+        >
+          {count(run.members.length, 'organisation')}
+          <Small>{run.threshold} needed to unmask a sum</Small>
+        </Fact>
+        <Fact
+          label="Newest version"
+          hint={
+            <>
+              Identifier of the newest adapter version, derived from its content: <code>{run.version}</code>
+            </>
+          }
+          after={<CopyButton value={run.version} what="the version’s identifier" />}
+        >
+          <code data-testid="newest-version">{shorten(run.version)}</code>
+        </Fact>
+      </dl>
+    </section>
+  );
+}
+
+function Rounds({ run }: { run: RunView }) {
+  const percent = run.plannedRounds === 0 ? 0 : (100 * run.completedRounds) / run.plannedRounds;
+  return (
+    <Fact
+      label="Rounds done"
+      hint={`${run.completedRounds} of ${run.plannedRounds} planned rounds gave a new version. ${count(run.abortedRounds, 'further attempt')} ended without one.`}
+      after={<Progress value={percent} size="sm" aria-label="Rounds done, percent" />}
+    >
+      <Big>{run.completedRounds}</Big> of {run.plannedRounds}
+      <Small>{run.abortedRounds === 0 ? 'none aborted' : `${run.abortedRounds} aborted`}</Small>
+    </Fact>
+  );
+}
+
+function PrivacySpent({ run }: { run: RunView }) {
+  if (run.unit === 'none') {
+    return (
+      <Fact
+        label="Privacy spent"
+        hint="This run adds no noise. The masks still hide single updates from the coordinator, but the published adapter may reveal what it was trained on."
+      >
+        <strong className="bad" data-testid="no-privacy">
+          no differential privacy
+        </strong>
+      </Fact>
+    );
+  }
+  const whose = run.unit === 'record' ? 'one training record' : 'all records of one organisation';
+  const projected = run.projectedEpsilon;
+  const percent = run.epsilon === null || !projected ? 0 : Math.min(100, (100 * run.epsilon) / projected);
+  return (
+    <Fact
+      label="Privacy spent (ε)"
+      hint={
+        <>
+          Adding or removing {whose} changes the chance of any outcome of this run by at most a factor of e<sup>ε</sup>
+          {run.epsilon !== null && run.epsilon < 20 && (
+            <> (now {formatNumber(Math.exp(run.epsilon), run.epsilon < 4 ? 1 : 0)})</>
+          )}
+          , apart from a remainder δ of {formatDelta(run.delta)}. Smaller is more private. The promise is about{' '}
+          {run.unit === 'record' ? 'single records, not whole organisations' : 'whole organisations'}.
+        </>
+      }
+      after={<Progress value={percent} size="sm" color="orange" aria-label="Epsilon spent, percent of projected" />}
+    >
+      <Big>{run.epsilon === null ? '–' : `ε ${formatNumber(run.epsilon)}`}</Big> of {formatNumber(projected)}
+      <Small>
+        per {run.unit === 'record' ? 'record' : 'organisation'}, δ = {formatDelta(run.delta)}
+      </Small>
+    </Fact>
+  );
+}
+
+function Fact({
+  label,
+  hint,
+  after,
+  children,
+}: {
+  label: string;
+  hint: ReactNode;
+  after?: ReactNode;
+  children: ReactNode;
+}) {
+  return (
+    <div className="fact">
+      <dt>
+        <Hint text={hint}>{label}</Hint>
+      </dt>
+      <dd>
+        <div className="fact-value">{children}</div>
+        {after}
+      </dd>
+    </div>
+  );
+}
+
+function Big({ children }: { children: ReactNode }) {
+  return <span className="big">{children}</span>;
+}
+
+function Small({ children }: { children: ReactNode }) {
+  return <span className="small">{children}</span>;
+}

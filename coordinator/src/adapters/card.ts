@@ -1,0 +1,70 @@
+/** README.md of an adapter version: what it is, what it promises, how to use it. Hugging Face shows it as the model card. */
+
+import type { Manifest } from '@fedlora/protocol';
+import type { AdapterStanding } from './version-store.js';
+
+/** The card of a version. The same standing gives the same text. */
+export function adapterCard(manifest: Manifest, standing: AdapterStanding): string {
+  const { base, adapter } = manifest;
+  const facts = [
+    ['run', `${manifest.title} (${manifest.runId})`],
+    ['rounds', `${standing.completedRounds} of ${manifest.rounds} planned`],
+    ['organisations', String(standing.organisations)],
+    ['aggregation', `${adapter.rule}; secure aggregation, threshold ${manifest.aggregation.threshold} of ${standing.organisations}`],
+    ['LoRA', `r ${adapter.r}, lora_alpha ${adapter.loraAlpha}, ${adapter.targetModules.join(', ')}`],
+    ['data', `${manifest.data.format}, template ${manifest.data.template}, at most ${manifest.data.maximumLength} tokens`],
+  ];
+  return `---
+library_name: peft
+base_model: ${JSON.stringify(base.name)}
+tags:
+  - lora
+  - federated-learning
+---
+
+# ${oneLine(manifest.title)}
+
+A LoRA adapter for \`${oneLine(base.name)}\` (files ${base.digest}), trained by ${standing.organisations} organisations that kept their text at home.
+
+## Privacy
+
+${privacy(manifest, standing)}
+
+## Facts
+
+| | |
+|---|---|
+${facts.map(([name, value]) => `| ${name} | ${oneLine(value)} |`).join('\n')}
+
+## Use
+
+\`\`\`python
+from transformers import AutoModelForCausalLM
+from peft import PeftModel
+
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("${oneLine(base.name)}"), "path/of/this/folder")
+\`\`\`
+
+\`manifest.json\` says where this version comes from; \`manifest.sig\` is the coordinator's Ed25519 signature over it.
+`;
+}
+
+function privacy(manifest: Manifest, { epsilon, completedRounds }: AdapterStanding): string {
+  const { unit, delta, noiseMultiplier, l2Bound } = manifest.privacy;
+  if (unit === 'none') {
+    return '**No differential privacy.** Updates were clipped and securely aggregated, but no noise was added: what this adapter tells about its training data is not bounded.';
+  }
+  if (completedRounds === 0) return 'Nothing was trained yet: this is the public starting point.';
+  const protects = unit === 'record' ? 'one training record' : 'everything that one organisation contributed';
+  return [
+    `Differential privacy for **${protects}** (unit \`${unit}\`): **epsilon ${epsilon?.toFixed(3)} at delta ${delta}**.`,
+    `RDP accountant; noise multiplier ${noiseMultiplier}, L2 bound ${l2Bound}; neighbours differ by adding or removing one unit.`,
+    'The noise was added by the organisations themselves, and suffices as long as no more of them collude than the run assumed',
+    `(${manifest.privacy.assumedColluders}).`,
+  ].join('\n');
+}
+
+/** Text of operators inside a table or code: without what would end it. */
+function oneLine(text: string): string {
+  return text.replace(/[\r\n|`"<>]+/g, ' ').trim();
+}

@@ -1,0 +1,151 @@
+/**
+ * Adapter versions on disk: PEFT directories named after their content, written to a temporary folder and renamed when they are
+ * whole and flushed, so that a version with a name is always complete.
+ */
+
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { canonicalJson, manifestHash, type Manifest } from '@fedlora/protocol';
+import {
+  ADAPTER_CONFIG_FILE,
+  ADAPTER_WEIGHTS_FILE,
+  adapterConfigJson,
+  decodeAdapter,
+  encodeAdapter,
+  FedloraError,
+  versionFileNames,
+  versionId,
+  versionMessage,
+  type AdapterTensors,
+  type VersionFile,
+  type VersionRecord,
+} from '@fedlora/shared';
+import { flushFolder, isMissing, writeFlushed } from '../storage/durable-file.js';
+import type { CoordinatorKey } from '../storage/keys.js';
+import { adapterCard } from './card.js';
+
+/** Where a version stands in its run. */
+export interface AdapterStanding {
+  readonly parent: string | null;
+  readonly roundId: string | null;
+  readonly completedRounds: number;
+  /** Organisations of the roster. */
+  readonly organisations: number;
+  readonly epsilon: number | null;
+  readonly createdAt: number;
+}
+
+export class VersionStore {
+  constructor(
+    private readonly folder: string,
+    private readonly key: CoordinatorKey,
+  ) {}
+
+  /** Writes and signs a version; returns its record. The same content again is the same version, and is left as it is. */
+  async publish(manifest: Manifest, adapter: AdapterTensors, standing: AdapterStanding): Promise<VersionRecord> {
+    const { privacy, base } = manifest;
+    const contents = new Map<string, Uint8Array>([
+      [ADAPTER_CONFIG_FILE, Buffer.from(configOf(manifest))],
+      [ADAPTER_WEIGHTS_FILE, encodeAdapter(manifest.adapter.modules, manifest.adapter.r, adapter)],
+      ['README.md', Buffer.from(adapterCard(manifest, standing))],
+    ]);
+    const files = [...contents].map(([name, bytes]): VersionFile => {
+      return { name, sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.length };
+    });
+    const unnamed: Omit<VersionRecord, 'id'> = {
+      runId: manifest.runId,
+      parent: standing.parent,
+      roundId: standing.roundId,
+      completedRounds: standing.completedRounds,
+      manifestHash: manifestHash(manifest),
+      rosterHash: manifest.rosterHash,
+      base,
+      unit: privacy.unit,
+      epsilon: standing.epsilon,
+      delta: privacy.unit === 'none' ? null : privacy.delta,
+      createdAt: standing.createdAt,
+      files,
+    };
+    const record: VersionRecord = { id: versionId(unnamed), ...unnamed };
+    contents.set('manifest.json', canonicalJson(record));
+    contents.set('manifest.sig', Buffer.from(`${this.key.sign(versionMessage(record))}\n`));
+    await this.write(record.id, contents);
+    return record;
+  }
+
+  /** Reads the adapter of a version. @throws FedloraError version/unknown | version/damaged */
+  async adapter(id: string, manifest: Manifest): Promise<AdapterTensors> {
+    const bytes = await this.file(id, ADAPTER_WEIGHTS_FILE);
+    const record = JSON.parse(Buffer.from(await this.file(id, 'manifest.json')).toString('utf8')) as VersionRecord;
+    const listed = record.files.find((file) => file.name === ADAPTER_WEIGHTS_FILE);
+    if (versionId(record) !== id || listed?.sha256 !== createHash('sha256').update(bytes).digest('hex')) {
+      throw new FedloraError('version/damaged', `The adapter of version ${id} is not what its record says.`);
+    }
+    return decodeAdapter(bytes, manifest.adapter.modules, manifest.adapter.r);
+  }
+
+  /** The bytes of a file of a version. @throws FedloraError version/unknown */
+  async file(id: string, name: string): Promise<Uint8Array> {
+    try {
+      return await readFile(this.path(id, name));
+    } catch (error) {
+      if (isMissing(error)) throw new FedloraError('version/unknown');
+      throw error;
+    }
+  }
+
+  /** The path of a file of a version, for streaming, with its size. @throws FedloraError version/unknown */
+  async locate(id: string, name: string): Promise<{ readonly path: string; readonly bytes: number }> {
+    const path = this.path(id, name);
+    try {
+      return { path, bytes: (await stat(path)).size };
+    } catch (error) {
+      if (isMissing(error)) throw new FedloraError('version/unknown');
+      throw error;
+    }
+  }
+
+  /** Removes what a crash left half-written. */
+  async tidy(): Promise<void> {
+    for (const name of await readdir(this.folder)) {
+      if (name.startsWith('.')) await rm(join(this.folder, name), { recursive: true, force: true });
+    }
+  }
+
+  /** Names come from requests: only ids and the listed file names become paths. */
+  private path(id: string, name: string): string {
+    if (!/^[0-9a-f]{40}$/.test(id) || !(versionFileNames as readonly string[]).includes(name)) {
+      throw new FedloraError('version/unknown');
+    }
+    return join(this.folder, id, name);
+  }
+
+  private async write(id: string, contents: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    const target = join(this.folder, id);
+    const temporary = join(this.folder, `.${randomUUID()}`);
+    await mkdir(temporary, { mode: 0o755 });
+    try {
+      await Promise.all([...contents].map(([name, bytes]) => writeFlushed(join(temporary, name), bytes)));
+      await flushFolder(temporary);
+      await rename(temporary, target);
+    } catch (error) {
+      await rm(temporary, { recursive: true, force: true });
+      const isThere = await stat(target).then(() => true, () => false);
+      if (isThere) return;
+      throw error;
+    }
+    await flushFolder(this.folder);
+  }
+}
+
+function configOf(manifest: Manifest): string {
+  return adapterConfigJson({
+    base_model_name_or_path: manifest.base.name,
+    revision: null,
+    r: manifest.adapter.r,
+    lora_alpha: manifest.adapter.loraAlpha,
+    use_rslora: false,
+    target_modules: manifest.adapter.targetModules,
+  });
+}

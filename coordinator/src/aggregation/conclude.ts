@@ -1,0 +1,175 @@
+/**
+ * The server's half of the story: from the masked contributions of a round to the next adapter.
+ *
+ * Until `unmask` nothing here is readable; after it there is only the noised sum. Everything that follows is post-processing.
+ * Legend     P = trained values in layout order; d = P + metrics = words of a contribution
+ */
+
+import {
+  bytesToWords,
+  dequantize,
+  emptyMaskedSum,
+  METRIC_COUNT,
+  planUnmasking,
+  readMetrics,
+  serverDivisor,
+  shareStddevInSteps,
+  sumMaskedInto,
+  unitBound,
+  unmask,
+  type CryptoProvider,
+  type Manifest,
+  type MaskedSum,
+  type MetricEstimate,
+  type RoundView as SecaggView,
+  type SecaggTerms,
+  type TrainedFactor,
+  type UnmaskingPlan,
+} from '@fedlora/protocol';
+import type { AdapterTensors } from '@fedlora/shared';
+import { rebase } from './rebase.js';
+import { applyOptimizer, learningRateAt, type OptimizerState } from './server-optimizer.js';
+
+/** Everything that a round has collected when its last phase is over. */
+export interface CollectedRound {
+  readonly manifest: Manifest;
+  readonly terms: SecaggTerms;
+  readonly trained: TrainedFactor;
+  /** Rounds of the run that ended well before this one. */
+  readonly completedRounds: number;
+  readonly view: SecaggView;
+  /** ShareKeys messages of the sharers. */
+  readonly shareKeys: readonly Uint8Array[];
+  /** UnmaskShares messages. */
+  readonly answers: readonly Uint8Array[];
+  /** The stored words of a survivor, a piece at a time. */
+  readonly contribution: (survivor: number) => AsyncIterable<Uint8Array>;
+}
+
+/** The adapter of a run with the memory of its server optimizer. */
+export interface TrainedState {
+  readonly adapter: AdapterTensors;
+  readonly optimizer: OptimizerState;
+}
+
+export type Conclusion =
+  | {
+      readonly kind: 'applied';
+      readonly next: TrainedState;
+      readonly metrics: MetricEstimate;
+      /** Expected norm of the noise in the sum over the norm of the sum; 0 without noise. */
+      readonly noiseToSignal: number;
+      readonly plan: UnmaskingPlan;
+    }
+  | { readonly kind: 'failed'; readonly because: 'secagg/too-few-shares' | 'aggregation/sum-over-bound'; readonly plan: UnmaskingPlan };
+
+/** How far beyond its expectation the noise of an honest sum may reach, in standard deviations: never, for all purposes. */
+const NOISE_TAIL = 8;
+
+export async function conclude(round: CollectedRound, base: TrainedState, crypto: CryptoProvider): Promise<Conclusion> {
+  const { manifest, terms, trained, view } = round;
+  const plan = planUnmasking(crypto, terms, view, round.shareKeys, round.answers);
+  if (plan.kind === 'too-few') return { kind: 'failed', because: 'secagg/too-few-shares', plan };
+
+  const maskedSum = await sumMasked(view.survivors, round.contribution, terms.length); // [d] u32 mod 2^32
+  const noisySum = unmask(crypto, maskedSum, plan.outgoing.masks); // [d] i32 levels
+  const sum = dequantize(noisySum, manifest.encoding.stepsPerUnit); // [d] f64, units of the update
+
+  const noiseStddev = sumNoiseStddev(manifest, trained, view.survivors.length);
+  const sumNorm = norm(sum);
+  if (sumNorm > longestHonestSum(manifest, view.survivors.length, noiseStddev, sum.length)) {
+    return { kind: 'failed', because: 'aggregation/sum-over-bound', plan };
+  }
+  const metrics = readMetrics(sum, manifest.metrics);
+
+  const divisor = serverDivisor(manifest);
+  // A gradient is descended, a difference of adapters followed.
+  const sign = manifest.training.kind === 'record-step' ? 1 : -1;
+  const gradient = sum.slice(0, sum.length - METRIC_COUNT).map((value) => (sign * value) / divisor); // [P]
+  const learningRate = learningRateAt(manifest.server, round.completedRounds, manifest.rounds);
+  const stepped = applyOptimizer(manifest.server, flatten(base.adapter, trained), gradient, base.optimizer[trained], {
+    learningRate,
+    noiseStddev: noiseStddev / divisor,
+  });
+  const next: TrainedState = {
+    adapter: withFactor(base.adapter, trained, stepped.values),
+    optimizer: { ...base.optimizer, [trained]: stepped.moments },
+  };
+  return {
+    kind: 'applied',
+    next: rebased(next, manifest, round.completedRounds + 1),
+    metrics,
+    noiseToSignal: sumNorm > 0 ? (noiseStddev * Math.sqrt(sum.length)) / sumNorm : 0,
+    plan,
+  };
+}
+
+/** The sum of stored contributions, read a piece at a time. [d] u32 mod 2^32 */
+async function sumMasked(
+  survivors: readonly number[],
+  contribution: CollectedRound['contribution'],
+  length: number,
+): Promise<MaskedSum> {
+  const sum = emptyMaskedSum(length);
+  for (const survivor of survivors) {
+    let firstWord = 0;
+    let rest: Uint8Array = new Uint8Array(0); // Bytes of a word that a piece ended within.
+    for await (const piece of contribution(survivor)) {
+      const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+      const whole = bytes.length - (bytes.length % 4);
+      sumMaskedInto(sum, bytesToWords(bytes.subarray(0, whole)), firstWord);
+      firstWord += whole / 4;
+      rest = bytes.subarray(whole);
+    }
+  }
+  return sum;
+}
+
+/** Standard deviation of the noise on each coordinate of the sum, in units of the update: each survivor added its share. */
+function sumNoiseStddev(manifest: Manifest, trained: TrainedFactor, survivors: number): number {
+  return (shareStddevInSteps(manifest, trained) * Math.sqrt(survivors)) / manifest.encoding.stepsPerUnit;
+}
+
+/** No sum of clipped updates and honest noise is longer than this, in units of the update. */
+function longestHonestSum(manifest: Manifest, survivors: number, noiseStddev: number, length: number): number {
+  const unitsEach = manifest.training.kind === 'record-step' ? manifest.training.maximumRecords : 1;
+  const rounding = (survivors * Math.sqrt(length)) / manifest.encoding.stepsPerUnit;
+  return unitBound(manifest) * unitsEach * survivors + rounding + noiseStddev * (Math.sqrt(length) + NOISE_TAIL);
+}
+
+function rebased(state: TrainedState, manifest: Manifest, completedRounds: number): TrainedState {
+  const { rule, rebaseEvery, modules, r } = manifest.adapter;
+  if (rule !== 'ffa-svd' || rebaseEvery === 0 || completedRounds % rebaseEvery !== 0) return state;
+  const { adapter, moments } = rebase(modules, r, state.adapter, state.optimizer.B);
+  return { adapter, optimizer: moments === undefined ? state.optimizer : { ...state.optimizer, B: moments } };
+}
+
+/** The values of one factor in layout order. [P] f32 */
+function flatten(adapter: AdapterTensors, trained: TrainedFactor): Float32Array {
+  const parts = adapter.modules.map((module) => module[trained]);
+  const values = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    values.set(part, at);
+    at += part.length;
+  }
+  return values;
+}
+
+/** The adapter with one factor replaced by values in layout order. */
+function withFactor(adapter: AdapterTensors, trained: TrainedFactor, values: Float32Array): AdapterTensors {
+  let at = 0;
+  return {
+    modules: adapter.modules.map((module) => {
+      const part = values.slice(at, at + module[trained].length);
+      at += part.length;
+      return { ...module, [trained]: part };
+    }),
+  };
+}
+
+function norm(values: Float64Array): number {
+  let squares = 0;
+  for (const value of values) squares += value * value;
+  return Math.sqrt(squares);
+}

@@ -1,0 +1,94 @@
+/**
+ * The coordinator's process configuration: from a JSON file and the environment, read once, frozen.
+ *
+ * It holds no privacy setting: those are in each run's signed manifest.
+ */
+
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { FedloraError } from '@fedlora/shared';
+
+export const logLevels = ['error', 'warn', 'info', 'debug', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export interface CoordinatorConfig {
+  /** Folder of everything the coordinator keeps: database, blobs, adapter versions, keys. Environment: FEDLORA_DATA. */
+  readonly dataFolder: string;
+  /** Address to listen on. The default is reachable from this machine only: put TLS in front before changing it. FEDLORA_HOST. */
+  readonly host: string;
+  /** 0 takes any free port; `address.json` in the data folder then tells which. FEDLORA_PORT. */
+  readonly port: number;
+  /** `info` writes about ten lines a round. FEDLORA_LOG_LEVEL. */
+  readonly logLevel: LogLevel;
+  /** Ed25519 public key, 64 hex digits: certifies members. `fedlora federation init` makes it. FEDLORA_FEDERATION_KEY. */
+  readonly federationKey: string;
+}
+
+type Setting = { readonly environment: string; readonly default?: string | number };
+
+const settings: { readonly [Key in keyof CoordinatorConfig]: Setting } = {
+  dataFolder: { environment: 'FEDLORA_DATA', default: './fedlora-coordinator' },
+  host: { environment: 'FEDLORA_HOST', default: '127.0.0.1' },
+  port: { environment: 'FEDLORA_PORT', default: 7400 },
+  logLevel: { environment: 'FEDLORA_LOG_LEVEL', default: 'info' },
+  federationKey: { environment: 'FEDLORA_FEDERATION_KEY' },
+};
+
+/**
+ * The configuration from command-line arguments (`--config FILE`) and the environment, which wins over the file.
+ *
+ * @throws FedloraError config/invalid: names the setting
+ */
+export function loadConfig(args: readonly string[], environment: NodeJS.ProcessEnv): CoordinatorConfig {
+  const file = readConfigFile(configPath(args));
+  const unknown = Object.keys(file).filter((key) => !(key in settings));
+  if (unknown.length > 0) refuse(unknown[0], `is no setting. Known: ${Object.keys(settings).join(', ')}.`);
+  const values = Object.fromEntries(
+    Object.entries(settings).map(([key, setting]) => {
+      const fromEnvironment = environment[setting.environment];
+      return [key, fromEnvironment !== undefined && fromEnvironment !== '' ? fromEnvironment : (file[key] ?? setting.default)];
+    }),
+  );
+  return checkConfig(values);
+}
+
+function checkConfig(values: Readonly<Record<string, unknown>>): CoordinatorConfig {
+  const { dataFolder, host, logLevel, federationKey } = values;
+  if (typeof dataFolder !== 'string' || dataFolder === '') return refuse('dataFolder', 'must be a path.');
+  if (typeof host !== 'string' || host === '') return refuse('host', 'must be an address.');
+  const port = Number(values.port);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) return refuse('port', 'must be a whole number from 0 to 65535.');
+  const level = logLevels.find((known) => known === logLevel);
+  if (level === undefined) return refuse('logLevel', `must be one of ${logLevels.join(', ')}.`);
+  if (typeof federationKey !== 'string' || !/^[0-9a-f]{64}$/.test(federationKey)) {
+    return refuse('federationKey', 'is required: 64 hex digits, as `fedlora federation init` prints them.');
+  }
+  return Object.freeze({ dataFolder: resolve(dataFolder), host, port, logLevel: level, federationKey });
+}
+
+function configPath(args: readonly string[]): string | undefined {
+  if (args.length === 0) return undefined;
+  const [flag, path, ...rest] = args;
+  if (flag !== '--config' || path === undefined || rest.length > 0) {
+    throw new FedloraError('config/invalid', 'Usage: fedlora-coordinator [--config FILE]');
+  }
+  return path;
+}
+
+function readConfigFile(path: string | undefined): Record<string, unknown> {
+  if (path === undefined) return {};
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new FedloraError('config/invalid', 'The configuration file cannot be read as JSON.', { where: path, cause });
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw new FedloraError('config/invalid', 'The configuration file is no JSON object.', { where: path });
+  }
+  return parsed as Record<string, unknown>;
+}
+
+function refuse(setting: string, why: string): never {
+  throw new FedloraError('config/invalid', `${setting} ${why}`);
+}

@@ -1,0 +1,48 @@
+/** What every HTTP answer goes through before a controller sees the request: security headers, the dashboard's files, JSON bodies. */
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import express, { type NextFunction, type Request, type Response } from 'express';
+import helmet from 'helmet';
+import { limits } from '@fedlora/shared';
+
+/** Paths that are never the dashboard's. */
+const OURS = /^\/(api|socket\.io|healthz|readyz|metrics)(\/|$)/;
+
+/** The built dashboard: beside `src` and `dist` alike. */
+const dashboardFolder = fileURLToPath(new URL('../../dashboard/dist', import.meta.url));
+
+export function setUpHttp(app: NestExpressApplication): void {
+  app.disable('x-powered-by');
+  app.use(
+    helmet({
+      contentSecurityPolicy: {
+        directives: { 'style-src': ["'self'", "'unsafe-inline'"], 'img-src': ["'self'", 'data:'], 'upgrade-insecure-requests': null },
+      },
+      // TLS ends at the proxy in front, which knows whether it is there to stay.
+      strictTransportSecurity: false,
+    }),
+  );
+  app.useBodyParser('json', { limit: limits.jsonBodyBytes });
+  serveDashboard(app);
+}
+
+function serveDashboard(app: NestExpressApplication): void {
+  const page = join(dashboardFolder, 'index.html');
+  if (!existsSync(page)) return;
+  const files = express.static(dashboardFolder, { index: false, immutable: true, maxAge: '1y' });
+  app.use((request: Request, response: Response, next: NextFunction) => {
+    const isPage = (request.method === 'GET' || request.method === 'HEAD') && !OURS.test(request.path);
+    if (!isPage) {
+      next();
+      return;
+    }
+    files(request, response, (error?: unknown) => {
+      // Any other address is a view of the page itself. Missing files are missing.
+      if (error !== undefined || /\.\w+$/.test(request.path)) next(error);
+      else response.sendFile(page, { maxAge: 0 });
+    });
+  });
+}

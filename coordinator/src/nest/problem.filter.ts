@@ -1,0 +1,40 @@
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { Response } from 'express';
+import { FedloraError, uploadHeaders } from '@fedlora/shared';
+import type { Log } from '../observe/log.js';
+import { problemOf } from './problem.js';
+
+/** Turns every error of an HTTP handler into problem details. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(private readonly log: Log) {}
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const response = host.switchToHttp().getResponse<Response>();
+    const error = fromNest(thrown);
+    const problem = problemOf(error);
+    if (problem.status >= 500) this.log.error('http.handler.failed', { code: problem.code, err: thrown });
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    const offset = error instanceof FedloraError ? error.details.offset : undefined;
+    if (typeof offset === 'number') response.setHeader(uploadHeaders.offset, offset);
+    response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+  }
+}
+
+/** Errors of Nest and of its body parser, by their status. */
+function fromNest(thrown: unknown): unknown {
+  const status = thrown instanceof HttpException ? thrown.getStatus() : (thrown as { status?: unknown } | null)?.status;
+  switch (status) {
+    case 400:
+      return new FedloraError('request/invalid', 'The body cannot be read.', { cause: thrown });
+    case 404:
+      return new FedloraError('request/not-found', undefined, { cause: thrown });
+    case 413:
+      return new FedloraError('request/too-large', undefined, { cause: thrown });
+    default:
+      return thrown;
+  }
+}

@@ -1,0 +1,52 @@
+/** Errors as HTTP tells them: RFC 9457 problem details, made from the catalogue. */
+
+import { errorEntry, FedloraError, type ErrorCode } from '@fedlora/shared';
+
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly code: ErrorCode;
+  readonly detail: string;
+  readonly retry: string;
+  readonly remedy: string;
+}
+
+/** Statuses that tell more than whose fault it is. */
+const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
+  'request/not-found': 404,
+  'request/too-large': 413,
+  'session/required': 401,
+  'session/not-allowed': 403,
+  'session/challenge-spent': 401,
+  'session/unknown-identity': 403,
+  'session/wire-version': 426,
+  'crypto/bad-signature': 403,
+  'enrol/token-unknown': 403,
+  'enrol/token-spent': 409,
+  'enrol/token-expired': 403,
+  'enrol/wrong-name': 403,
+  'enrol/name-taken': 409,
+  'enrol/unknown-organisation': 404,
+  'run/unknown': 404,
+  'run/not-running': 409,
+  'run/invalid-description': 422,
+  'manifest/invalid': 422,
+  'round/unknown': 404,
+  'round/over': 410,
+  'round/not-a-participant': 403,
+  'round/wrong-phase': 409,
+  'round/already-answered': 409,
+  'upload/wrong-offset': 409,
+  'upload/busy': 409,
+  'upload/wrong-hash': 422,
+  'version/unknown': 404,
+};
+
+/** The problem that an error is. What was not thrown on purpose tells nothing about itself. */
+export function problemOf(error: unknown): Problem {
+  const { code, summary } = FedloraError.from(error);
+  const { blame, meaning, retry, remedy } = errorEntry(code);
+  const status = statuses[code] ?? (blame === 'us' || blame === 'environment' ? 500 : 400);
+  return { type: `urn:fedlora:error:${code}`, title: meaning, status, code, detail: summary, retry, remedy };
+}

@@ -1,0 +1,500 @@
+/**
+ * Performs what the round machine decides: stores each event first, then asks, waits, concludes and ends.
+ *
+ * One event of a round is handled after the other. Everything needed to go on is on disk before an effect begins, so a coordinator
+ * that is killed at any instant goes on with the same round when it starts again.
+ */
+
+import { createHash } from 'node:crypto';
+import type { Transaction } from 'kysely';
+import { decodeMaskedInput, equalBytes, type CryptoProvider } from '@fedlora/protocol';
+import {
+  errorEntry,
+  FedloraError,
+  limits,
+  type RequestPhase,
+  type RoundDecline,
+  type RoundReply,
+  type RoundView,
+  type ServerToClientEvents,
+} from '@fedlora/shared';
+import type { OptimizerStore } from '../adapters/optimizer-store.js';
+import type { VersionStore } from '../adapters/version-store.js';
+import type { VersionsRepository } from '../adapters/versions.repository.js';
+import { conclude, type Conclusion, type TrainedState } from '../aggregation/conclude.js';
+import type { Announcements } from '../observe/announcements.js';
+import type { Log } from '../observe/log.js';
+import type { Budget } from '../runs/budget.js';
+import type { Run, RunsRepository } from '../runs/runs.repository.js';
+import type { Presence } from '../session/presence.js';
+import type { AuditRepository } from '../storage/audit.repository.js';
+import type { ContributionStore } from '../storage/contribution-store.js';
+import type { Tables } from '../storage/database.js';
+import { Deadlines } from './deadlines.js';
+import { nextSid, OpenRound } from './open-round.js';
+import { asked, isIn, isOver, isRequestPhase, transition, type RoundEffect, type RoundEvent } from './round.machine.js';
+import { noMessages, type RoundRecord, type RoundsRepository } from './rounds.repository.js';
+import { roundView } from './round-view.js';
+
+export interface RoundParts {
+  readonly rounds: RoundsRepository;
+  readonly runs: RunsRepository;
+  readonly versions: VersionsRepository;
+  readonly versionStore: VersionStore;
+  readonly optimizerStore: OptimizerStore;
+  readonly contributions: ContributionStore;
+  readonly presence: Presence;
+  readonly budget: Budget;
+  readonly audit: AuditRepository;
+  readonly announcements: Announcements;
+  readonly crypto: CryptoProvider;
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+type Also = (trx: Transaction<Tables>) => Promise<void>;
+type RoundEnded = Parameters<ServerToClientEvents['round.ended']>[0];
+
+export class RoundService {
+  private readonly open = new Map<string, OpenRound>();
+  private readonly deadlines: Deadlines;
+  /** The newest end that each organisation may have missed: repeated after its next hello. */
+  private readonly lastEnded = new Map<string, RoundEnded>();
+  /** The newest version of each run with its optimizer, so that a round need not read what the last one wrote. */
+  private readonly newest = new Map<string, { readonly version: string; readonly state: TrainedState }>();
+  private isClosing = false;
+  /** Called when a round of a run has ended and everything of it is stored. */
+  onEnded: (runId: string) => void = () => undefined;
+
+  constructor(private readonly parts: RoundParts) {
+    this.deadlines = new Deadlines(parts.now);
+  }
+
+  /** Goes on with the rounds that were open when the coordinator stopped. */
+  async resume(): Promise<void> {
+    const { rounds, runs, contributions, crypto, log, now } = this.parts;
+    const records = await rounds.open();
+    await contributions.scrubAllBut(new Set(records.map((record) => record.id)));
+    await this.rememberEnds();
+    for (const record of records) {
+      const run = await runs.byId(record.runId);
+      if (run === undefined) continue; // The foreign key says it is there.
+      const round = new OpenRound(record, run, await rounds.messages(record.id), await rounds.events(record.id), crypto);
+      this.open.set(record.id, round);
+      log.info('round.resumed', { runId: run.id, roundId: record.id, phase: round.state.phase });
+      await this.serially(round, () => this.apply(round, { kind: 'coordinator.resumed', at: now() }));
+    }
+  }
+
+  /** Starts the next round of a run with these members of its roster. */
+  async start(run: Run, participants: readonly { readonly index: number; readonly name: string }[]): Promise<void> {
+    const { rounds, crypto, log, now } = this.parts;
+    const number = run.attempts + 1;
+    const at = now();
+    const record: RoundRecord = {
+      id: `${run.id}-r${number}`,
+      runId: run.id,
+      number,
+      completedRounds: run.completedRounds,
+      baseVersion: run.version,
+      previousSid: run.previousSid,
+      sid: nextSid(run, number),
+      startedAt: at,
+      meanLoss: null,
+      epsilon: null,
+      noiseToSignal: null,
+      finalState: null,
+    };
+    const { aggregation, privacy } = run.manifest;
+    const terms = {
+      threshold: aggregation.threshold,
+      minimumContributors: privacy.minimumContributors,
+      deadlinesMs: aggregation.deadlinesMs,
+    };
+    const round = new OpenRound(record, run, noMessages(), [], crypto);
+    this.open.set(record.id, round);
+    log.info('round.started', { runId: run.id, roundId: record.id, number, participants: participants.length });
+    await this.serially(round, () =>
+      this.apply(round, { kind: 'round.started', at, terms, participants }, (trx) => rounds.add(record, trx)),
+    );
+  }
+
+  /** The open round of a run, if there is one. */
+  openRoundOf(runId: string): string | undefined {
+    return [...this.open.values()].find((round) => round.run.id === runId)?.id;
+  }
+
+  /** Whether an organisation takes part in an open round. */
+  isBusy(name: string): boolean {
+    return [...this.open.values()].some(({ state }) => state.participants.some((one) => one.name === name && isIn(state, one.index)));
+  }
+
+  /** Repeats what is open for an organisation that has just said hello, or how its last round ended. */
+  async greet(name: string): Promise<void> {
+    const mine = [...this.open.values()].filter((round) => round.state.participants.some((one) => one.name === name));
+    for (const round of mine) await this.serially(round, async () => this.ask(round, [round.indexOf(name)]));
+    const ended = this.lastEnded.get(name);
+    if (mine.length === 0 && ended !== undefined) this.parts.presence.send(name, 'round.ended', ended);
+  }
+
+  /**
+   * Takes an answer. The same bytes again get the same reply; other bytes for an answered phase are refused and recorded.
+   *
+   * @throws FedloraError round/unknown | round/over | round/not-a-participant | round/wrong-phase | round/already-answered |
+   *         round/impersonation | upload/wrong-hash
+   * @throws ProtocolError: what the message breaks
+   */
+  async reply(name: string, { roundId, phase, message }: RoundReply): Promise<void> {
+    const round = await this.find(roundId);
+    await this.serially(round, () => this.recordingRefusals(round, name, phase, () => this.take(round, name, phase, message)));
+  }
+
+  /** Takes a participant out of a round that it does not go on with. A round that has ended needs no goodbye. */
+  async decline(name: string, { roundId, code }: RoundDecline): Promise<void> {
+    const round = this.open.get(roundId);
+    if (round === undefined) return;
+    await this.serially(round, async () => {
+      const participant = round.indexOf(name);
+      this.parts.log.info('round.participant.declined', { runId: round.run.id, roundId, participant: name, code });
+      await this.apply(round, { kind: 'participant.declined', at: this.parts.now(), participant, code });
+    });
+  }
+
+  /** How much of a contribution is stored, and how long it will be. @throws FedloraError as `reply` */
+  async uploaded(name: string, roundId: string): Promise<{ readonly offset: number; readonly length: number }> {
+    const round = await this.find(roundId);
+    const participant = this.expectUploader(round, name);
+    return { offset: await this.parts.contributions.size(roundId, participant), length: round.contributionBytes };
+  }
+
+  /** Appends a piece of a contribution; returns how much is stored. @throws FedloraError as `reply`, and upload/* */
+  async upload(
+    name: string,
+    roundId: string,
+    piece: { readonly offset: number; readonly length: number; readonly bytes: AsyncIterable<Uint8Array> },
+  ): Promise<number> {
+    const round = await this.find(roundId);
+    const participant = this.expectUploader(round, name);
+    const totalBytes = round.contributionBytes;
+    if (piece.length !== totalBytes) {
+      throw new FedloraError('upload/wrong-length', `A contribution to this round has ${totalBytes} bytes, not ${piece.length}.`);
+    }
+    const stored = await this.parts.contributions.append(
+      { roundId, participant, totalBytes },
+      piece.offset,
+      piece.bytes,
+      limits.uploadPieceBytes,
+    );
+    if (stored === totalBytes) {
+      await this.serially(round, () =>
+        this.recordingRefusals(round, name, 'training', () => this.completeContribution(round, participant)),
+      );
+    }
+    return stored;
+  }
+
+  /** Ends the open round of a run. */
+  async fail(runId: string, cause: string): Promise<void> {
+    for (const round of this.open.values()) {
+      if (round.run.id !== runId) continue;
+      await this.serially(round, () => this.apply(round, { kind: 'round.failed', at: this.parts.now(), cause }));
+    }
+  }
+
+  /** What a round shows. */
+  async view(roundId: string): Promise<RoundView | undefined> {
+    const round = this.open.get(roundId);
+    if (round !== undefined && !isOver(round.state)) return roundView(round.record, round.state);
+    const record = await this.parts.rounds.byId(roundId);
+    return record?.finalState == null ? undefined : roundView(record, record.finalState);
+  }
+
+  /** The rounds of a run, newest first. */
+  async viewsOf(runId: string, limit: number): Promise<RoundView[]> {
+    return (await this.parts.rounds.ofRun(runId, limit)).flatMap((record) => {
+      const state = record.finalState ?? this.open.get(record.id)?.state;
+      return state === undefined ? [] : [roundView(record, state)];
+    });
+  }
+
+  /** Lets go of everything without ending any round: the next start goes on. */
+  async close(): Promise<void> {
+    this.isClosing = true;
+    this.deadlines.disarmAll();
+    await Promise.allSettled([...this.open.values()].map((round) => round.tail));
+  }
+
+  private async take(round: OpenRound, name: string, phase: RequestPhase, message: Uint8Array): Promise<void> {
+    const participant = round.indexOf(name);
+    const stored = round.messages[phase].get(participant);
+    if (stored !== undefined) {
+      if (equalBytes(stored, message)) {
+        if (phase === 'training') await this.completeContribution(round, participant);
+        return;
+      }
+      throw new FedloraError('round/already-answered', undefined, {
+        details: { stored: hashOf(stored), refused: hashOf(message) },
+      });
+    }
+    if (isOver(round.state)) throw new FedloraError('round/over');
+    if (!isIn(round.state, participant)) throw new FedloraError('round/not-a-participant');
+    if (round.state.phase !== phase) throw new FedloraError('round/wrong-phase', `The round is in phase ${round.state.phase}.`);
+    round.check(phase, participant, message);
+
+    const keep: Also = async (trx) => {
+      await this.parts.rounds.addMessage(round.id, participant, phase, message, trx);
+      round.messages[phase].set(participant, message);
+    };
+    if (phase === 'training') {
+      await this.parts.rounds.transaction(keep);
+      await this.completeContribution(round, participant);
+    } else {
+      await this.apply(round, { kind: 'answer.received', at: this.parts.now(), participant, phase }, keep);
+    }
+  }
+
+  /** A contribution counts when its receipt and all its bytes are there and agree. @throws FedloraError upload/wrong-hash */
+  private async completeContribution(round: OpenRound, participant: number): Promise<void> {
+    const { contributions, now } = this.parts;
+    const receipt = round.messages.training.get(participant);
+    const isOpen = round.state.phase === 'training' && !round.state.answered.training.includes(participant);
+    if (receipt === undefined || !isOpen) return;
+    if ((await contributions.size(round.id, participant)) !== round.contributionBytes) return;
+    if (equalBytes(await contributions.hash(round.id, participant), decodeMaskedInput(receipt).wordsHash)) {
+      await this.apply(round, { kind: 'answer.received', at: now(), participant, phase: 'training' });
+      return;
+    }
+    await contributions.remove(round.id, participant);
+    await this.apply(round, { kind: 'participant.refused', at: now(), participant, code: 'upload/wrong-hash' });
+    throw new FedloraError('upload/wrong-hash');
+  }
+
+  /** Stores the event, with what belongs to it, as one; then performs its effects. */
+  private async apply(round: OpenRound, event: RoundEvent, also?: Also): Promise<void> {
+    const { rounds, announcements } = this.parts;
+    const before = round.state;
+    const { state, effects } = transition(before, event);
+    if (state === before && effects.length === 0 && also === undefined) return;
+    await rounds.transaction(async (trx) => {
+      await also?.(trx);
+      await rounds.addEvent(round.id, round.sequence, event, trx);
+      if (state.isCharged && !before.isCharged) await rounds.charge(round.run.id, trx);
+      if (isOver(state) && !isOver(before)) await rounds.end(round.record, state, trx);
+    });
+    round.state = state;
+    round.sequence += 1;
+    announcements.tell('round.changed', round.id);
+    for (const effect of effects) await this.perform(round, effect);
+  }
+
+  private async perform(round: OpenRound, effect: RoundEffect): Promise<void> {
+    const { log, now } = this.parts;
+    try {
+      switch (effect.kind) {
+        case 'request':
+          this.ask(round, effect.to);
+          return;
+        case 'arm-deadline':
+          this.deadlines.arm(round.id, effect.at, () => this.deadlinePassed(round, effect.phase));
+          return;
+        case 'conclude':
+          await this.concludeRound(round);
+          return;
+        case 'end':
+          await this.endRound(round);
+          return;
+        default:
+          return effect satisfies never;
+      }
+    } catch (error) {
+      const { code, message } = FedloraError.from(error);
+      log.error('round.effect.failed', { runId: round.run.id, roundId: round.id, effect: effect.kind, code, err: error });
+      if (effect.kind === 'end') return;
+      const cause = `${effect.kind === 'conclude' ? 'The sum could not be made into an adapter' : 'The next phase could not begin'}: ${message} [${code}]`;
+      await this.apply(round, { kind: 'round.failed', at: now(), cause });
+    }
+  }
+
+  private ask(round: OpenRound, to: readonly number[]): void {
+    const { presence, now } = this.parts;
+    const phase = round.state.phase;
+    if (!isRequestPhase(phase)) return;
+    const present = asked(round.state);
+    for (const { index, name } of round.state.participants) {
+      if (to.includes(index) && present.includes(index) && presence.isConnected(name)) {
+        presence.send(name, 'round.request', round.request(phase, index, now()));
+      }
+    }
+  }
+
+  private deadlinePassed(round: OpenRound, phase: RequestPhase): void {
+    if (this.isClosing) return;
+    this.serially(round, () => this.apply(round, { kind: 'deadline.passed', at: this.parts.now(), phase })).catch((error: unknown) =>
+      this.parts.log.error('round.deadline.failed', { roundId: round.id, err: error }),
+    );
+  }
+
+  /** From masked contributions to the next adapter version. */
+  private async concludeRound(round: OpenRound): Promise<void> {
+    const { crypto, contributions, budget, versionStore, optimizerStore, versions, rounds, announcements, log, now } = this.parts;
+    const { run, record } = round;
+    const started = performance.now();
+    const conclusion = await conclude(
+      {
+        manifest: run.manifest,
+        terms: round.terms,
+        trained: round.trained,
+        completedRounds: record.completedRounds,
+        view: round.view(),
+        shareKeys: round.answersTo('sharing'),
+        answers: round.answersTo('unmasking'),
+        contribution: (survivor) => contributions.read(round.id, survivor),
+      },
+      await this.trainedState(run, record.baseVersion),
+      crypto,
+    );
+    this.reportFaults(round, conclusion);
+    if (conclusion.kind === 'failed') {
+      await this.apply(round, { kind: 'round.failed', at: now(), cause: causeOf(round, conclusion) });
+      return;
+    }
+
+    // The run's row counts this round since its unmasking began.
+    const charged = (await this.parts.runs.byId(run.id))?.chargedRounds ?? 0;
+    const epsilon = budget.epsilonAfter(run.manifest, charged);
+    const version = await versionStore.publish(run.manifest, conclusion.next.adapter, {
+      parent: record.baseVersion,
+      roundId: round.id,
+      completedRounds: record.completedRounds + 1,
+      organisations: run.roster.members.length,
+      epsilon,
+      // When applying began, which is stored: a second attempt after a crash makes the same version.
+      createdAt: round.state.phaseStartedAt,
+    });
+    await optimizerStore.write(version.id, conclusion.next.optimizer);
+    this.newest.set(run.id, { version: version.id, state: conclusion.next });
+    const result = { meanLoss: conclusion.metrics.meanLoss ?? null, epsilon, noiseToSignal: conclusion.noiseToSignal };
+    await this.apply(round, { kind: 'sum.applied', at: now(), version: version.id }, async (trx) => {
+      await versions.add(version, trx);
+      await rounds.setResult(round.id, result, trx);
+    });
+    await optimizerStore.remove(record.baseVersion);
+    announcements.tell('version.published', version.id);
+    log.info('round.sum.applied', {
+      runId: run.id,
+      roundId: round.id,
+      version: version.id,
+      survivors: round.state.answered.training.length,
+      durationMs: Math.round(performance.now() - started),
+    });
+  }
+
+  private async trainedState(run: Run, version: string): Promise<TrainedState> {
+    const known = this.newest.get(run.id);
+    if (known?.version === version) return known.state;
+    const { versionStore, optimizerStore } = this.parts;
+    return { adapter: await versionStore.adapter(version, run.manifest), optimizer: await optimizerStore.read(version) };
+  }
+
+  /** Wrong shares and complaints are news for the operator even when the round ends well. */
+  private reportFaults(round: OpenRound, { plan }: Conclusion): void {
+    const name = (index: number): string => round.run.roster.members[index]?.name ?? `participant ${index}`;
+    for (const { sender, code } of plan.refused) {
+      this.parts.log.warn('round.share.refused', { roundId: round.id, participant: name(sender), code });
+    }
+    for (const { by, about } of plan.complaints) {
+      this.parts.log.warn('round.share.unusable', { roundId: round.id, by: name(by), about: name(about) });
+    }
+  }
+
+  private async endRound(round: OpenRound): Promise<void> {
+    const { contributions, presence, log } = this.parts;
+    const { state, run } = round;
+    this.deadlines.disarm(round.id);
+    this.open.delete(round.id);
+    log.info('round.ended', {
+      runId: run.id,
+      roundId: round.id,
+      outcome: state.phase,
+      cause: state.cause,
+      durationMs: (state.endedAt ?? state.startedAt) - state.startedAt,
+    });
+    const ended = endedMessage(round.record, state);
+    for (const { name } of state.participants) {
+      this.lastEnded.set(name, ended);
+      presence.send(name, 'round.ended', ended);
+    }
+    await contributions.scrub(round.id);
+    this.onEnded(run.id);
+  }
+
+  private async rememberEnds(): Promise<void> {
+    for (const run of (await this.parts.runs.list()).reverse()) {
+      for (const record of await this.parts.rounds.ofRun(run.id, 1)) {
+        if (record.finalState === null) continue;
+        const ended = endedMessage(record, record.finalState);
+        for (const { name } of record.finalState.participants) this.lastEnded.set(name, ended);
+      }
+    }
+  }
+
+  /** @throws FedloraError round/unknown | round/over */
+  private async find(roundId: string): Promise<OpenRound> {
+    const round = this.open.get(roundId);
+    if (round !== undefined) return round;
+    throw new FedloraError((await this.parts.rounds.byId(roundId)) === undefined ? 'round/unknown' : 'round/over');
+  }
+
+  /** @throws FedloraError round/not-a-participant | round/wrong-phase */
+  private expectUploader(round: OpenRound, name: string): number {
+    const participant = round.indexOf(name);
+    if (!isIn(round.state, participant)) throw new FedloraError('round/not-a-participant');
+    if (round.state.phase !== 'training') throw new FedloraError('round/wrong-phase', `The round is in phase ${round.state.phase}.`);
+    return participant;
+  }
+
+  private async recordingRefusals(round: OpenRound, name: string, phase: RequestPhase, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      const { code, details } = FedloraError.from(error);
+      // Only what somebody did is recorded; our own troubles are in the log.
+      if (errorEntry(code).blame !== 'us' && errorEntry(code).blame !== 'environment') {
+        const { stored, refused } = details;
+        await this.parts.audit.record('round.message.refused', {
+          roundId: round.id,
+          participant: name,
+          phase,
+          code,
+          ...(typeof stored === 'string' && typeof refused === 'string' ? { stored, refused } : {}),
+        });
+        this.parts.log.warn('round.message.refused', { roundId: round.id, participant: name, phase, code });
+      }
+      throw error;
+    }
+  }
+
+  private serially<Result>(round: OpenRound, work: () => Promise<Result>): Promise<Result> {
+    const result = round.tail.then(work);
+    round.tail = result.catch(() => undefined); // Whoever asked hears of it; the queue goes on.
+    return result;
+  }
+}
+
+function endedMessage(record: RoundRecord, state: OpenRound['state']): RoundEnded {
+  const outcome =
+    state.phase === 'done'
+      ? { kind: 'done' as const, version: state.version ?? record.baseVersion }
+      : { kind: 'aborted' as const, cause: state.cause ?? 'unknown' };
+  return { roundId: record.id, runId: record.runId, outcome };
+}
+
+function causeOf(round: OpenRound, { because, plan }: Extract<Conclusion, { kind: 'failed' }>): string {
+  const name = (index: number): string => round.run.roster.members[index]?.name ?? `participant ${index}`;
+  const refused = plan.refused.map(({ sender, code }) => `${name(sender)} (${code})`).join(', ');
+  return `${errorEntry(because).meaning} [${because}]${refused === '' ? '' : ` Refused: ${refused}.`}`;
+}
+
+function hashOf(message: Uint8Array): string {
+  return createHash('sha256').update(message).digest('hex');
+}

@@ -1,0 +1,167 @@
+/** Rounds, their events and their messages in the database. */
+
+import type { Transaction } from 'kysely';
+import { requestPhases, type RequestPhase } from '@fedlora/shared';
+import type { Database, RoundsTable, Tables } from '../storage/database.js';
+import type { RoundEvent, RoundState } from './round.machine.js';
+
+export interface RoundRecord {
+  readonly id: string;
+  readonly runId: string;
+  /** Counts attempts from 1. */
+  readonly number: number;
+  readonly completedRounds: number;
+  readonly baseVersion: string;
+  readonly previousSid: string;
+  readonly sid: string;
+  readonly startedAt: number;
+  readonly meanLoss: number | null;
+  readonly epsilon: number | null;
+  readonly noiseToSignal: number | null;
+  /** The machine's last state; `null` while the round runs. */
+  readonly finalState: RoundState | null;
+}
+
+/** The messages of a round: by phase, then by participant, in the order of arrival. */
+export type RoundMessages = Readonly<Record<RequestPhase, Map<number, Uint8Array>>>;
+
+export function noMessages(): RoundMessages {
+  return { advertising: new Map(), sharing: new Map(), training: new Map(), checking: new Map(), unmasking: new Map() };
+}
+
+export class RoundsRepository {
+  constructor(private readonly db: Database) {}
+
+  /** Runs several changes as one: all are on disk afterwards, or none. */
+  transaction<Result>(change: (trx: Transaction<Tables>) => Promise<Result>): Promise<Result> {
+    return this.db.transaction().execute(change);
+  }
+
+  async byId(id: string): Promise<RoundRecord | undefined> {
+    const row = await this.db.selectFrom('rounds').selectAll().where('id', '=', id).executeTakeFirst();
+    return row === undefined ? undefined : fromRow(row);
+  }
+
+  /** Rounds that have not ended. */
+  async open(): Promise<RoundRecord[]> {
+    return (await this.db.selectFrom('rounds').selectAll().where('outcome', 'is', null).execute()).map(fromRow);
+  }
+
+  /** Newest first. */
+  async ofRun(runId: string, limit: number): Promise<RoundRecord[]> {
+    const query = this.db.selectFrom('rounds').selectAll().where('run_id', '=', runId).orderBy('number', 'desc').limit(limit);
+    return (await query.execute()).map(fromRow);
+  }
+
+  async add(round: RoundRecord, trx: Transaction<Tables>): Promise<void> {
+    await trx
+      .insertInto('rounds')
+      .values({
+        id: round.id,
+        run_id: round.runId,
+        number: round.number,
+        completed_rounds: round.completedRounds,
+        base_version: round.baseVersion,
+        previous_sid: round.previousSid,
+        sid: round.sid,
+        started_at: round.startedAt,
+        ended_at: null,
+        outcome: null,
+        version: null,
+        mean_loss: null,
+        epsilon: null,
+        noise_to_signal: null,
+        final_state: null,
+      })
+      .execute();
+    await trx
+      .updateTable('runs')
+      .set({ attempts: round.number, previous_sid: round.sid })
+      .where('id', '=', round.runId)
+      .execute();
+  }
+
+  async addEvent(roundId: string, sequence: number, event: RoundEvent, trx: Transaction<Tables>): Promise<void> {
+    await trx.insertInto('round_events').values({ round_id: roundId, sequence, event: JSON.stringify(event) }).execute();
+  }
+
+  async events(roundId: string): Promise<RoundEvent[]> {
+    const rows = await this.db.selectFrom('round_events').select('event').where('round_id', '=', roundId).orderBy('sequence').execute();
+    return rows.map((row) => JSON.parse(row.event) as RoundEvent);
+  }
+
+  async addMessage(roundId: string, participant: number, phase: RequestPhase, message: Uint8Array, trx: Transaction<Tables>): Promise<void> {
+    await trx
+      .insertInto('round_messages')
+      .values({ round_id: roundId, participant, phase, message: Buffer.from(message) })
+      .execute();
+  }
+
+  async messages(roundId: string): Promise<RoundMessages> {
+    const rows = await this.db.selectFrom('round_messages').selectAll().where('round_id', '=', roundId).orderBy('arrival').execute();
+    const messages = noMessages();
+    for (const { phase, participant, message } of rows) {
+      const known = requestPhases.find((one) => one === phase);
+      if (known !== undefined) messages[known].set(participant, Uint8Array.from(new Uint8Array(message)));
+    }
+    return messages;
+  }
+
+  /** Adds one to the rounds that the accountant counts. */
+  async charge(runId: string, trx: Transaction<Tables>): Promise<void> {
+    await trx
+      .updateTable('runs')
+      .set((row) => ({ charged_rounds: row('charged_rounds', '+', 1) }))
+      .where('id', '=', runId)
+      .execute();
+  }
+
+  /** Ends a round, updates its run, and scrubs the messages. */
+  async end(round: RoundRecord, state: RoundState, trx: Transaction<Tables>): Promise<void> {
+    await trx
+      .updateTable('rounds')
+      .set({ ended_at: state.endedAt, outcome: state.phase, version: state.version, final_state: JSON.stringify(state) })
+      .where('id', '=', round.id)
+      .execute();
+    await trx.deleteFrom('round_messages').where('round_id', '=', round.id).execute();
+    await trx
+      .updateTable('runs')
+      .set((row) =>
+        state.phase === 'done'
+          ? { completed_rounds: row('completed_rounds', '+', 1), consecutive_aborts: 0, version: state.version ?? '' }
+          : { aborted_rounds: row('aborted_rounds', '+', 1), consecutive_aborts: row('consecutive_aborts', '+', 1) },
+      )
+      .where('id', '=', round.runId)
+      .execute();
+  }
+
+  /** What the noised sum told. */
+  async setResult(
+    roundId: string,
+    result: { readonly meanLoss: number | null; readonly epsilon: number | null; readonly noiseToSignal: number | null },
+    trx: Transaction<Tables>,
+  ): Promise<void> {
+    await trx
+      .updateTable('rounds')
+      .set({ mean_loss: result.meanLoss, epsilon: result.epsilon, noise_to_signal: result.noiseToSignal })
+      .where('id', '=', roundId)
+      .execute();
+  }
+}
+
+function fromRow(row: RoundsTable): RoundRecord {
+  return {
+    id: row.id,
+    runId: row.run_id,
+    number: row.number,
+    completedRounds: row.completed_rounds,
+    baseVersion: row.base_version,
+    previousSid: row.previous_sid,
+    sid: row.sid,
+    startedAt: row.started_at,
+    meanLoss: row.mean_loss,
+    epsilon: row.epsilon,
+    noiseToSignal: row.noise_to_signal,
+    finalState: row.final_state === null ? null : (JSON.parse(row.final_state) as RoundState),
+  };
+}

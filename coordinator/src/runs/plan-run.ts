@@ -1,0 +1,125 @@
+/** From what an operator describes to the terms that everyone verifies: a run description becomes a manifest. */
+
+import {
+  checkManifest,
+  leastThreshold,
+  ProtocolError,
+  rosterHash,
+  type LocalSteps,
+  type Manifest,
+  type RecordStep,
+  type Roster,
+} from '@fedlora/protocol';
+import { adaptedModules, expandTargetModules, FedloraError, type RunDescription, type TrainingDescription } from '@fedlora/shared';
+
+/** How long each phase may last where the description does not say. Training is the operator's to know. */
+const DEFAULT_DEADLINES_MS = { advertising: 30_000, sharing: 30_000, training: 300_000, checking: 30_000, unmasking: 30_000 };
+
+/** Metric coordinates this long, relative to the bound, cost one per cent of noise. */
+const METRIC_WEIGHT_IN_BOUNDS = 0.1;
+/** Losses above this are counted as this; nats per answer token. */
+const LOSS_BOUND = 8;
+
+/** Scales are tried from this power of two down. */
+const LARGEST_SCALE_EXPONENT = 30;
+
+/**
+ * The manifest of a run for a roster.
+ *
+ * Guarantee  `checkManifest` accepts it, and no larger power of two as `stepsPerUnit` would pass.
+ * @throws FedloraError run/invalid-description: names what is missing or unknown
+ * @throws ProtocolError manifest/invalid: names the field that breaks a rule
+ */
+export function planRun(description: RunDescription, runId: string, roster: Roster): Manifest {
+  const { adapter, base, privacy, server } = description;
+  const members = roster.members.length;
+  const expanded = expandTargetModules(adapter.target_modules);
+  if ('unknown' in expanded) {
+    throw new FedloraError('run/invalid-description', `adapter.target_modules: unknown ${expanded.unknown.join(', ')}.`);
+  }
+  const threshold = description.threshold ?? leastThreshold(members, privacy.assumedColluders);
+  const draft: Manifest = {
+    version: 1,
+    runId,
+    title: description.title,
+    rounds: description.rounds,
+    base: { name: base.name, digest: base.digest },
+    adapter: {
+      rule: adapter.rule,
+      r: adapter.r,
+      loraAlpha: adapter.lora_alpha,
+      targetModules: expanded.names,
+      modules: adaptedModules(base.shape, expanded.names),
+      rebaseEvery: adapter.rebaseEvery,
+    },
+    data: { format: description.data.format, template: 'alpaca', maximumLength: description.data.maximumLength },
+    training: trainingTerms(description.training),
+    privacy: {
+      unit: privacy.unit,
+      l2Bound: privacy.l2Bound,
+      noiseMultiplier: privacy.noiseMultiplier,
+      delta: privacy.delta,
+      assumedColluders: privacy.assumedColluders,
+      minimumContributors: privacy.minimumContributors ?? Math.max(threshold, privacy.assumedColluders + 1),
+    },
+    metrics: { weight: METRIC_WEIGHT_IN_BOUNDS * privacy.l2Bound, lossBound: LOSS_BOUND },
+    encoding: { ringBits: 32, stepsPerUnit: 1 },
+    aggregation: { threshold, deadlinesMs: { ...DEFAULT_DEADLINES_MS, ...plain(description.deadlinesMs) } },
+    server: {
+      kind: server.kind,
+      learningRate: server.learningRate,
+      finalLearningRateFraction: server.finalLearningRateFraction,
+      beta1: server.beta1,
+      beta2: server.beta2,
+    },
+    rosterHash: rosterHash(roster),
+  };
+  return withLargestScale(draft, members);
+}
+
+/** The terms with the largest power of two as scale that keeps every rule: the finest rounding that cannot wrap. */
+function withLargestScale(draft: Manifest, members: number): Manifest {
+  let refusal: unknown;
+  for (let exponent = LARGEST_SCALE_EXPONENT; exponent >= -LARGEST_SCALE_EXPONENT; exponent -= 1) {
+    const manifest: Manifest = { ...draft, encoding: { ringBits: 32, stepsPerUnit: 2 ** exponent } };
+    try {
+      checkManifest(manifest, members);
+      return manifest;
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      // A rule that the scale has no part in refuses every scale alike: any of its refusals tells the operator.
+      refusal = error;
+    }
+  }
+  throw refusal;
+}
+
+function trainingTerms(training: TrainingDescription): RecordStep | LocalSteps {
+  const needed = <Name extends keyof TrainingDescription>(name: Name): NonNullable<TrainingDescription[Name]> => {
+    const value = training[name];
+    if (value === undefined || value === null) {
+      throw new FedloraError('run/invalid-description', `training.${name} is missing: kind "${training.kind}" needs it.`);
+    }
+    return value;
+  };
+  if (training.kind === 'record-step') {
+    return {
+      kind: 'record-step',
+      samplingRate: needed('samplingRate'),
+      expectedRecords: needed('expectedRecords'),
+      maximumRecords: needed('maximumRecords'),
+    };
+  }
+  return {
+    kind: 'local-steps',
+    steps: needed('steps'),
+    batchSize: needed('batchSize'),
+    learningRate: needed('learningRate'),
+    maximumGradientNorm: needed('maximumGradientNorm'),
+  };
+}
+
+/** A validated object without its class, since canonical JSON takes plain objects only. */
+function plain<T extends object>(value: T | undefined): T | undefined {
+  return value === undefined ? undefined : { ...value };
+}

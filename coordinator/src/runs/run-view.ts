@@ -1,0 +1,37 @@
+/** A run as the API and the dashboard show it. */
+
+import { roundLength, trainedFactor, type Manifest } from '@fedlora/protocol';
+import type { RunView } from '@fedlora/shared';
+import type { Budget } from './budget.js';
+import type { Run } from './runs.repository.js';
+
+export function runView(run: Run, budget: Budget, reason: string | null): RunView {
+  const { manifest } = run;
+  return {
+    id: run.id,
+    title: manifest.title,
+    status: run.status,
+    reason,
+    createdAt: run.createdAt,
+    endedAt: run.endedAt,
+    plannedRounds: manifest.rounds,
+    completedRounds: run.completedRounds,
+    abortedRounds: run.abortedRounds,
+    unit: manifest.privacy.unit,
+    epsilon: budget.epsilonAfter(manifest, run.chargedRounds),
+    projectedEpsilon: budget.epsilonAfter(manifest, manifest.rounds),
+    delta: manifest.privacy.delta,
+    members: run.roster.members.map((member) => member.name),
+    threshold: manifest.aggregation.threshold,
+    baseName: manifest.base.name,
+    version: run.version,
+    bytesUpPerClient: bytesUp(manifest, run.completedRounds),
+  };
+}
+
+/** Bytes of masked words that a participant of all completed rounds has sent. */
+function bytesUp(manifest: Manifest, completedRounds: number): number {
+  const roundsOf = { A: 0, B: 0 };
+  for (let round = 0; round < completedRounds; round += 1) roundsOf[trainedFactor(manifest, round)] += 1;
+  return 4 * (roundsOf.A * roundLength(manifest, 'A') + roundsOf.B * roundLength(manifest, 'B'));
+}

@@ -1,0 +1,282 @@
+/**
+ * Runs: made from a description, driven round after round until they are complete, stopped or failed.
+ *
+ * The driver never polls. It looks again when an organisation comes or changes state, when a round ends, and when a wait is over.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { canonicalJson, isCertified, manifestMessage, type CryptoProvider, type Manifest, type Roster } from '@fedlora/protocol';
+import { FedloraError, type RunDescription, type RunStatus } from '@fedlora/shared';
+import type { OptimizerStore } from '../adapters/optimizer-store.js';
+import type { VersionStore } from '../adapters/version-store.js';
+import type { VersionsRepository } from '../adapters/versions.repository.js';
+import { firstAdapter } from '../aggregation/first-adapter.js';
+import type { OrganisationsRepository } from '../enrolment/organisations.repository.js';
+import type { Announcements } from '../observe/announcements.js';
+import type { Log } from '../observe/log.js';
+import type { RoundService } from '../rounds/round.service.js';
+import type { RoundsRepository } from '../rounds/rounds.repository.js';
+import type { Presence } from '../session/presence.js';
+import type { AuditRepository } from '../storage/audit.repository.js';
+import type { CoordinatorKey } from '../storage/keys.js';
+import type { Budget } from './budget.js';
+import { planRun } from './plan-run.js';
+import type { Run, RunsRepository } from './runs.repository.js';
+
+export interface RunParts {
+  readonly runs: RunsRepository;
+  readonly rounds: RoundsRepository;
+  readonly roundService: RoundService;
+  readonly organisations: OrganisationsRepository;
+  readonly versions: VersionsRepository;
+  readonly versionStore: VersionStore;
+  readonly optimizerStore: OptimizerStore;
+  readonly presence: Presence;
+  readonly budget: Budget;
+  readonly audit: AuditRepository;
+  readonly announcements: Announcements;
+  readonly key: CoordinatorKey;
+  readonly federationKey: string;
+  readonly crypto: CryptoProvider;
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+/** What `POST /runs` makes of a description without starting it. */
+export interface PlannedRun {
+  readonly manifest: Manifest;
+  readonly roster: Roster;
+  readonly projectedEpsilon: number | null;
+}
+
+const MAXIMUM_CONSECUTIVE_ABORTS = 20;
+/** With a quorum but not everyone: how long to wait for those who were here a moment ago. */
+const GRACE_MS = 3000;
+/** After an aborted round: this long, doubled for each abort in a row, up to half a minute. */
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
+
+export class RunService {
+  /** Why a run waits, in words for people. */
+  private readonly waiting = new Map<string, string>();
+  /** One pending look at each run. */
+  private readonly timers = new Map<string, NodeJS.Timeout>();
+  /** Since when a run has had a quorum without everyone. */
+  private readonly quorumSince = new Map<string, number>();
+  private readonly pausedUntil = new Map<string, number>();
+  /** Looks at runs happen one after the other. */
+  private tail: Promise<unknown> = Promise.resolve();
+  private isClosing = false;
+
+  constructor(private readonly parts: RunParts) {
+    parts.presence.onChange = () => this.considerAll();
+    parts.roundService.onEnded = (runId) => this.consider(runId);
+  }
+
+  /** Goes on with the runs that were running when the coordinator stopped. */
+  async resume(): Promise<void> {
+    const { organisations, presence, runs, optimizerStore } = this.parts;
+    for (const { name, last_seen_at: seen } of await organisations.list()) if (seen !== null) presence.remember(name, seen);
+    const running = await runs.running();
+    await optimizerStore.keepOnly(new Set(running.map((run) => run.version)));
+    this.considerAll();
+  }
+
+  /** Checks a description and says what it would become. @throws FedloraError run/invalid-description | ProtocolError manifest/invalid */
+  async plan(description: RunDescription): Promise<PlannedRun> {
+    const roster = await this.rosterOf(description.organisations);
+    const manifest = planRun(description, `run-${randomBytes(6).toString('hex')}`, roster);
+    return { manifest, roster, projectedEpsilon: this.parts.budget.epsilonAfter(manifest, manifest.rounds) };
+  }
+
+  /** Starts a run: manifest signed, version 0 published, first round as soon as enough organisations are there. */
+  async start(description: RunDescription): Promise<Run> {
+    const { runs, rounds, versions, versionStore, optimizerStore, budget, audit, announcements, key, log, now } = this.parts;
+    const { manifest, roster } = await this.plan(description);
+    const version = await versionStore.publish(manifest, firstAdapter(manifest), {
+      parent: null,
+      roundId: null,
+      completedRounds: 0,
+      organisations: roster.members.length,
+      epsilon: budget.epsilonAfter(manifest, 0),
+      createdAt: now(),
+    });
+    await optimizerStore.write(version.id, {});
+    await rounds.transaction(async (trx) => {
+      const run: Omit<Run, 'manifest' | 'roster' | 'manifestHash'> = {
+        id: manifest.runId,
+        manifestText: textOf(manifest),
+        manifestSignature: key.sign(manifestMessage(manifest)),
+        rosterText: textOf(roster),
+        status: 'running',
+        reason: null,
+        createdAt: now(),
+        endedAt: null,
+        maximumConsecutiveAborts: description.maximumConsecutiveAborts ?? MAXIMUM_CONSECUTIVE_ABORTS,
+        version: version.id,
+        completedRounds: 0,
+        abortedRounds: 0,
+        consecutiveAborts: 0,
+        chargedRounds: 0,
+        attempts: 0,
+        previousSid: '0'.repeat(64),
+      };
+      await runs.add({ ...run, manifest, roster, manifestHash: version.manifestHash }, trx);
+      await versions.add(version, trx);
+    });
+    await audit.record('run.started', { runId: manifest.runId, title: manifest.title, manifestHash: version.manifestHash });
+    log.info('run.started', { runId: manifest.runId, rounds: manifest.rounds, organisations: roster.members.length });
+    announcements.tell('version.published', version.id);
+    announcements.tell('run.changed', manifest.runId);
+    this.consider(manifest.runId);
+    return this.find(manifest.runId);
+  }
+
+  /** Stops a run: its open round is aborted, its newest version stays. @throws FedloraError run/unknown | run/not-running */
+  async stop(runId: string): Promise<Run> {
+    const run = await this.find(runId);
+    if (run.status !== 'running') throw new FedloraError('run/not-running');
+    await this.parts.audit.record('run.stopped', { runId });
+    await this.end(run, 'stopped', 'The operator stopped the run.');
+    await this.parts.roundService.fail(runId, 'The operator stopped the run.');
+    return this.find(runId);
+  }
+
+  /** @throws FedloraError run/unknown */
+  async find(runId: string): Promise<Run> {
+    const run = await this.parts.runs.byId(runId);
+    if (run === undefined) throw new FedloraError('run/unknown');
+    return run;
+  }
+
+  /** Why a run ended, or why it waits. */
+  reasonOf(run: Run): string | null {
+    return run.reason ?? this.waiting.get(run.id) ?? null;
+  }
+
+  close(): void {
+    this.isClosing = true;
+    for (const timer of this.timers.values()) clearTimeout(timer);
+  }
+
+  private considerAll(): void {
+    this.queue(async () => {
+      for (const run of await this.parts.runs.running()) await this.look(run.id);
+    });
+  }
+
+  private consider(runId: string): void {
+    this.queue(() => this.look(runId));
+  }
+
+  private queue(work: () => Promise<void>): void {
+    this.tail = this.tail.then(async () => {
+      if (this.isClosing) return;
+      try {
+        await work();
+      } catch (error) {
+        this.parts.log.error('run.driver.failed', { err: error });
+      }
+    });
+  }
+
+  /** Decides what a run does now: end, start a round, or wait and say why. */
+  private async look(runId: string): Promise<void> {
+    const { runs, roundService, presence, now } = this.parts;
+    const run = await runs.byId(runId);
+    if (run === undefined || run.status !== 'running' || roundService.openRoundOf(runId) !== undefined) return;
+    if (run.completedRounds >= run.manifest.rounds) return this.end(run, 'completed', 'All planned rounds are done.');
+    if (run.consecutiveAborts >= run.maximumConsecutiveAborts) {
+      const last = (await roundService.viewsOf(runId, 1))[0]?.cause ?? 'unknown';
+      return this.end(run, 'failed', `${run.consecutiveAborts} rounds in a row were aborted. The last: ${last}`);
+    }
+    const paused = this.pauseLeft(run);
+    if (paused > 0) return this.wait(run, `The last round was aborted; the next attempt begins in ${Math.ceil(paused / 1000)} s.`, paused);
+
+    const members = run.roster.members.map(({ name }, index) => ({ name, index }));
+    const ready = members.filter(({ name }) => presence.isWilling(name) && !roundService.isBusy(name));
+    const absent = members.filter((member) => !ready.includes(member)).map(({ name }) => name);
+    const needed = Math.max(run.manifest.aggregation.threshold, run.manifest.privacy.minimumContributors);
+    if (ready.length < needed) {
+      this.quorumSince.delete(runId);
+      return this.wait(run, `Waits for organisations: ${ready.length} of ${needed} needed are ready. Not ready: ${absent.join(', ')}.`);
+    }
+    if (absent.some((name) => presence.wasHereRecently(name))) {
+      const since = this.quorumSince.get(runId) ?? now();
+      this.quorumSince.set(runId, since);
+      const left = since + GRACE_MS - now();
+      if (left > 0) return this.wait(run, `Waits a moment for ${absent.join(', ')}.`, left);
+    }
+    this.quorumSince.delete(runId);
+    this.pausedUntil.delete(runId);
+    this.waiting.delete(runId);
+    this.clearTimer(runId);
+    await roundService.start(run, ready);
+    this.parts.announcements.tell('run.changed', runId);
+  }
+
+  /** How long a run still pauses after an aborted round, in milliseconds. */
+  private pauseLeft(run: Run): number {
+    if (run.consecutiveAborts === 0) return 0;
+    const now = this.parts.now();
+    let until = this.pausedUntil.get(run.id);
+    if (until === undefined) {
+      until = now + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (run.consecutiveAborts - 1));
+      this.pausedUntil.set(run.id, until);
+    }
+    return until - now;
+  }
+
+  private wait(run: Run, why: string, forMs?: number): void {
+    if (this.waiting.get(run.id) !== why) {
+      this.waiting.set(run.id, why);
+      this.parts.log.info('run.waiting', { runId: run.id, why });
+      this.parts.announcements.tell('run.changed', run.id);
+    }
+    this.clearTimer(run.id);
+    if (forMs !== undefined) {
+      this.timers.set(
+        run.id,
+        setTimeout(() => this.consider(run.id), forMs),
+      );
+    }
+  }
+
+  private clearTimer(runId: string): void {
+    clearTimeout(this.timers.get(runId));
+    this.timers.delete(runId);
+  }
+
+  private async end(run: Run, status: RunStatus, reason: string): Promise<void> {
+    const { runs, audit, presence, announcements, log, now } = this.parts;
+    await runs.end(run.id, status, reason, now());
+    await audit.record('run.ended', { runId: run.id, status });
+    log.info('run.ended', { runId: run.id, status, reason });
+    this.waiting.delete(run.id);
+    this.clearTimer(run.id);
+    for (const { name } of run.roster.members) presence.send(name, 'run.ended', { runId: run.id, cause: reason });
+    announcements.tell('run.changed', run.id);
+  }
+
+  /** The certified organisations of a run, in order of name. @throws FedloraError run/invalid-description */
+  private async rosterOf(names: readonly string[] | undefined): Promise<Roster> {
+    const { organisations, crypto, federationKey } = this.parts;
+    const all = await organisations.list();
+    const members = all.flatMap(({ name, identity, certificate }) =>
+      certificate === null || !isCertified(crypto, federationKey, { name, identity, certificate }) ? [] : [{ name, identity, certificate }],
+    );
+    const unknown = (names ?? []).filter((name) => !members.some((member) => member.name === name));
+    if (unknown.length > 0) {
+      throw new FedloraError('run/invalid-description', `organisations: not enrolled and certified: ${unknown.join(', ')}.`);
+    }
+    const chosen = names === undefined ? members : members.filter((member) => names.includes(member.name));
+    if (chosen.length < 2) {
+      throw new FedloraError('run/invalid-description', `A run needs at least 2 certified organisations; there are ${chosen.length}.`);
+    }
+    return { version: 1, members: chosen };
+  }
+}
+
+function textOf(value: Manifest | Roster): string {
+  return Buffer.from(canonicalJson(value)).toString('utf8');
+}

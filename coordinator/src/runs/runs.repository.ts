@@ -1,0 +1,110 @@
+/** Runs in the database. Manifest and roster never change after the start, so they are parsed once. */
+
+import type { Transaction } from 'kysely';
+import { manifestHash, type Manifest, type Roster } from '@fedlora/protocol';
+import type { RunStatus } from '@fedlora/shared';
+import type { Database, RunsTable, Tables } from '../storage/database.js';
+
+export interface Run {
+  readonly id: string;
+  readonly manifest: Manifest;
+  /** Canonical JSON, as signed and as sent. */
+  readonly manifestText: string;
+  readonly manifestSignature: string;
+  /** Hex. */
+  readonly manifestHash: string;
+  readonly roster: Roster;
+  readonly rosterText: string;
+  readonly status: RunStatus;
+  readonly reason: string | null;
+  readonly createdAt: number;
+  readonly endedAt: number | null;
+  readonly maximumConsecutiveAborts: number;
+  readonly version: string;
+  readonly completedRounds: number;
+  readonly abortedRounds: number;
+  readonly consecutiveAborts: number;
+  readonly chargedRounds: number;
+  readonly attempts: number;
+  readonly previousSid: string;
+}
+
+export class RunsRepository {
+  private readonly parsed = new Map<string, Pick<Run, 'manifest' | 'manifestHash' | 'roster'>>();
+
+  constructor(private readonly db: Database) {}
+
+  /** Newest first. */
+  async list(): Promise<Run[]> {
+    const rows = await this.db.selectFrom('runs').selectAll().orderBy('created_at', 'desc').orderBy('id').execute();
+    return rows.map((row) => this.fromRow(row));
+  }
+
+  async running(): Promise<Run[]> {
+    const rows = await this.db.selectFrom('runs').selectAll().where('status', '=', 'running').orderBy('created_at').execute();
+    return rows.map((row) => this.fromRow(row));
+  }
+
+  async byId(id: string): Promise<Run | undefined> {
+    const row = await this.db.selectFrom('runs').selectAll().where('id', '=', id).executeTakeFirst();
+    return row === undefined ? undefined : this.fromRow(row);
+  }
+
+  async add(run: Run, trx: Transaction<Tables>): Promise<void> {
+    await trx
+      .insertInto('runs')
+      .values({
+        id: run.id,
+        title: run.manifest.title,
+        manifest: run.manifestText,
+        manifest_signature: run.manifestSignature,
+        roster: run.rosterText,
+        status: run.status,
+        reason: run.reason,
+        created_at: run.createdAt,
+        ended_at: run.endedAt,
+        maximum_consecutive_aborts: run.maximumConsecutiveAborts,
+        version: run.version,
+        completed_rounds: run.completedRounds,
+        aborted_rounds: run.abortedRounds,
+        consecutive_aborts: run.consecutiveAborts,
+        charged_rounds: run.chargedRounds,
+        attempts: run.attempts,
+        previous_sid: run.previousSid,
+      })
+      .execute();
+  }
+
+  async end(id: string, status: RunStatus, reason: string, at: number): Promise<void> {
+    await this.db.updateTable('runs').set({ status, reason, ended_at: at }).where('id', '=', id).where('status', '=', 'running').execute();
+  }
+
+  private fromRow(row: RunsTable): Run {
+    let parsed = this.parsed.get(row.id);
+    if (parsed === undefined) {
+      const manifest = JSON.parse(row.manifest) as Manifest;
+      parsed = { manifest, manifestHash: manifestHash(manifest), roster: JSON.parse(row.roster) as Roster };
+      this.parsed.set(row.id, parsed);
+    }
+    return {
+      id: row.id,
+      ...parsed,
+      manifestText: row.manifest,
+      manifestSignature: row.manifest_signature,
+      rosterText: row.roster,
+      // Safe: only `add` and `end` write it.
+      status: row.status as RunStatus,
+      reason: row.reason,
+      createdAt: row.created_at,
+      endedAt: row.ended_at,
+      maximumConsecutiveAborts: row.maximum_consecutive_aborts,
+      version: row.version,
+      completedRounds: row.completed_rounds,
+      abortedRounds: row.aborted_rounds,
+      consecutiveAborts: row.consecutive_aborts,
+      chargedRounds: row.charged_rounds,
+      attempts: row.attempts,
+      previousSid: row.previous_sid,
+    };
+  }
+}

@@ -1,0 +1,109 @@
+import { Inject } from '@nestjs/common';
+import {
+  ConnectedSocket,
+  MessageBody,
+  SubscribeMessage,
+  WebSocketGateway,
+  type OnGatewayConnection,
+  type OnGatewayDisconnect,
+  type OnGatewayInit,
+} from '@nestjs/websockets';
+import type { Server, Socket } from 'socket.io';
+import {
+  RoundDeclineMessage,
+  RoundReplyMessage,
+  SessionHelloMessage,
+  SessionStateMessage,
+  toWireError,
+  type ClientToServerEvents,
+  type Reply,
+  type ServerToClientEvents,
+} from '@fedlora/shared';
+import { gatewayOptions } from '../nest/gateway-options.js';
+import { replyTo } from '../nest/reply.js';
+import { LOG } from '../nest/tokens.js';
+import type { Log } from '../observe/log.js';
+import { RoundService } from '../rounds/round.service.js';
+import { Access } from './access.js';
+import { Presence, type Connection } from './presence.js';
+
+interface SocketData {
+  organisation: string;
+  connection: Connection;
+}
+
+type ClientSocket = Socket<ClientToServerEvents, ServerToClientEvents, Record<string, never>, SocketData>;
+type ClientServer = Server<ClientToServerEvents, ServerToClientEvents, Record<string, never>, SocketData>;
+
+/** The socket between client and coordinator: control only. */
+@WebSocketGateway(gatewayOptions)
+export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGatewayDisconnect {
+  constructor(
+    @Inject(Access) private readonly access: Access,
+    @Inject(Presence) private readonly presence: Presence,
+    @Inject(RoundService) private readonly rounds: RoundService,
+    @Inject(LOG) private readonly log: Log,
+  ) {}
+
+  afterInit(server: ClientServer): void {
+    server.use((socket, next) => {
+      try {
+        const token: unknown = socket.handshake.auth.token;
+        socket.data.organisation = this.access.expectClient(typeof token === 'string' ? token : undefined);
+        socket.data.connection = connectionOver(socket);
+        next();
+      } catch (error) {
+        const wire = toWireError(error);
+        next(Object.assign(new Error(wire.code), { data: wire }));
+      }
+    });
+  }
+
+  handleConnection(socket: ClientSocket): void {
+    this.log.debug('session.socket.connected', { participantId: socket.data.organisation, connectionId: socket.id });
+    this.presence.connected(socket.data.organisation, socket.data.connection);
+  }
+
+  handleDisconnect(socket: ClientSocket): void {
+    this.log.debug('session.socket.disconnected', { participantId: socket.data.organisation, connectionId: socket.id });
+    this.presence.disconnected(socket.data.organisation, socket.data.connection).catch((error: unknown) => {
+      this.log.error('session.disconnect.failed', { err: error });
+    });
+  }
+
+  @SubscribeMessage('session.hello')
+  hello(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
+    return replyTo(SessionHelloMessage, body, this.log, async (hello) => {
+      await this.presence.hello(data.organisation, data.connection, hello);
+      await this.rounds.greet(data.organisation);
+    });
+  }
+
+  @SubscribeMessage('session.state')
+  state(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
+    return replyTo(SessionStateMessage, body, this.log, ({ state }) =>
+      this.presence.state(data.organisation, data.connection, state),
+    );
+  }
+
+  @SubscribeMessage('round.reply')
+  reply(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
+    return replyTo(RoundReplyMessage, body, this.log, (reply) => this.rounds.reply(data.organisation, reply));
+  }
+
+  @SubscribeMessage('round.decline')
+  decline(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
+    return replyTo(RoundDeclineMessage, body, this.log, (decline) => this.rounds.decline(data.organisation, decline));
+  }
+}
+
+function connectionOver(socket: ClientSocket): Connection {
+  return {
+    id: socket.id,
+    send: (event, value) => {
+      // Safe: the event map gives every event exactly one value, of this type.
+      (socket as Socket).emit(event, value);
+    },
+    close: () => socket.disconnect(true),
+  };
+}

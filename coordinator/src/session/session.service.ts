@@ -1,0 +1,87 @@
+/**
+ * Sessions: a client signs a fresh nonce with its identity key and gets a bearer token for the socket and for bulk.
+ *
+ * Both live in memory only: after a restart clients sign in again, which they do by themselves.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { fromHex, utf8, type CryptoProvider } from '@fedlora/protocol';
+import {
+  FedloraError,
+  sessionMessage,
+  WIRE_VERSION,
+  type ChallengeResponse,
+  type SessionRequest,
+  type SessionResponse,
+} from '@fedlora/shared';
+import type { OrganisationsRepository } from '../enrolment/organisations.repository.js';
+import { createToken, tokenHash } from '../storage/keys.js';
+
+const CHALLENGE_MS = 60_000;
+const SESSION_MS = 12 * 3600 * 1000;
+/** Open challenges and sessions that are remembered; beyond, the oldest are forgotten. Bounds memory against strangers. */
+const MOST_REMEMBERED = 10_000;
+
+export interface SessionParts {
+  readonly organisations: OrganisationsRepository;
+  readonly crypto: CryptoProvider;
+  readonly coordinatorKey: string;
+  readonly now: () => number;
+}
+
+export class SessionService {
+  /** By nonce. */
+  private readonly challenges = new Map<string, { readonly identity: string; readonly expiresAt: number }>();
+  /** By the token's hash. */
+  private readonly sessions = new Map<string, { readonly name: string; readonly expiresAt: number }>();
+
+  constructor(private readonly parts: SessionParts) {}
+
+  /** A nonce for this identity, whether it is enrolled or not: that is told only to who can sign. */
+  challenge(identity: string): ChallengeResponse {
+    const nonce = randomBytes(32).toString('hex');
+    remember(this.challenges, nonce, { identity, expiresAt: this.parts.now() + CHALLENGE_MS });
+    return { nonce };
+  }
+
+  /** @throws FedloraError session/wire-version | session/challenge-spent | session/unknown-identity | crypto/bad-signature */
+  async open(request: SessionRequest): Promise<SessionResponse> {
+    const { organisations, crypto, coordinatorKey, now } = this.parts;
+    expectWireVersion(request.wireVersion);
+    const challenge = this.challenges.get(request.nonce);
+    this.challenges.delete(request.nonce);
+    if (challenge === undefined || challenge.identity !== request.identity || challenge.expiresAt < now()) {
+      throw new FedloraError('session/challenge-spent');
+    }
+    const statement = utf8(sessionMessage(request.identity, request.nonce, coordinatorKey));
+    if (!crypto.ed25519.verify(fromHex(request.signature), statement, fromHex(request.identity))) {
+      throw new FedloraError('crypto/bad-signature', 'The challenge is not signed by the identity that asked for it.');
+    }
+    const organisation = await organisations.byIdentity(request.identity);
+    if (organisation === undefined) throw new FedloraError('session/unknown-identity');
+    const token = createToken();
+    const expiresAt = now() + SESSION_MS;
+    remember(this.sessions, tokenHash(token), { name: organisation.name, expiresAt });
+    return { token, expiresAt };
+  }
+
+  /** The organisation whose session a token opened, if it is valid. */
+  organisationOf(token: string): string | undefined {
+    const session = this.sessions.get(tokenHash(token));
+    return session !== undefined && session.expiresAt >= this.parts.now() ? session.name : undefined;
+  }
+}
+
+/** @throws FedloraError session/wire-version */
+export function expectWireVersion(wireVersion: number): void {
+  if (wireVersion !== WIRE_VERSION) {
+    throw new FedloraError('session/wire-version', `This coordinator speaks wire version ${WIRE_VERSION}, the client ${wireVersion}.`);
+  }
+}
+
+function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
+  map.set(key, value);
+  if (map.size <= MOST_REMEMBERED) return;
+  const [oldest] = map.keys();
+  map.delete(oldest);
+}

@@ -1,0 +1,64 @@
+/** The coordinator's own secrets: its signing key, and the operator's token, of which only the hash is kept in the database. */
+
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { fromHex, toHex } from '@fedlora/protocol';
+import { nodeProvider } from '@fedlora/protocol/node';
+import { FedloraError } from '@fedlora/shared';
+import { isMissing, writeAtomically } from './durable-file.js';
+
+/** Signs manifests and adapter versions. The secret half stays inside. */
+export interface CoordinatorKey {
+  /** 64 hex digits. */
+  readonly publicKey: string;
+  /** Ed25519 signature as 128 hex digits. */
+  sign(message: Uint8Array): string;
+}
+
+/** Reads the key, or makes it at the first start. @throws FedloraError config/invalid: others may read the file */
+export async function openCoordinatorKey(path: string): Promise<CoordinatorKey> {
+  const seed = (await readSeed(path)) ?? (await createSeed(path));
+  return {
+    publicKey: toHex(nodeProvider.ed25519.publicKey(seed)),
+    sign: (message) => toHex(nodeProvider.ed25519.sign(seed, message)),
+  };
+}
+
+async function readSeed(path: string): Promise<Uint8Array | undefined> {
+  let text: string;
+  try {
+    const facts = await stat(path);
+    if (process.platform !== 'win32' && (facts.mode & 0o077) !== 0) {
+      throw new FedloraError('config/invalid', 'The coordinator’s key can be read by others; chmod it to 600.', { where: path });
+    }
+    text = (await readFile(path, 'utf8')).trim();
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+  if (!/^[0-9a-f]{64}$/.test(text)) throw new FedloraError('config/invalid', 'The coordinator’s key is damaged.', { where: path });
+  return fromHex(text);
+}
+
+async function createSeed(path: string): Promise<Uint8Array> {
+  const seed = new Uint8Array(randomBytes(32));
+  await writeAtomically(path, `${toHex(seed)}\n`, 0o600);
+  return seed;
+}
+
+/** A fresh token: 32 random bytes as URL-safe text. */
+export function createToken(): string {
+  return randomBytes(32).toString('base64url');
+}
+
+/** What is stored of a token. Tokens are random, so one hash is enough. */
+export function tokenHash(token: string): string {
+  return createHash('sha256').update(token).digest('hex');
+}
+
+/** Whether a token has this hash, in time that does not depend on where they differ. */
+export function isTokenOf(token: string, hash: string): boolean {
+  const given = Buffer.from(tokenHash(token), 'hex');
+  const stored = Buffer.from(hash, 'hex');
+  return given.length === stored.length && timingSafeEqual(given, stored);
+}

@@ -1,0 +1,40 @@
+/** The schema's history: entry i brings version i to version i + 1. Entries are never changed once released, only added. */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+  CREATE TABLE organisations (
+    name TEXT PRIMARY KEY, identity TEXT NOT NULL UNIQUE, certificate TEXT, enrolled_at INTEGER NOT NULL,
+    last_seen_at INTEGER, client_version TEXT, device TEXT
+  ) STRICT;
+  CREATE TABLE invitations (
+    token_hash TEXT PRIMARY KEY, name TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, spent_at INTEGER
+  ) STRICT;
+  CREATE TABLE runs (
+    id TEXT PRIMARY KEY, title TEXT NOT NULL, manifest TEXT NOT NULL, manifest_signature TEXT NOT NULL, roster TEXT NOT NULL,
+    status TEXT NOT NULL, reason TEXT, created_at INTEGER NOT NULL, ended_at INTEGER,
+    maximum_consecutive_aborts INTEGER NOT NULL, version TEXT NOT NULL, completed_rounds INTEGER NOT NULL,
+    aborted_rounds INTEGER NOT NULL, consecutive_aborts INTEGER NOT NULL, charged_rounds INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, previous_sid TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE rounds (
+    id TEXT PRIMARY KEY, run_id TEXT NOT NULL REFERENCES runs (id), number INTEGER NOT NULL, completed_rounds INTEGER NOT NULL,
+    base_version TEXT NOT NULL, previous_sid TEXT NOT NULL, sid TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER,
+    outcome TEXT, version TEXT, mean_loss REAL, epsilon REAL, noise_to_signal REAL, final_state TEXT,
+    UNIQUE (run_id, number)
+  ) STRICT;
+  CREATE INDEX rounds_open ON rounds (run_id) WHERE outcome IS NULL;
+  CREATE TABLE round_events (
+    round_id TEXT NOT NULL REFERENCES rounds (id), sequence INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (round_id, sequence)
+  ) STRICT;
+  CREATE TABLE round_messages (
+    arrival INTEGER PRIMARY KEY AUTOINCREMENT, round_id TEXT NOT NULL REFERENCES rounds (id), participant INTEGER NOT NULL,
+    phase TEXT NOT NULL, message BLOB NOT NULL, UNIQUE (round_id, participant, phase)
+  ) STRICT;
+  CREATE TABLE versions (
+    id TEXT PRIMARY KEY, run_id TEXT NOT NULL REFERENCES runs (id), parent TEXT, round_id TEXT, number INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, epsilon REAL, bytes INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX versions_of_run ON versions (run_id, number);
+  CREATE TABLE audit (sequence INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, event TEXT NOT NULL, details TEXT NOT NULL) STRICT
+  `,
+];

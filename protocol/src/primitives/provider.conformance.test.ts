@@ -1,0 +1,294 @@
+/** All crypto providers give the same bytes and refuse the same input. Known answers: RFC 7748, RFC 8032, SP 800-38A. */
+
+import { createCipheriv } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { fromHex, toHex } from '../bytes/hex.js';
+import { ProtocolError, type ProtocolErrorCode } from '../errors.js';
+import { defaultProvider, nodeProvider } from '../node/index.js';
+import { seededRandom, systemRandom } from '../node/random.js';
+import { deriveKey } from './kdf.js';
+import { domains } from './domains.js';
+import { hashTagged, sha256, tagged } from './hash.js';
+import { pureProvider } from './pure.js';
+
+const providers = [pureProvider, defaultProvider, nodeProvider];
+
+function refusal(act: () => unknown): ProtocolErrorCode {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof ProtocolError) return error.code;
+    throw error;
+  }
+  throw new Error('Nothing was refused.');
+}
+
+/** Encodings of points of small order on Curve25519 and its twist, canonical or not: Bernstein, "Curve25519", may-I-use list. */
+const SMALL_ORDER_U = [
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  '0100000000000000000000000000000000000000000000000000000000000000',
+  'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
+  '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
+  'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  '0000000000000000000000000000000000000000000000000000000000000080',
+  '0100000000000000000000000000000000000000000000000000000000000080',
+];
+
+/** Encodings of the points of small order on Ed25519. */
+const SMALL_ORDER_A = [
+  '0100000000000000000000000000000000000000000000000000000000000000',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  '0000000000000000000000000000000000000000000000000000000000000080',
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85',
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa',
+];
+
+/** The order of the base point of Ed25519. */
+const L = 2n ** 252n + 27742317777372353535851937790883648493n;
+
+for (const provider of providers) {
+  describe(`provider ${provider.name}`, () => {
+    const { x25519, ed25519 } = provider;
+    const random = seededRandom(provider.name);
+
+    it('agrees on the shared secret of RFC 7748 §6.1', () => {
+      const alice = fromHex('77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a');
+      const bob = fromHex('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb');
+      expect(toHex(x25519.publicKey(alice))).toBe('8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a');
+      expect(toHex(x25519.publicKey(bob))).toBe('de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f');
+      const shared = '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742';
+      expect(toHex(x25519.sharedSecret(alice, x25519.publicKey(bob)))).toBe(shared);
+      expect(toHex(x25519.sharedSecret(bob, x25519.publicKey(alice)))).toBe(shared);
+    });
+
+    it('refuses every public key of small order', () => {
+      for (const key of SMALL_ORDER_U) {
+        expect(refusal(() => x25519.sharedSecret(random(32), fromHex(key)))).toBe('crypto/low-order-point');
+      }
+    });
+
+    it('refuses keys of another length', () => {
+      const key = random(32);
+      for (const length of [0, 31, 33, 64]) {
+        const wrong = random(length);
+        expect(refusal(() => x25519.publicKey(wrong))).toBe('crypto/malformed-key');
+        expect(refusal(() => x25519.sharedSecret(wrong, key))).toBe('crypto/malformed-key');
+        expect(refusal(() => x25519.sharedSecret(key, wrong))).toBe('crypto/malformed-key');
+        expect(refusal(() => ed25519.publicKey(wrong))).toBe('crypto/malformed-key');
+        expect(refusal(() => ed25519.sign(wrong, key))).toBe('crypto/malformed-key');
+        expect(refusal(() => provider.seal(wrong, random(24), key))).toBe('crypto/malformed-key');
+        expect(refusal(() => provider.addMask(new Uint32Array(1), wrong, 1))).toBe('crypto/malformed-key');
+        expect(ed25519.verify(random(64), key, wrong)).toBe(false);
+        expect(ed25519.verify(random(length === 64 ? 65 : length), key, key)).toBe(false);
+      }
+      expect(refusal(() => provider.seal(key, random(23), key))).toBe('crypto/malformed-key');
+    });
+
+    it('signs as RFC 8032 §7.1 test 3', () => {
+      const seed = fromHex('c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7');
+      const publicKey = ed25519.publicKey(seed);
+      expect(toHex(publicKey)).toBe('fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025');
+      const signature = ed25519.sign(seed, Uint8Array.of(0xaf, 0x82));
+      expect(toHex(signature)).toBe(
+        '6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a',
+      );
+      expect(ed25519.verify(signature, Uint8Array.of(0xaf, 0x82), publicKey)).toBe(true);
+    });
+
+    it('refuses a signature with any bit changed, and one for another message or key', () => {
+      const seed = ed25519.generateSecret(random);
+      const publicKey = ed25519.publicKey(seed);
+      const message = random(40);
+      const signature = ed25519.sign(seed, message);
+      for (let bit = 0; bit < 512; bit += 7) {
+        const bent = signature.slice();
+        bent[bit >> 3] ^= 1 << (bit & 7);
+        expect(ed25519.verify(bent, message, publicKey)).toBe(false);
+      }
+      expect(ed25519.verify(signature, random(40), publicKey)).toBe(false);
+      expect(ed25519.verify(signature, message, ed25519.publicKey(random(32)))).toBe(false);
+    });
+
+    it('refuses a malleable signature, whose S is over the group order', () => {
+      const seed = random(32);
+      const message = random(10);
+      const signature = ed25519.sign(seed, message);
+      let s = L;
+      for (let i = 0; i < 32; i++) s += BigInt(signature[32 + i]) << BigInt(8 * i);
+      const malleable = signature.slice();
+      for (let i = 0; i < 32; i++) malleable[32 + i] = Number((s >> BigInt(8 * i)) & 255n);
+      expect(ed25519.verify(malleable, message, ed25519.publicKey(seed))).toBe(false);
+    });
+
+    it('refuses keys of small order, under which one signature fits every message', () => {
+      const signature = new Uint8Array(64);
+      signature[0] = 1; // R = identity, S = 0
+      for (const key of SMALL_ORDER_A) expect(ed25519.verify(signature, random(10), fromHex(key))).toBe(false);
+    });
+
+    it('refuses encodings of points that are not canonical', () => {
+      const high = (low: number) => fromHex(low.toString(16) + 'ff'.repeat(30) + '7f');
+      for (let low = 0xed; low <= 0xff; low++) {
+        expect(ed25519.verify(new Uint8Array(64), random(3), high(low))).toBe(false);
+        const signature = new Uint8Array(64);
+        signature.set(high(low));
+        expect(ed25519.verify(signature, random(3), ed25519.publicKey(random(32)))).toBe(false);
+      }
+    });
+
+    it('opens what it sealed and nothing else', () => {
+      const [key, nonce, plaintext] = [random(32), random(24), random(100)];
+      const sealed = provider.seal(key, nonce, plaintext);
+      expect(sealed.length).toBe(plaintext.length + 16);
+      expect(provider.open(key, nonce, sealed)).toEqual(plaintext);
+      for (let i = 0; i < sealed.length; i += 5) {
+        const bent = sealed.slice();
+        bent[i] ^= 1;
+        expect(refusal(() => provider.open(key, nonce, bent))).toBe('crypto/cannot-open');
+      }
+      expect(refusal(() => provider.open(random(32), nonce, sealed))).toBe('crypto/cannot-open');
+      expect(refusal(() => provider.open(key, nonce, new Uint8Array(5)))).toBe('crypto/cannot-open');
+    });
+
+    it('expands a mask to the AES-256-CTR keystream from counter zero, as little-endian words', () => {
+      const seed = random(32);
+      const length = 40_000; // more than two chunks
+      const stream = createCipheriv('aes-256-ctr', seed, Buffer.alloc(16)).update(Buffer.alloc(4 * length));
+      const expected = Uint32Array.from({ length }, (_, i) => stream.readUInt32LE(4 * i));
+      const target = new Uint32Array(length);
+      provider.addMask(target, seed, 1);
+      expect(target).toEqual(expected);
+      provider.addMask(target, seed, -1);
+      expect(target.every((word) => word === 0)).toBe(true);
+    });
+
+    it('expands a part of a mask like the same part of the whole', () => {
+      const seed = random(32);
+      const whole = new Uint32Array(40_000);
+      provider.addMask(whole, seed, -1);
+      for (const [from, length] of [
+        [0, 0],
+        [1, 1],
+        [3, 5],
+        [4, 4],
+        [16_383, 2],
+        [16_385, 20_001],
+        [39_999, 1],
+      ]) {
+        const part = new Uint32Array(length);
+        provider.addMask(part, seed, -1, from);
+        expect(part).toEqual(whole.slice(from, from + length));
+      }
+      const far = new Uint32Array(2);
+      provider.addMask(far, seed, 1, 2 ** 34 + 1); // beyond 2^32 blocks of counter
+      const again = new Uint32Array(2);
+      pureProvider.addMask(again, seed, 1, 2 ** 34 + 1);
+      expect(far).toEqual(again);
+      expect(refusal(() => provider.addMask(far, seed, 1, -1))).toBe('update/wrong-length');
+    });
+
+    it('adds masks into a view that does not start at the beginning of its buffer', () => {
+      const seed = random(32);
+      const buffer = new Uint32Array(12).fill(7);
+      provider.addMask(buffer.subarray(5, 9), seed, 1);
+      const mask = new Uint32Array(4);
+      pureProvider.addMask(mask, seed, 1);
+      expect(buffer.subarray(5, 9)).toEqual(mask.map((word) => word + 7));
+      expect([...buffer.subarray(0, 5), ...buffer.subarray(9)].every((word) => word === 7)).toBe(true);
+    });
+  });
+}
+
+describe('providers together', () => {
+  const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 });
+
+  it('derive the same public keys, shared secrets and signatures', () => {
+    fc.assert(
+      fc.property(bytes32, bytes32, fc.uint8Array({ maxLength: 200 }), (mine, theirs, message) => {
+        const [first, ...others] = providers.map(({ x25519, ed25519, sha256: hash }) => {
+          const publicKey = ed25519.publicKey(mine);
+          const signature = ed25519.sign(mine, message);
+          return [
+            x25519.publicKey(mine),
+            x25519.sharedSecret(mine, x25519.publicKey(theirs)),
+            publicKey,
+            signature,
+            hash(message),
+            ...providers.map((other) => Number(other.ed25519.verify(signature, message, publicKey))),
+          ];
+        });
+        for (const other of others) expect(other).toEqual(first);
+        expect(first.slice(5)).toEqual([1, 1, 1]);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('reach the same verdict on any public key', () => {
+    fc.assert(
+      fc.property(bytes32, bytes32, (secret, point) => {
+        const results = providers.map(({ x25519 }) => toHex(x25519.sharedSecret(secret, point)));
+        expect(new Set(results).size).toBe(1);
+      }),
+      { numRuns: 20 },
+    );
+  });
+});
+
+describe('hashing and derivation', () => {
+  it('frame parts so that none can leak into its neighbour', () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 4 })), fc.array(fc.uint8Array({ maxLength: 4 })), (a, b) => {
+        const same = a.length === b.length && a.every((part, i) => toHex(part) === toHex(b[i]));
+        return (toHex(tagged(domains.session, ...a)) === toHex(tagged(domains.session, ...b))) === same;
+      }),
+    );
+    expect(hashTagged(domains.session)).toEqual(sha256(tagged(domains.session)));
+  });
+
+  it('has no domain tag twice', () => {
+    expect(new Set(Object.values(domains)).size).toBe(Object.keys(domains).length);
+  });
+
+  it('derives with HKDF-SHA-256 of RFC 5869', async () => {
+    const { hkdfSync } = await import('node:crypto');
+    const [secret, sid] = [seededRandom('s')(32), seededRandom('salt')(32)];
+    const info = tagged(domains.selfMask, Uint8Array.of(0, 1));
+    expect(deriveKey(secret, sid, domains.selfMask, Uint8Array.of(0, 1))).toEqual(
+      new Uint8Array(hkdfSync('sha256', secret, sid, info, 32)),
+    );
+  });
+});
+
+describe('random sources', () => {
+  it('from the same seed give the same bytes, however they are asked for', () => {
+    const whole = seededRandom(1)(1000);
+    const parts = seededRandom(1);
+    expect(new Uint8Array([...parts(1), ...parts(299), ...parts(0), ...parts(700)])).toEqual(whole);
+    expect(seededRandom(2)(32)).not.toEqual(whole.slice(0, 32));
+  });
+
+  it('of the system differ from each other and give bytes that the caller owns', () => {
+    const random = systemRandom();
+    const large = random(200_000);
+    const before = large.slice();
+    large.fill(0);
+    expect(random(200_000)).not.toEqual(before);
+    expect(random(65_536).length).toBe(65_536);
+    expect(systemRandom()(32)).not.toEqual(systemRandom()(32));
+  });
+
+  it('give each byte value about equally often (chi-square, 255 degrees of freedom, false alarm 2e-4, fixed seed)', () => {
+    const counts = new Array<number>(256).fill(0);
+    for (const byte of seededRandom('uniform')(256 * 1000)) counts[byte]++;
+    const statistic = counts.reduce((sum, count) => sum + (count - 1000) ** 2 / 1000, 0);
+    expect(statistic).toBeGreaterThan(170);
+    expect(statistic).toBeLessThan(348);
+  });
+});

@@ -1,0 +1,604 @@
+/**
+ * The coordinator's half of secure aggregation. Source: Bonawitz et al. 2017, Figure 4 (malicious variant); SPEC §8.
+ *
+ * There is no state here. The coordinator stores the messages that it received, as bytes, and each function below reads those of
+ * one phase and says what follows: who is accepted, who is refused and why, and what to send. So a coordinator that is killed at
+ * any instant loses nothing, and asking twice gives the same answer.
+ *
+ *     planKeyList -> planDeliveries -> planSurvivors -> planSurvivorProof -> planUnmasking -> unmask (masks.ts)
+ *
+ * `checkX` looks at one message as it arrives, so that its sender gets an answer at once; `planX` checks all again.
+ *
+ * Learns     who took part and when; the sum; of who dropped after sharing, the mask key of this session, which hides nothing,
+ *            since that participant's words are not in the sum.
+ * Guarantee  `planUnmasking` never recovers both secrets of one participant, even if participants send more than they should:
+ *            only entries of the kind that the survivor list calls for are read, and others are refused.
+ */
+
+import { equalBytes } from '../bytes/equal.js';
+import { ProtocolError, type ProtocolErrorCode } from '../errors.js';
+import type { CryptoProvider } from '../primitives/provider.js';
+import { combineWith, interpolationAtZero, isCanonicalShare, type Interpolation } from '../sharing/shamir.js';
+import { pairwiseMaskSeed, pairwiseSign, selfMaskKey, type SignedMask } from './masks.js';
+import {
+  advertiseKeysToSign,
+  consistencyToSign,
+  decodeAdvertiseKeys,
+  decodeConsistencySignature,
+  decodeKeyList,
+  decodeMaskedInput,
+  decodeShareKeys,
+  decodeUnmaskShares,
+  encodeKeyList,
+  encodeShareDelivery,
+  encodeSurvivorList,
+  encodeSurvivorProof,
+  expectSignature,
+  keyListHash,
+  maskedInputToSign,
+  seedCommitment,
+  shareCommitment,
+  shareEntryHash,
+  shareKeysToSign,
+  survivorsHash,
+  unmaskSharesToSign,
+  type AdvertisedKeys,
+  type AdvertiseKeys,
+  type ConsistencySignature,
+  type DeliveredShares,
+  type MaskedInput,
+  type ShareKeys,
+  type ShareKind,
+  type UnmaskShares,
+} from './messages.js';
+import { checkCohort, checkTerms, expectSession, identityOf, leastRemaining, type SecaggTerms } from './session.js';
+
+/** A message that is not used, and why. `sender` is -1 if the message does not even say. */
+export interface Refusal {
+  readonly sender: number;
+  readonly code: ProtocolErrorCode;
+}
+
+/** What follows from the messages of a phase. All lists are in increasing order of participant. */
+export type Plan<Outgoing> =
+  | {
+      readonly kind: 'ready';
+      readonly accepted: readonly number[];
+      readonly refused: readonly Refusal[];
+      readonly outgoing: Outgoing;
+    }
+  | {
+      /** The round cannot go on yet; after the deadline, not at all. */
+      readonly kind: 'too-few';
+      readonly accepted: readonly number[];
+      readonly refused: readonly Refusal[];
+      readonly needed: number;
+    };
+
+/** One delivery for each participant who shared keys, made when asked for, since all together may take tens of megabytes. */
+export interface Deliveries {
+  readonly receivers: readonly number[];
+  messageFor(receiver: number): Uint8Array;
+}
+
+/** What the coordinator has settled, phase after phase. Plain data. */
+export interface RoundView {
+  /** The KeyList as sent. */
+  readonly keyList: Uint8Array;
+  /** U2: `accepted` of `planDeliveries`. */
+  readonly sharers: readonly number[];
+  /** U3: `accepted` of `planSurvivors`. */
+  readonly survivors: readonly number[];
+}
+
+/** A dealer of whose shares a participant says that they cannot be used. One of the two is at fault; there is no proof which. */
+export interface Complaint {
+  readonly by: number;
+  readonly about: number;
+}
+
+/** What `planUnmasking` finds. */
+export interface Recovered {
+  /** For `unmask`. Recovered secrets: forget them with the round. */
+  readonly masks: readonly SignedMask[];
+}
+
+/** The plan for unmasking also says who complained. */
+export type UnmaskingPlan = Plan<Recovered> & { readonly complaints: readonly Complaint[] };
+
+// Phase 1: keys, SPEC §8.1
+
+/** Checks one AdvertiseKeys message. @throws ProtocolError: see `planKeyList` */
+export function checkAdvertiseKeys(crypto: CryptoProvider, terms: SecaggTerms, bytes: Uint8Array): AdvertiseKeys {
+  const message = decodeAdvertiseKeys(bytes);
+  expectSession(terms, message.sid);
+  const identity = identityOf(terms, message.sender);
+  expectSignature(crypto, message.sender, message.signature, advertiseKeysToSign(message), identity);
+  for (const key of [message.encryptionKey, message.maskKey]) {
+    // A scalar is a multiple of the cofactor, so any scalar shows whether a point has small order.
+    crypto.x25519.sharedSecret(ANY_SCALAR, key);
+  }
+  return message;
+}
+
+const ANY_SCALAR: Uint8Array = new Uint8Array(32).fill(1);
+
+/**
+ * The key list of a session.
+ *
+ * Refuses    crypto/bad-signature, crypto/low-order-point, secagg/not-in-roster, secagg/wrong-session, secagg/duplicate (a second
+ *            message of one sender, or a key that another advertised), codec/*
+ * @throws ProtocolError secagg/threshold-too-low: so many answered that the threshold no longer binds
+ */
+export function planKeyList(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  messages: readonly Uint8Array[],
+): Plan<Uint8Array> {
+  checkTerms(terms);
+  const keysSeen = new Set<string>();
+  const { accepted, refused } = sift(messages, (bytes) => {
+    const message = checkAdvertiseKeys(crypto, terms, bytes);
+    const names = [message.encryptionKey.join(), message.maskKey.join()];
+    if (new Set(names).size < names.length || names.some((name) => keysSeen.has(name))) {
+      throw new ProtocolError('secagg/duplicate', undefined, { sender: message.sender });
+    }
+    for (const name of names) keysSeen.add(name);
+    return message;
+  });
+  return plan(terms, accepted, refused, () => {
+    checkCohort(terms, accepted.length);
+    return encodeKeyList({ sid: terms.sid, keys: accepted });
+  });
+}
+
+// Phase 2: shares, SPEC §8.2
+
+/** Checks one ShareKeys message against the key list. @throws ProtocolError: see `planDeliveries` */
+export function checkShareKeys(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  keyList: Uint8Array,
+  bytes: Uint8Array,
+): ShareKeys {
+  return checkShares(crypto, terms, readKeyList(keyList), bytes).message;
+}
+
+/**
+ * What to deliver to each participant who shared keys.
+ *
+ * Refuses    crypto/bad-signature, secagg/key-lists-differ, secagg/not-in-roster (not in U1), secagg/wrong-session,
+ *            secagg/duplicate, codec/malformed (entries are not for exactly U1), codec/*
+ */
+export function planDeliveries(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  keyList: Uint8Array,
+  messages: readonly Uint8Array[],
+): Plan<Deliveries> {
+  const list = readKeyList(keyList);
+  const hashes = new Map<number, readonly Uint8Array[]>();
+  const { accepted, refused } = sift(messages, (bytes) => {
+    const { message, entryHashes } = checkShares(crypto, terms, list, bytes);
+    if (!hashes.has(message.sender)) hashes.set(message.sender, entryHashes);
+    return message;
+  });
+  return plan(terms, accepted, refused, () => ({
+    receivers: accepted.map((message) => message.sender),
+    messageFor: (receiver) => {
+      const rank = list.participants.indexOf(receiver);
+      const dealers = accepted.map((message): DeliveredShares => {
+        const { sender, keyListHash: hash, seedCommitment: commitment, signature } = message;
+        const entry = message.entries[rank];
+        if (entry === undefined) throw new ProtocolError('secagg/not-in-roster', undefined, { sender: receiver });
+        return {
+          dealer: sender,
+          keyListHash: hash,
+          seedCommitment: commitment,
+          // Set for every accepted message above.
+          entryHashes: hashes.get(sender) as readonly Uint8Array[],
+          entry,
+          signature,
+        };
+      });
+      return encodeShareDelivery({ sid: terms.sid, receiver, dealers });
+    },
+  }));
+}
+
+// Phase 3: masked inputs, SPEC §8.3
+
+/**
+ * Checks one receipt of masked words. The caller has compared `wordsHash` with the words that it stored.
+ *
+ * @throws ProtocolError: see `planSurvivors`
+ */
+export function checkMaskedInput(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  sharers: readonly number[],
+  bytes: Uint8Array,
+): MaskedInput {
+  const message = decodeMaskedInput(bytes);
+  expectSession(terms, message.sid);
+  expectMember(sharers, message.sender);
+  if (message.length !== terms.length) {
+    throw new ProtocolError('update/wrong-length', undefined, { sender: message.sender });
+  }
+  const identity = identityOf(terms, message.sender);
+  expectSignature(crypto, message.sender, message.signature, maskedInputToSign(message), identity);
+  return message;
+}
+
+/**
+ * The survivor list. Give it the receipts of those whose words are stored in full.
+ *
+ * Refuses    crypto/bad-signature, secagg/not-in-roster (not in U2), secagg/wrong-session, secagg/duplicate,
+ *            update/wrong-length, codec/*
+ */
+export function planSurvivors(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  sharers: readonly number[],
+  messages: readonly Uint8Array[],
+): Plan<Uint8Array> {
+  const { accepted, refused } = sift(messages, (bytes) => checkMaskedInput(crypto, terms, sharers, bytes));
+  return plan(terms, accepted, refused, () =>
+    encodeSurvivorList({ sid: terms.sid, survivors: accepted.map((message) => message.sender) }),
+  );
+}
+
+// Phase 4: consistency, SPEC §8.4
+
+/** Checks one ConsistencySignature. @throws ProtocolError: see `planSurvivorProof` */
+export function checkConsistencySignature(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  view: RoundView,
+  bytes: Uint8Array,
+): ConsistencySignature {
+  return checkConsistency(crypto, terms, view, viewHash(terms, view), bytes);
+}
+
+/**
+ * The signatures that let participants unmask.
+ *
+ * Refuses    crypto/bad-signature, secagg/survivors-differ, secagg/not-in-roster (not in U3), secagg/wrong-session,
+ *            secagg/duplicate, codec/*
+ */
+export function planSurvivorProof(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  view: RoundView,
+  messages: readonly Uint8Array[],
+): Plan<Uint8Array> {
+  const hash = viewHash(terms, view);
+  const { accepted, refused } = sift(messages, (bytes) => checkConsistency(crypto, terms, view, hash, bytes));
+  return plan(
+    terms,
+    accepted,
+    refused,
+    () =>
+      encodeSurvivorProof({
+        sid: terms.sid,
+        signatures: accepted.map(({ sender, signature }) => ({ signer: sender, signature })),
+      }),
+    terms.threshold,
+  );
+}
+
+// Phase 5: unmasking, SPEC §8.5
+
+/**
+ * Checks form and signature of one UnmaskShares message: exactly one entry for each of U2, of the kind that U3 calls for.
+ * Whether the shares are right is for `planUnmasking`, which needs the commitments.
+ *
+ * @throws ProtocolError: see `planUnmasking`
+ */
+export function checkUnmaskShares(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  view: RoundView,
+  bytes: Uint8Array,
+): UnmaskShares {
+  const message = decodeUnmaskShares(bytes);
+  expectSession(terms, message.sid);
+  expectMember(view.survivors, message.sender);
+  const asked = message.entries.every(
+    (entry, i) =>
+      entry.about === view.sharers[i] && (entry.kind === 'unusable' || entry.kind === kindFor(view, entry.about)),
+  );
+  if (!asked || message.entries.length !== view.sharers.length) {
+    throw new ProtocolError('codec/malformed', 'The shares are not those that were asked for.', {
+      sender: message.sender,
+    });
+  }
+  const identity = identityOf(terms, message.sender);
+  expectSignature(crypto, message.sender, message.signature, unmaskSharesToSign(message), identity);
+  return message;
+}
+
+/**
+ * Recovers the masks that are left in the sum: the self masks of survivors, and the pairwise masks between survivors and those
+ * who dropped after sharing.
+ *
+ * Guarantee  every share is checked against its dealer's commitment, and every secret against the advertised mask key or the
+ *            seed commitment; so the masks are right, or the plan is not ready and names who is at fault.
+ * Refuses    secagg/wrong-share: by a responder, whose other shares are still used; or by a dealer, whose shares match its
+ *            commitments but no secret. crypto/bad-signature, secagg/not-in-roster (not in U3), secagg/wrong-session,
+ *            secagg/duplicate, codec/malformed (shares that were not asked for), codec/*
+ * Cost       one Shamir recovery for each of U2; one key agreement for each pair of dropped and surviving.
+ * @param shareKeys the ShareKeys messages of `view.sharers`, as stored; they were checked by `planDeliveries`
+ */
+export function planUnmasking(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  view: RoundView,
+  shareKeys: readonly Uint8Array[],
+  messages: readonly Uint8Array[],
+): UnmaskingPlan {
+  const list = readKeyList(view.keyList);
+  const dealt = readDealt(terms, view, shareKeys);
+  const sifted = sift(messages, (bytes) => checkUnmaskShares(crypto, terms, view, bytes));
+  const refused: Refusal[] = [...sifted.refused];
+  const complaints: Complaint[] = [];
+  const wrong = new Set<number>();
+  const masks: SignedMask[] = [];
+  const interpolations = new Map<string, Interpolation>();
+  let fewest = sifted.accepted.length;
+
+  view.sharers.forEach((dealer, position) => {
+    const kind = kindFor(view, dealer);
+    const message = dealt.get(dealer);
+    if (message === undefined)
+      throw new ProtocolError('secagg/too-few-shares', 'A dealer’s message is missing.', { dealer });
+
+    const xs: number[] = [];
+    const shares: Uint8Array[] = [];
+    let good = 0;
+    for (const response of sifted.accepted) {
+      const responder = response.sender;
+      // checkUnmaskShares found exactly one entry for each sharer, in order.
+      const entry = response.entries[position];
+      if (entry.kind === 'unusable') {
+        complaints.push({ by: responder, about: dealer });
+      } else if (isShareRight(crypto, terms, message, list, responder, kind, entry.share)) {
+        good++;
+        if (xs.length < terms.threshold) {
+          xs.push(responder + 1);
+          shares.push(entry.share);
+        }
+      } else {
+        wrong.add(responder);
+      }
+    }
+    fewest = Math.min(fewest, good);
+    if (good < terms.threshold) return;
+
+    const name = xs.join();
+    const interpolation = interpolations.get(name) ?? interpolationAtZero(xs);
+    interpolations.set(name, interpolation);
+    const recovered =
+      kind === 'self-mask'
+        ? recoverSelfMask(terms, message, interpolation, shares)
+        : recoverPairwiseMasks(crypto, terms, view, list, dealer, interpolation, shares);
+    if (recovered === undefined) {
+      // Every share used matches what the dealer committed to: the dealer dealt shares of nothing.
+      refused.push({ sender: dealer, code: 'secagg/wrong-share' });
+      fewest = 0;
+    } else {
+      masks.push(...recovered);
+    }
+  });
+
+  for (const sender of wrong) refused.push({ sender, code: 'secagg/wrong-share' });
+  refused.sort((a, b) => a.sender - b.sender);
+  const accepted = sifted.accepted.map((message) => message.sender);
+  return fewest >= terms.threshold
+    ? { kind: 'ready', accepted, refused, complaints, outgoing: { masks } }
+    : { kind: 'too-few', accepted, refused, complaints, needed: terms.threshold };
+}
+
+/** The kind of share that unmasking needs about a sharer: its own mask if its words are in the sum, else its mask key. */
+function kindFor(view: RoundView, about: number): ShareKind {
+  return view.survivors.includes(about) ? 'self-mask' : 'mask-key';
+}
+
+/** The self mask of a survivor, or undefined if the secret is not the one that its dealer committed to. */
+function recoverSelfMask(
+  terms: SecaggTerms,
+  dealt: ShareKeys,
+  interpolation: Interpolation,
+  shares: readonly Uint8Array[],
+): readonly SignedMask[] | undefined {
+  const seed = recover(interpolation, shares);
+  if (seed === undefined || !equalBytes(seedCommitment(terms.sid, dealt.sender, seed), dealt.seedCommitment))
+    return undefined;
+  return [{ seed: selfMaskKey(seed, terms.sid, dealt.sender), sign: 1 }];
+}
+
+/** The masks that survivors share with one who dropped, or undefined if the secret is not that of its advertised key. */
+function recoverPairwiseMasks(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  view: RoundView,
+  list: ReadKeyList,
+  dropped: number,
+  interpolation: Interpolation,
+  shares: readonly Uint8Array[],
+): readonly SignedMask[] | undefined {
+  const secret = recover(interpolation, shares);
+  const keys = list.keys.get(dropped);
+  if (secret === undefined || keys === undefined || !equalBytes(crypto.x25519.publicKey(secret), keys.maskKey))
+    return undefined;
+  return view.survivors.map((survivor) => {
+    // survivors are in the key list.
+    const peer = list.keys.get(survivor) as AdvertisedKeys;
+    const shared = crypto.x25519.sharedSecret(secret, peer.maskKey);
+    const seed = pairwiseMaskSeed(
+      shared,
+      terms.sid,
+      { index: dropped, maskKey: keys.maskKey },
+      { index: survivor, maskKey: peer.maskKey },
+    );
+    return { seed, sign: pairwiseSign(survivor, dropped) };
+  });
+}
+
+function recover(interpolation: Interpolation, shares: readonly Uint8Array[]): Uint8Array | undefined {
+  try {
+    return combineWith(interpolation, shares);
+  } catch (error) {
+    if (error instanceof ProtocolError && error.code === 'secagg/wrong-share') return undefined;
+    throw error;
+  }
+}
+
+function isShareRight(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  dealt: ShareKeys,
+  list: ReadKeyList,
+  responder: number,
+  kind: ShareKind,
+  share: Uint8Array,
+): boolean {
+  // responders are in U1, and planDeliveries found one entry for each of U1.
+  const entry = dealt.entries[list.participants.indexOf(responder)];
+  const commitment = kind === 'self-mask' ? entry.selfMaskCommitment : entry.maskKeyCommitment;
+  const of = { sid: terms.sid, dealer: dealt.sender, receiver: responder, kind };
+  return isCanonicalShare(share) && equalBytes(shareCommitment(crypto, of, share), commitment);
+}
+
+function readDealt(
+  terms: SecaggTerms,
+  view: RoundView,
+  shareKeys: readonly Uint8Array[],
+): ReadonlyMap<number, ShareKeys> {
+  const dealt = new Map<number, ShareKeys>();
+  for (const bytes of shareKeys) {
+    const message = decodeShareKeys(bytes);
+    expectSession(terms, message.sid);
+    if (view.sharers.includes(message.sender)) dealt.set(message.sender, message);
+  }
+  return dealt;
+}
+
+/** A key list that this coordinator made, ready for looking up. */
+interface ReadKeyList {
+  readonly hash: Uint8Array;
+  /** U1 in increasing order. */
+  readonly participants: readonly number[];
+  readonly keys: ReadonlyMap<number, AdvertisedKeys>;
+}
+
+function readKeyList(bytes: Uint8Array): ReadKeyList {
+  const { keys } = decodeKeyList(bytes);
+  return {
+    hash: keyListHash(bytes),
+    participants: keys.map((entry) => entry.sender),
+    keys: new Map(keys.map((entry) => [entry.sender, entry])),
+  };
+}
+
+function checkShares(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  list: ReadKeyList,
+  bytes: Uint8Array,
+): { readonly message: ShareKeys; readonly entryHashes: readonly Uint8Array[] } {
+  const message = decodeShareKeys(bytes);
+  expectSession(terms, message.sid);
+  expectMember(list.participants, message.sender);
+  if (!equalBytes(message.keyListHash, list.hash)) {
+    throw new ProtocolError('secagg/key-lists-differ', undefined, { sender: message.sender });
+  }
+  const isForAll =
+    message.entries.length === list.participants.length &&
+    message.entries.every((entry, i) => entry.receiver === list.participants[i]);
+  if (!isForAll) {
+    throw new ProtocolError('codec/malformed', 'The shares are not for exactly the participants of the key list.', {
+      sender: message.sender,
+    });
+  }
+  const entryHashes = message.entries.map((entry) => shareEntryHash(crypto, terms.sid, message.sender, entry));
+  const statement = shareKeysToSign(message, entryHashes);
+  expectSignature(crypto, message.sender, message.signature, statement, identityOf(terms, message.sender));
+  return { message, entryHashes };
+}
+
+function checkConsistency(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  view: RoundView,
+  hash: Uint8Array,
+  bytes: Uint8Array,
+): ConsistencySignature {
+  const message = decodeConsistencySignature(bytes);
+  expectSession(terms, message.sid);
+  expectMember(view.survivors, message.sender);
+  const identity = identityOf(terms, message.sender);
+  expectSignature(crypto, message.sender, message.signature, consistencyToSign(message), identity);
+  if (!equalBytes(message.survivorsHash, hash)) {
+    throw new ProtocolError('secagg/survivors-differ', undefined, { sender: message.sender });
+  }
+  return message;
+}
+
+function viewHash(terms: SecaggTerms, view: RoundView): Uint8Array {
+  return survivorsHash({
+    sid: terms.sid,
+    keyListHash: keyListHash(view.keyList),
+    sharers: view.sharers,
+    survivors: view.survivors,
+  });
+}
+
+function expectMember(list: readonly number[], sender: number): void {
+  if (!list.includes(sender)) {
+    throw new ProtocolError('secagg/not-in-roster', `Participant ${sender} was not in the phase before.`, { sender });
+  }
+}
+
+/** Parts messages into good ones, one for each sender and in their order, and refusals. The same bytes twice count once. */
+function sift<Message extends { readonly sender: number }>(
+  messages: readonly Uint8Array[],
+  check: (bytes: Uint8Array) => Message,
+): { readonly accepted: readonly Message[]; readonly refused: Refusal[] } {
+  const accepted = new Map<number, { readonly message: Message; readonly bytes: Uint8Array }>();
+  const refused: Refusal[] = [];
+  for (const bytes of messages) {
+    const earlier = accepted.get(claimedSender(bytes));
+    if (earlier !== undefined && equalBytes(earlier.bytes, bytes)) continue;
+    try {
+      const message = check(bytes);
+      if (accepted.has(message.sender))
+        throw new ProtocolError('secagg/duplicate', undefined, { sender: message.sender });
+      accepted.set(message.sender, { message, bytes });
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      refused.push({ sender: claimedSender(bytes), code: error.code });
+    }
+  }
+  const inOrder = [...accepted.values()].map(({ message }) => message).sort((a, b) => a.sender - b.sender);
+  return { accepted: inOrder, refused };
+}
+
+/** The sender that a message names, true or not; -1 if it is too short to name one. All of a participant's messages agree here. */
+function claimedSender(bytes: Uint8Array): number {
+  const at = 4 + 32; // magic, version and type; sid
+  return bytes.length < at + 2 ? -1 : bytes[at] * 256 + bytes[at + 1];
+}
+
+function plan<Message extends { readonly sender: number }, Outgoing>(
+  terms: SecaggTerms,
+  messages: readonly Message[],
+  refused: readonly Refusal[],
+  outgoing: () => Outgoing,
+  needed: number = leastRemaining(terms),
+): Plan<Outgoing> {
+  const accepted = messages.map((message) => message.sender);
+  return accepted.length < needed
+    ? { kind: 'too-few', accepted, refused, needed }
+    : { kind: 'ready', accepted, refused, outgoing: outgoing() };
+}

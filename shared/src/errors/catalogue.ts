@@ -1,0 +1,854 @@
+/**
+ * Every error code of the product: the protocol's and ours.
+ *
+ * To add codes, append to the section of your area below, or add a section and spread it into `errorCatalogue`.
+ * The runbook has a page for each code (STYLE 4.9).
+ */
+
+import { protocolErrorCatalogue, type ErrorEntry } from '@fedlora/protocol';
+
+/** What is known about a code. `exitCode` is what a command that ends with it returns; without one it is `DEFAULT_EXIT_CODE`. */
+export interface CatalogueEntry extends ErrorEntry {
+  readonly exitCode?: number;
+}
+
+/** Exit codes by whose fault it is; service managers do not restart on 20 to 39 (see deploy/systemd). */
+export const exitCodes = {
+  /** The command line or a setting is wrong. */
+  configuration: 20,
+  /** The base model, adapter or tokenizer on disk cannot be used. */
+  model: 21,
+  /** The training data cannot be used. */
+  data: 22,
+  /** A file in which the program keeps its state is damaged or was changed. */
+  state: 23,
+  /** A bug of ours. */
+  bug: 70,
+} as const;
+
+/** For errors whose entry names no exit code. */
+export const DEFAULT_EXIT_CODE = 1;
+
+const generalErrors = {
+  'internal/unexpected': {
+    blame: 'us',
+    retry: 'never',
+    exitCode: exitCodes.bug,
+    meaning: 'Something failed in a way that was not foreseen.',
+    remedy: 'Report this as a bug, with the log of the minutes before it.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+const safetensorsErrors = {
+  'safetensors/malformed': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'A safetensors file does not follow its format, or was cut short.',
+    remedy: 'Fetch the file again and compare its SHA-256 with the publisher’s.',
+  },
+  'safetensors/git-lfs-pointer': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The file is a Git LFS pointer, a small text that stands for the real file.',
+    remedy: 'Run `git lfs pull` in the folder, or download the file itself.',
+  },
+  'safetensors/unsupported-dtype': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'A tensor has a number format that cannot be read as floating point here.',
+    remedy: 'Use a checkpoint in F32, F16 or BF16.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+const baseModelErrors = {
+  'base-model/not-found': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The folder lacks a file that every base model has.',
+    remedy: 'Give the folder with config.json, tokenizer.json and *.safetensors of the base model.',
+  },
+  'base-model/invalid': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning:
+      'The base model contradicts itself: a setting is missing or wrong, or a tensor is absent or has another shape.',
+    remedy: 'Fetch the base model again; if that does not help, it is not what its config.json says.',
+  },
+  'base-model/unsupported': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The base model has a part that the engine does not compute.',
+    remedy: 'Use a Llama, Mistral, Qwen2 or Qwen3 model without the part that the message names.',
+  },
+  'base-model/changed': {
+    blame: 'environment',
+    retry: 'later',
+    exitCode: exitCodes.model,
+    meaning: 'A file of the base model changed while it was in use.',
+    remedy: 'Start the client again, and keep the folder of the base model read-only.',
+  },
+  'base-model/not-finite': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'A weight of the base model is not a finite number.',
+    remedy: 'Fetch the base model again and compare its SHA-256 with the publisher’s.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+const adapterErrors = {
+  'adapter/invalid-config': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'adapter_config.json is malformed or lacks a setting.',
+    remedy: 'Fetch the adapter again.',
+  },
+  'adapter/unsupported': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The adapter is not a plain LoRA adapter of a causal language model.',
+    remedy: 'Use an adapter without the feature that the message names.',
+  },
+  'adapter/tensor-missing': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The adapter lacks a tensor that its configuration calls for.',
+    remedy: 'Fetch the adapter again; an adapter without tensors was saved by a program that lost them.',
+  },
+  'adapter/tensor-unexpected': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The adapter has a tensor that its configuration does not call for.',
+    remedy: 'Check that the adapter was made for this base model and these target modules.',
+  },
+  'adapter/wrong-shape': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'A tensor of the adapter has another shape than the base model calls for.',
+    remedy: 'Check that the adapter was made for this base model and this r.',
+  },
+  'adapter/not-finite': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'A value of the adapter is not a finite number.',
+    remedy: 'Go back to an earlier version of the adapter; its training diverged.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+const dataErrors = {
+  'data/not-found': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'A file of training data does not exist or cannot be read.',
+    remedy: 'Correct the path in the client’s configuration, or the rights of the file.',
+  },
+  'data/unknown-format': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'A file of training data is neither .json nor .jsonl.',
+    remedy: 'Save the rows as a JSON array (.json) or as one JSON object a line (.jsonl).',
+  },
+  'data/malformed-file': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'A file of training data is not one JSON array of rows.',
+    remedy: 'Look at the line that the message names; a file that was cut short ends too early.',
+  },
+  'data/malformed-row': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'A row is no valid JSON, or lacks a field of its format.',
+    remedy: 'Correct or remove the row that the message names.',
+  },
+  'data/row-too-large': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'A row is over the limit of bytes.',
+    remedy: 'Split the row; it could not fit into the model’s length anyway.',
+  },
+  'data/too-long': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'A row has more tokens than the run allows, and its answer would have to be cut.',
+    remedy: 'Shorten the row, or take part in runs with a larger maximumLength.',
+  },
+  'data/too-many-bad-rows': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'So many rows are bad that the file is probably of another format.',
+    remedy: 'Run `fedlora data check`, and correct the rows it names or the configured format.',
+  },
+  'data/empty': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'No row is left to train on.',
+    remedy: 'Give files with rows, or a larger `maximumLength` if all rows were too long.',
+  },
+  'data/no-chat-template': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'Rows are chats, but the base model brings no chat template.',
+    remedy: 'Use a base model with a chat_template in tokenizer_config.json, or rows in Alpaca form.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+const tokenizerErrors = {
+  'tokenizer/not-found': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The base model’s folder has no tokenizer.json.',
+    remedy: 'Fetch tokenizer.json and tokenizer_config.json of the base model.',
+  },
+  'tokenizer/invalid': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The tokenizer cannot be loaded.',
+    remedy: 'Fetch tokenizer.json and tokenizer_config.json again.',
+  },
+  'tokenizer/mismatch': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The tokenizer and the base model disagree on the vocabulary.',
+    remedy: 'Take tokenizer.json and config.json from the same base model.',
+  },
+  'tokenizer/unknown-token': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'A text has a part that the tokenizer’s vocabulary cannot express.',
+    remedy: 'Use a base model whose tokenizer covers the text; byte-level tokenizers cover everything.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+/** The client and its home folder. */
+const clientErrors = {
+  'client/not-enrolled': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'This home folder is not enrolled with a coordinator.',
+    remedy: 'Run `fedlora enrol URL` with the invitation that the operator sent, or give the right folder with --home.',
+  },
+  'client/already-enrolled': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'This home folder is enrolled already.',
+    remedy: 'Use another --home for another organisation; one identity serves one organisation.',
+  },
+  'client/paused': {
+    blame: 'owner',
+    retry: 'later',
+    meaning: 'The owner has paused this client, so it takes part in no round.',
+    remedy: 'Run `fedlora resume` when it may train again.',
+  },
+  'client/draining': {
+    blame: 'owner',
+    retry: 'later',
+    meaning: 'The client is being stopped and withdrew from the round.',
+    remedy: 'Nothing; start the client again when it may train.',
+  },
+  'client/stopped': {
+    blame: 'owner',
+    retry: 'later',
+    meaning: 'The client was stopped at once, in the middle of what it did.',
+    remedy: 'Nothing; start the client again.',
+  },
+  'client/not-built': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'The programs were not compiled yet.',
+    remedy: 'Run `npm run build` in the repository.',
+  },
+  'home/locked': {
+    blame: 'owner',
+    retry: 'later',
+    exitCode: exitCodes.configuration,
+    meaning: 'Another client runs with this home folder.',
+    remedy: 'Stop the other one, or give this one a home folder of its own.',
+  },
+  'home/disk-full': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'The disk of the home folder is almost full.',
+    remedy: 'Free some space, or move the home folder.',
+  },
+  'identity/missing': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'There is no identity key.',
+    remedy: 'Run `fedlora enrol`, or put identity.key back from a backup.',
+  },
+  'identity/exists': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'There is an identity key already; it is never replaced.',
+    remedy: 'Use another --home, or remove the key yourself if it is certain that nobody needs it.',
+  },
+  'identity/unsafe': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'The key file can be read by other users of this machine.',
+    remedy: 'Run `chmod 600` on it, and ask whether somebody may have copied it.',
+  },
+  'identity/malformed': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.state,
+    meaning: 'The key file does not hold 64 hex digits.',
+    remedy: 'Put it back from a backup; an identity cannot be recomputed.',
+  },
+  'pins/malformed': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.state,
+    meaning: 'The file of pinned keys cannot be read.',
+    remedy: 'Put pins.json back from a backup, or enrol again in a new home folder.',
+  },
+  'config/invalid': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'A setting has a value that it cannot have.',
+    remedy: 'Correct the setting that the message names.',
+  },
+  'config/unknown-key': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'A file of settings has a key that is not a setting.',
+    remedy: 'Correct its spelling or remove it; `fedlora config show` lists every key.',
+  },
+  'config/missing-value': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'Something that the command needs was not given.',
+    remedy: 'Give the option or setting that the message names.',
+  },
+  'enrol/bad-answer': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The coordinator answered the enrolment with something that makes no sense.',
+    remedy: 'Check the address; if it is right, ask the operator.',
+  },
+  'enrol/key-differs': {
+    blame: 'coordinator',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'The coordinator has another key than the one that was expected.',
+    remedy: 'Do not go on: ask the operator by another channel which key is right.',
+  },
+  'decisions/tampered': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.state,
+    meaning: 'The file of decisions has a line that this program did not write.',
+    remedy:
+      'Find out what changed the file. Without it the client cannot promise to answer a round once; do not delete it while a round is open.',
+  },
+  'ledger/tampered': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.state,
+    meaning: 'The privacy ledger was changed, or a line of it is missing.',
+    remedy: 'Find out what changed it and put it back from a backup. A ledger that cannot be trusted spends nothing.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+/** What travels between client and coordinator. */
+const connectionErrors = {
+  'connection/unreachable': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'The coordinator does not answer.',
+    remedy: 'Check the address and the network; the client tries again by itself.',
+  },
+  'connection/refused': {
+    blame: 'coordinator',
+    retry: 'later',
+    meaning: 'The coordinator refused a request.',
+    remedy: 'See the reason in the message; ask the operator if it stays.',
+  },
+  'connection/bad-answer': {
+    blame: 'coordinator',
+    retry: 'later',
+    meaning: 'The coordinator answered with something that makes no sense.',
+    remedy: 'Check the address, and that client and coordinator have compatible versions.',
+  },
+  'upload/refused': {
+    blame: 'coordinator',
+    retry: 'next-round',
+    meaning: 'The coordinator does not take the masked update.',
+    remedy: 'The round is lost for this client; look at the coordinator if it repeats.',
+  },
+  'version/malformed': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The record of an adapter version is malformed or names files that no version has.',
+    remedy:
+      'Check that client and coordinator have compatible versions; if they have, treat the coordinator as hostile.',
+  },
+  'version/bad-signature': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'An adapter version is not signed by the pinned coordinator key.',
+    remedy: 'Treat the coordinator, or whoever stands between, as hostile until it is explained.',
+  },
+  'version/wrong-id': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'An adapter version is not the one that was asked for.',
+    remedy: 'Treat the coordinator as hostile until it is explained.',
+  },
+  'version/file-mismatch': {
+    blame: 'coordinator',
+    retry: 'next-round',
+    meaning: 'A file of an adapter version is not the one that its record names: cut short, altered or too long.',
+    remedy:
+      'The client fetches it again in the next round; if it repeats, look for a faulty proxy or a hostile coordinator.',
+  },
+  'version/wrong-run': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The adapter version of an offer belongs to other terms than the offer.',
+    remedy: 'Treat the coordinator as hostile until it is explained.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+/** Why a client does not take part in a round. */
+const roundErrors = {
+  'offer/malformed': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The offer of a round cannot be read.',
+    remedy: 'Check that client and coordinator have compatible versions.',
+  },
+  'offer/bad-signature': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The terms of a run are not signed by the pinned coordinator key.',
+    remedy: 'Treat the coordinator, or whoever stands between, as hostile until it is explained.',
+  },
+  'offer/roster-mismatch': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The roster of an offer is not the one that its terms name.',
+    remedy: 'Treat the coordinator as hostile until it is explained.',
+  },
+  'offer/not-a-member': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The roster of an offer does not name this organisation with its key.',
+    remedy: 'Ask the operator to certify this organisation’s key and to start a run with it.',
+  },
+  'offer/session-reused': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'A round was offered for the second time: this client has taken part in it before.',
+    remedy: 'Nothing; each round is joined once. If it repeats, look at the coordinator.',
+  },
+  'offer/delta-too-large': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'Delta is so large that giving away one whole row would count as private.',
+    remedy: 'Ask the operator for a delta below one over the number of rows.',
+  },
+  'offer/dataset-too-large': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'With this many rows the largest number of records a round may be passed by chance.',
+    remedy: 'Ask the operator for a larger maximumRecords or a lower sampling rate.',
+  },
+  'base-model/digest-mismatch': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The base model on this machine is not the one that the run trains.',
+    remedy: 'Fetch the model that the message names; `fedlora base digest DIR` prints what is there.',
+  },
+  'base-model/modules-mismatch': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The adapter’s layout does not fit the base model.',
+    remedy: 'The operator’s description of the base model is wrong; ask for a new run.',
+  },
+  'round/forgotten': {
+    blame: 'environment',
+    retry: 'next-round',
+    meaning: 'The client was started again in the middle of the round, and the round’s secrets are gone.',
+    remedy: 'Nothing: the next round works.',
+  },
+  'round/too-many-records': {
+    blame: 'environment',
+    retry: 'next-round',
+    meaning: 'More records were sampled than a round may have; a chance below 2^-60.',
+    remedy: 'Nothing: the next round works. If it repeats, report it as a bug.',
+  },
+  'round/out-of-order': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The coordinator asked for a step of a round that this client is not in.',
+    remedy: 'Treat the coordinator as hostile if it repeats.',
+  },
+  'round/deadline-passed': {
+    blame: 'coordinator',
+    retry: 'next-round',
+    meaning: 'The coordinator said nothing more about a round for longer than its terms allow.',
+    remedy: 'Nothing: the next round may work.',
+  },
+  'round/superseded': {
+    blame: 'coordinator',
+    retry: 'next-round',
+    meaning: 'Another round was offered before this one was over.',
+    remedy: 'Nothing: the newer round goes on.',
+  },
+  'round/aborted': {
+    blame: 'coordinator',
+    retry: 'next-round',
+    meaning: 'The coordinator ended the round before it was done.',
+    remedy: 'See the cause that the coordinator gave; the next round may work.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+/** The owner’s refusals. */
+const policyErrors = {
+  'policy/missing': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'There is no policy file, so no terms are acceptable.',
+    remedy: 'Run `fedlora policy init` and read what it wrote.',
+  },
+  'policy/exists': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'There is a policy file already.',
+    remedy: 'Edit it, or replace it with --force.',
+  },
+  'policy/epsilon-cap': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The round would spend more privacy than the owner allows for the data set.',
+    remedy:
+      'This is the end of the data set’s budget; `fedlora privacy` shows how it was spent. Only the owner can raise epsilonCap.',
+  },
+  'policy/no-differential-privacy': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The run adds no noise, and the owner’s policy demands differential privacy.',
+    remedy: 'Ask for a run with unit "record" or "client".',
+  },
+  'policy/unit-not-allowed': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The owner’s policy does not allow what the run protects.',
+    remedy: 'Ask for a run with another unit, or change allowedUnits.',
+  },
+  'policy/units-mixed': {
+    blame: 'owner',
+    retry: 'never',
+    meaning:
+      'The data set took part in rounds that protect rows, so no promise for the whole organisation can be made any more.',
+    remedy: 'Use a run of unit "record", or other data under another dataset name.',
+  },
+  'policy/too-few-contributors': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The run adds up fewer organisations than the owner’s policy demands.',
+    remedy: 'Ask for more contributors, or change minimumContributors.',
+  },
+  'policy/threshold-too-low': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'Fewer organisations must agree to uncover a sum than the owner’s policy demands.',
+    remedy: 'Ask for a higher threshold, or change leastThreshold.',
+  },
+  'policy/sampling-rate-too-high': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'A row takes part in a round more often than the owner’s policy allows.',
+    remedy: 'Ask for a lower sampling rate, or change maximumSamplingRate.',
+  },
+  'policy/bound-too-large': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The clipping bound is larger than the owner’s policy allows.',
+    remedy: 'Ask for a smaller bound, or change maximumL2Bound.',
+  },
+  'policy/base-not-allowed': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The owner’s policy does not allow this base model.',
+    remedy: 'Add its digest to allowedBases (`fedlora base digest DIR` prints it).',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+// ---- Coordinator: appended by coordinator/src. ----
+
+const coordinatorErrors = {
+  'data-folder/locked': {
+    blame: 'operator',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'Another coordinator already runs on this data folder.',
+    remedy: 'Stop the other process, or give this one a folder of its own.',
+  },
+  'data-folder/foreign': {
+    blame: 'operator',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'The data folder belongs to a newer version or another federation.',
+    remedy: 'Start the version that made it, with the federation key that it was made with.',
+  },
+  'request/invalid': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The request does not have the form that its route or event takes.',
+    remedy: 'Correct the fields that the message names.',
+  },
+  'request/not-found': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'There is nothing under this address.',
+    remedy: 'Check the address against the API page.',
+  },
+  'request/too-large': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The request is larger than its route allows.',
+    remedy: 'Send less at a time.',
+  },
+  'session/required': {
+    blame: 'peer',
+    retry: 'later',
+    meaning: 'The request needs a valid session or operator token.',
+    remedy: 'Sign in again; an operator finds the token in `operator-token` of the data folder.',
+  },
+  'session/not-allowed': {
+    blame: 'peer',
+    retry: 'never',
+    meaning: 'This token does not open this route.',
+    remedy: 'Use the operator token for operating, a client session for taking part.',
+  },
+  'session/challenge-spent': {
+    blame: 'peer',
+    retry: 'later',
+    meaning: 'The challenge is unknown, was used already or is older than a minute.',
+    remedy: 'Ask for a new challenge and sign it at once.',
+  },
+  'session/unknown-identity': {
+    blame: 'operator',
+    retry: 'later',
+    meaning: 'No enrolled organisation has this identity key.',
+    remedy: 'Enrol first with an invitation of the operator.',
+  },
+  'session/wire-version': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'Client and coordinator speak different versions of the wire protocol.',
+    remedy: 'Bring both programs to the same release.',
+  },
+  'session/hello-first': {
+    blame: 'us',
+    retry: 'never',
+    meaning: 'The client spoke before it said hello.',
+    remedy: 'Report this as a bug of the client.',
+  },
+  'enrol/token-unknown': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'No invitation has this token.',
+    remedy: 'Ask the operator for a new invitation.',
+  },
+  'enrol/token-spent': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The invitation was already used.',
+    remedy: 'Ask the operator for a new invitation, and who used the first.',
+  },
+  'enrol/token-expired': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The invitation has expired.',
+    remedy: 'Ask the operator for a new invitation.',
+  },
+  'enrol/wrong-name': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The invitation was made out to another organisation.',
+    remedy: 'Use the name that the operator wrote on the invitation.',
+  },
+  'enrol/name-taken': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'An organisation of this name, or with this key, is already enrolled.',
+    remedy: 'Choose another name, or a new key.',
+  },
+  'enrol/unknown-organisation': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'No organisation of this name is enrolled.',
+    remedy: 'Check the spelling against the list of organisations.',
+  },
+  'run/unknown': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'There is no run with this id.',
+    remedy: 'Look it up in the list of runs.',
+  },
+  'run/not-running': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The run has ended already.',
+    remedy: 'Start a new run.',
+  },
+  'run/invalid-description': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The run description cannot become a manifest.',
+    remedy: 'Change what the message names and send it again.',
+  },
+  'round/unknown': {
+    blame: 'peer',
+    retry: 'never',
+    meaning: 'There is no such round.',
+    remedy: 'Wait for the next offer.',
+  },
+  'round/over': {
+    blame: 'environment',
+    retry: 'next-round',
+    meaning: 'The round has ended.',
+    remedy: 'Wait for the next round.',
+  },
+  'round/not-a-participant': {
+    blame: 'peer',
+    retry: 'next-round',
+    meaning: 'This organisation does not take part in the round, or not any more.',
+    remedy: 'Wait for the next round.',
+  },
+  'round/wrong-phase': {
+    blame: 'environment',
+    retry: 'next-round',
+    meaning: 'The round is in another phase.',
+    remedy: 'Answer the request that is open; it is repeated after every hello.',
+  },
+  'round/already-answered': {
+    blame: 'peer',
+    retry: 'never',
+    meaning: 'The phase was already answered with other bytes; the first answer stands.',
+    remedy: 'Treat the client as faulty or hostile if it repeats.',
+  },
+  'round/impersonation': {
+    blame: 'peer',
+    retry: 'never',
+    meaning: 'The message names another participant than the one who sent it.',
+    remedy: 'Treat the client as faulty or hostile.',
+  },
+  'round/upload-missing': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'The receipt came before the whole contribution.',
+    remedy: 'Finish the upload and send the receipt again.',
+  },
+  'upload/wrong-offset': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'The piece does not begin where the stored bytes end.',
+    remedy: 'Ask with HEAD how much is stored and continue there.',
+  },
+  'upload/wrong-length': {
+    blame: 'peer',
+    retry: 'never',
+    meaning: 'The contribution has another length than the run calls for.',
+    remedy: 'Check that client and coordinator run compatible versions.',
+  },
+  'upload/wrong-hash': {
+    blame: 'peer',
+    retry: 'next-round',
+    meaning: 'The stored contribution is not the one that its receipt signs.',
+    remedy: 'The next round may work; look for a faulty disk or proxy if it repeats.',
+  },
+  'upload/busy': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'Another piece of this contribution is being received.',
+    remedy: 'Wait for it to end and ask with HEAD how much is stored.',
+  },
+  'aggregation/sum-over-bound': {
+    blame: 'peer',
+    retry: 'next-round',
+    meaning: 'The sum is longer than honest contributions and their noise can make it.',
+    remedy: 'A participant did not clip. Compare the rounds in which it took part, and suspend it.',
+  },
+  'version/unknown': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'There is no such adapter version, or it has no such file.',
+    remedy: 'Look it up in the list of versions.',
+  },
+  'version/damaged': {
+    blame: 'environment',
+    retry: 'never',
+    meaning: 'A stored adapter version or its training state is not what its record says.',
+    remedy: 'Restore the data folder from a backup; look for a faulty disk.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+export const errorCatalogue = {
+  ...protocolErrorCatalogue,
+  ...generalErrors,
+  ...safetensorsErrors,
+  ...baseModelErrors,
+  ...adapterErrors,
+  ...dataErrors,
+  ...tokenizerErrors,
+  ...clientErrors,
+  ...connectionErrors,
+  ...roundErrors,
+  ...policyErrors,
+  ...coordinatorErrors,
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+/** Codes that `FedloraError` carries; the protocol throws its own class. */
+export type FedloraErrorCode = ErrorCode;
+
+/** Whether a text that came from outside is one of our codes. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(errorCatalogue, text);
+}
+
+/** The entry of a code, at the general type. */
+export function errorEntry(code: ErrorCode): CatalogueEntry {
+  return errorCatalogue[code];
+}
