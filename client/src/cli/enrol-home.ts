@@ -21,7 +21,6 @@ export interface Enrolment {
   readonly base: string | undefined;
   readonly data: readonly string[];
   readonly dataset: string | undefined;
-  readonly device: string | undefined;
   readonly threads: number | undefined;
 }
 
@@ -76,7 +75,6 @@ async function writeHomeSettings(enrolment: Enrolment): Promise<void> {
     ['base', enrolment.base],
     ['dataset.name', enrolment.dataset],
     ['dataset.files', enrolment.data.length === 0 ? undefined : enrolment.data],
-    ['engine.device', enrolment.device],
     ['engine.threads', enrolment.threads],
   ]);
   await writeConfig(enrolment.home.config, new Map([...values].filter(([, value]) => value !== undefined)));

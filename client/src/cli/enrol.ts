@@ -11,7 +11,6 @@ interface Options {
   readonly base?: string;
   readonly data?: readonly string[];
   readonly dataset?: string;
-  readonly device?: string;
   readonly threads?: number;
   readonly home?: string;
 }
@@ -27,7 +26,6 @@ export function enrol(context: CliContext): Command {
     .option('--base <dir>', 'folder of the base model')
     .option('--data <file>', 'file of private rows; may be given several times', several)
     .option('--dataset <name>', 'name of the data set in the privacy ledger')
-    .option('--device <device>', 'where training runs: cpu, webgpu or cuda')
     .option('--threads <n>', 'processor threads that training may use', wholeNumber)
     .addOption(homeOption())
     .addHelpText(
@@ -54,7 +52,6 @@ Afterwards tell the operator the fingerprint that is printed, by another channel
         base: options.base === undefined ? undefined : resolve(options.base),
         data: (options.data ?? []).map((file) => resolve(file)),
         dataset: options.dataset,
-        device: options.device,
         threads: options.threads,
       });
       context.out(`Enrolled as ${options.name} at ${url}.`);

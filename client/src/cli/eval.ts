@@ -9,7 +9,6 @@ interface Options {
   readonly quantization: 'none' | 'nf4';
   readonly maxLength?: number;
   readonly threads: number;
-  readonly device: string;
   readonly json?: boolean;
 }
 
@@ -22,7 +21,6 @@ export function evaluateCommand(context: CliContext): Command {
     .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
     .option('--max-length <n>', 'longest example in tokens', wholeNumber)
     .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
-    .option('--device <device>', 'cpu, webgpu or cuda', 'cpu')
     .addOption(jsonOption())
     .addHelpText(
       'after',

@@ -10,7 +10,6 @@ interface Options {
   readonly maxTokens: number;
   readonly quantization: 'none' | 'nf4';
   readonly threads: number;
-  readonly device: string;
   readonly json?: boolean;
 }
 
@@ -24,7 +23,6 @@ export function generate(context: CliContext): Command {
     .option('--max-tokens <n>', 'longest answer', wholeNumber, 128)
     .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
     .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
-    .option('--device <device>', 'cpu, webgpu or cuda', 'cpu')
     .addOption(jsonOption())
     .action(async (options: Options) => {
       const { generateText, openLocalModel } = await import('./local-model.js');

@@ -15,8 +15,8 @@ export type Quantization = 'none' | 'nf4';
 
 export interface EngineOptions {
   readonly quantization: Quantization;
+  /** 0: the engine chooses. */
   readonly threads: number;
-  readonly device: string;
 }
 
 export interface LocalModel {
@@ -58,7 +58,8 @@ export async function openLocalModel(baseDirectory: string, adapterDirectory: st
 
 export async function openEngine(base: BaseModel, lora: LoraConfig, options: EngineOptions): Promise<Engine> {
   const { createOnnxEngine } = await import('../engine/onnx/engine.js');
-  return createOnnxEngine({ base, lora, ...options });
+  const { quantization, threads } = options;
+  return createOnnxEngine({ base, lora, quantization, ...(threads === 0 ? {} : { threads }) });
 }
 
 /** Module suffixes with `all-linear` expanded. @throws FedloraError adapter/unsupported */

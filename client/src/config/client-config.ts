@@ -15,7 +15,7 @@ export interface ClientConfig {
   readonly base: string | undefined;
   readonly dataset: { readonly name: string; readonly files: readonly string[]; readonly format: 'alpaca' };
   readonly engine: {
-    readonly device: string;
+    readonly device: 'cpu';
     readonly threads: number;
     /** Tokens, padding included, that one call of the engine works on. */
     readonly tokensPerBatch: number;
@@ -59,8 +59,8 @@ export const configSettings: readonly Setting<unknown>[] = [
   { key: 'dataset.format', comment: 'How rows are laid out.', kind: oneOf(['alpaca']), fallback: 'alpaca' },
   {
     key: 'engine.device',
-    comment: 'Where training runs: cpu, or webgpu for a GPU of any vendor.',
-    kind: oneOf(['cpu', 'webgpu', 'cuda']),
+    comment: 'Where training runs.',
+    kind: oneOf(['cpu']),
     fallback: 'cpu',
     variable: 'FEDLORA_DEVICE',
   },
@@ -121,7 +121,7 @@ export async function readConfig(path: string, environment: NodeJS.ProcessEnv): 
         format: value<'alpaca'>('dataset.format'),
       },
       engine: {
-        device: value<string>('engine.device'),
+        device: value<'cpu'>('engine.device'),
         threads: value<number>('engine.threads'),
         tokensPerBatch: value<number>('engine.tokensPerBatch'),
       },

@@ -125,5 +125,6 @@ function requireBase(base: BaseModel | undefined): BaseModel {
 
 async function openOnnxEngine(base: BaseModel, lora: LoraConfig, config: ClientConfig): Promise<Engine> {
   const { createOnnxEngine } = await import('../engine/onnx/engine.js');
-  return createOnnxEngine({ base, lora, quantization: 'nf4', threads: config.engine.threads, device: config.engine.device });
+  const { device, threads } = config.engine;
+  return createOnnxEngine({ base, lora, quantization: 'nf4', device, ...(threads === 0 ? {} : { threads }) });
 }

@@ -8,9 +8,9 @@ import { clipToL2Norm, difference, toRawUpdate, unitBound, withMetrics, type Cli
 import { toBatches } from '../data/batches.js';
 import type { Example } from '../data/tokenize.js';
 import type { AdapterValues, Engine } from '../engine/engine.js';
-import { AdamW } from './adamw.js';
+import { AdamW } from '../engine/adamw.js';
 import type { LearnParts } from './learn.js';
-import { uniformBelow } from './uniform.js';
+import { ShuffledPasses } from './shuffled-passes.js';
 import type { VerifiedRound } from './verify-offer.js';
 
 /** Examples side by side in one call of the engine. */
@@ -38,7 +38,7 @@ export async function localSteps(
   let lossCount = 0;
 
   for (let step = 0; step < training.steps; step += 1) {
-    const indices = order.next(Math.min(training.batchSize, examples.length));
+    const indices = order.next(training.batchSize);
     const gradient = new Float64Array(values.length); // [P]
     const options = { maximumExamples: EXAMPLES_PER_CALL, maximumTokens: tokensPerBatch, maximumLength: engine.maximumLength };
     for (const batch of toBatches(examples, indices, options)) {
@@ -56,36 +56,6 @@ export async function localSteps(
   const clipped = clipToL2Norm(difference(values, before), manifest.privacy.l2Bound);
   const whole = withMetrics(clipped.values, [lossSum / Math.max(lossCount, 1)], manifest.metrics); // [d]
   return clipToL2Norm(toRawUpdate(whole), unitBound(manifest));
-}
-
-/** Passes over all examples, each in a new order; no example twice in a batch. */
-class ShuffledPasses {
-  private order: number[] = [];
-
-  constructor(
-    private readonly count: number,
-    private readonly random: LearnParts['random'],
-  ) {}
-
-  next(batchSize: number): number[] {
-    const batch = this.order.splice(0, batchSize);
-    if (batch.length === batchSize) return batch;
-    this.order = this.shuffled();
-    const missing = batchSize - batch.length;
-    // The pass that begins must not bring what the batch has from the one that ended.
-    const fresh = this.order.filter((index) => !batch.includes(index)).slice(0, missing);
-    this.order = this.order.filter((index) => !fresh.includes(index));
-    return [...batch, ...fresh];
-  }
-
-  private shuffled(): number[] {
-    const order = Array.from({ length: this.count }, (_, index) => index);
-    for (let i = order.length - 1; i > 0; i -= 1) {
-      const j = uniformBelow(i + 1, this.random);
-      [order[i], order[j]] = [order[j], order[i]];
-    }
-    return order;
-  }
 }
 
 /** Scales the gradient down to `maximumNorm` if it is longer. In place. */

@@ -12,7 +12,7 @@ export function formatDelta(delta: number): string {
   const [mantissa, exponent] = delta.toExponential(1).split('e') as [string, string];
   const superscript = exponent
     .replace('+', '')
-    .replace(/[-0-9]/g, (digit) => '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.indexOf(digit)]!);
+    .replace(/[-0-9]/g, (digit) => '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.indexOf(digit)]);
   return `${mantissa.replace('.0', '')} × 10${superscript}`.replace(/^1 × /, '');
 }
 

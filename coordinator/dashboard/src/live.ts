@@ -33,9 +33,12 @@ export function useLiveOverview(token: string): LiveOverview {
     queryFn: async ({ signal }) => {
       const merges: Merge[] = [];
       duringFetch.current = merges;
-      const fetched = await fetchOverview(token, signal);
-      if (duringFetch.current === merges) duringFetch.current = null;
-      return merges.reduce((overview, merge) => merge(overview), fetched);
+      try {
+        const fetched = await fetchOverview(token, signal);
+        return merges.reduce((overview, merge) => merge(overview), fetched);
+      } finally {
+        if (duringFetch.current === merges) duringFetch.current = null;
+      }
     },
     retry: (failures, error) => !isRefusal(error) && failures < 2,
     refetchInterval: state.connection === 'live' ? REFETCH_WHILE_LIVE_MS : REFETCH_WHILE_AWAY_MS,
@@ -54,23 +57,23 @@ export function useLiveOverview(token: string): LiveOverview {
     const leave = (): void => setState((before) => ({ connection: 'away', awaySince: before.awaySince ?? Date.now() }));
 
     const socket: Socket<LiveEvents> = io('/live', { auth: { token }, reconnectionDelayMax: 10_000 });
-    let hasConnected = false;
+    let retry: number | undefined;
     socket.on('connect', () => {
       setState({ connection: 'live', awaySince: null });
-      if (hasConnected) refetch();
-      hasConnected = true;
+      // Also the first time: what changed between the first fetch and now was told to nobody.
+      refetch();
     });
     socket.on('disconnect', (reason) => {
       leave();
       // After this reason socket.io does not come back by itself.
-      if (reason === 'io server disconnect') window.setTimeout(() => socket.connect(), 2_000);
+      if (reason === 'io server disconnect') retry = window.setTimeout(() => socket.connect(), 2_000);
     });
     socket.on('connect_error', () => {
       leave();
       // The coordinator refused the hand-shake: the fetch says why, and signs out if the token is no longer good.
       if (!socket.active) {
         refetch();
-        window.setTimeout(() => socket.connect(), 10_000);
+        retry = window.setTimeout(() => socket.connect(), 10_000);
       }
     });
     socket.on('organisation.changed', (value) => apply(mergeOrganisation(value)));
@@ -78,6 +81,7 @@ export function useLiveOverview(token: string): LiveOverview {
     socket.on('round.changed', (value) => apply(mergeRound(value)));
     socket.on('version.published', (value) => apply(mergeVersion(value)));
     return () => {
+      window.clearTimeout(retry);
       socket.removeAllListeners();
       socket.disconnect();
     };

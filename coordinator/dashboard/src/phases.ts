@@ -1,6 +1,6 @@
 /** The phases of a round in their order, with what happens in each. */
 
-import type { RoundPhase } from '@fedlora/shared';
+import type { ParticipantView, RoundPhase } from '@fedlora/shared';
 
 export type WorkPhase = Exclude<RoundPhase, 'done' | 'aborted'>;
 
@@ -22,4 +22,9 @@ export const phases: readonly { readonly name: WorkPhase; readonly meaning: stri
 
 export function isOver(phase: RoundPhase): phase is 'done' | 'aborted' {
   return phase === 'done' || phase === 'aborted';
+}
+
+/** Nothing more is expected of it in this round. */
+export function isOut(participant: ParticipantView): boolean {
+  return participant.status === 'declined' || participant.status === 'dropped';
 }

@@ -1,11 +1,20 @@
-import type { AdaptedModule } from '@fedlora/protocol';
+import type { AdaptedModule, Manifest } from '@fedlora/protocol';
 import { seededRandom } from '@fedlora/protocol/node';
 import { describe, expect, it } from 'vitest';
 import { firstAdapter } from './first-adapter.js';
 import { rebase } from './rebase.js';
-import { aManifest } from '../testing/a-manifest.js';
+import { aManifest } from '../../../test/support/a-manifest.js';
 
 const F32_PRODUCT = 1e-6; // absolute: products of entries below 1, accumulated over r terms in f32 values
+
+/** Two modules of different shapes. */
+function withRank(r: number): Manifest {
+  const modules = [
+    { name: 'a', inFeatures: 24, outFeatures: 10 },
+    { name: 'b', inFeatures: 9, outFeatures: 17 },
+  ];
+  return aManifest({ adapter: { ...aManifest().adapter, r, modules } });
+}
 
 const random = seededRandom(7);
 const gaussianish = (length: number): Float32Array =>
@@ -28,7 +37,7 @@ function largestDifference(a: readonly number[], b: readonly number[]): number {
 }
 
 describe('rebase', () => {
-  const manifest = aManifest({ r: 4 });
+  const manifest = withRank(4);
   const modules: readonly AdaptedModule[] = manifest.adapter.modules;
   const r = 4;
   const adapter = {
@@ -82,12 +91,12 @@ describe('rebase', () => {
 
 describe('firstAdapter', () => {
   it('is the same for the same run id and another for another', () => {
-    const manifest = aManifest({ r: 4 });
+    const manifest = withRank(4);
     expect(firstAdapter(manifest)).toEqual(firstAdapter(manifest));
     expect(firstAdapter({ ...manifest, runId: 'run-other' })).not.toEqual(firstAdapter(manifest));
   });
 
   it('refuses more rows than a module has inputs', () => {
-    expect(() => firstAdapter(aManifest({ r: 64 }))).toThrow(/only/);
+    expect(() => firstAdapter(withRank(64))).toThrow(/only/);
   });
 });

@@ -14,7 +14,7 @@ import { clipFactors, clippedSums, gradientEntries, squaredNorms } from './clip.
 import { GraphBuilder, type Value } from './graph.js';
 import { headBackward, headForward, headLogits } from './head.js';
 import { Rows } from './rows.js';
-import type { GradientMap, GradientSpec, GraphContext, GraphSpec } from './spec.js';
+import { shapeOf, type GradientMap, type GradientSpec, type GraphContext, type GraphSpec } from './spec.js';
 
 /** What a graph that ends in the head gives. */
 export type Purpose = 'evaluate' | 'logits' | GradientSpec;
@@ -109,7 +109,7 @@ export function sumGraph(spec: GraphSpec, purpose: GradientSpec): Uint8Array {
   const context = contextOf(spec, purpose);
   const { graph } = context;
   const gradients: GradientMap = new Map(
-    gradientEntries(context).map(({ name, width }) => [name, graph.input(name, 'float32', ['E', spec.rank, width])]),
+    gradientEntries(context).map(({ name, width }) => [name, graph.input(`gradient.${name}`, 'float32', ['E', spec.rank, width])]),
   );
   const factors = purpose.perExample ? graph.input('factors', 'float32', [1, 'B']) : undefined;
   graph.output('sum', clippedSums(context, '', gradients, factors), 'float32', ['P']);
@@ -177,7 +177,21 @@ function outputTokens(context: GraphContext, name: string, value: Value, tokens:
 function outputGradients(context: GraphContext, gradients: GradientMap): void {
   const { graph, spec } = context;
   for (const { name, width } of gradientEntries(context)) {
-    graph.output(name, gradients.get(name)!, 'float32', ['E', spec.rank, width]);
+    graph.output(`gradient.${name}`, gradients.get(name)!, 'float32', ['E', spec.rank, width]);
   }
   if (context.gradients!.perExample) graph.output('squares', squaredNorms(context, [...gradients.values()]), 'float32', ['B']);
+}
+
+/** One block's `q_proj.weight`, `.A`, `.B` -> `q_proj.merged` [out, in] = W + s B A, for each adapted layer */
+export function mergeGraph(spec: GraphSpec): Uint8Array {
+  const graph = new GraphBuilder();
+  for (const name of spec.adapted) {
+    const [outFeatures, inFeatures] = shapeOf(spec, name);
+    const weight = graph.input(`${name}.weight`, 'float32', [outFeatures, inFeatures]);
+    const A = graph.input(`${name}.A`, 'float32', [spec.rank, inFeatures]);
+    const B = graph.input(`${name}.B`, 'float32', [outFeatures, spec.rank]);
+    const merged = graph.gemm(B, A, weight, { alpha: spec.loraScaling });
+    graph.output(`${name}.merged`, merged, 'float32', [outFeatures, inFeatures]);
+  }
+  return graph.build();
 }

@@ -26,7 +26,12 @@ export interface TfjsDetection {
 const automatic: readonly TfjsBackend[] = ['node-gpu', 'wasm', 'cpu'];
 
 /** Under which name TensorFlow.js knows a backend. Both native packages register the same one. */
-const registeredName: Record<TfjsBackend, string> = { 'node-gpu': 'tensorflow', node: 'tensorflow', wasm: 'wasm', cpu: 'cpu' };
+const registeredName: Record<TfjsBackend, string> = {
+  'node-gpu': 'tensorflow',
+  node: 'tensorflow',
+  wasm: 'wasm',
+  cpu: 'cpu',
+};
 
 const require = createRequire(import.meta.url);
 
@@ -49,7 +54,9 @@ export async function detectTfjsBackend(wanted: TfjsBackend | 'auto' = 'auto'): 
     return { backend, reason: reasonFor(backend, wanted), tried };
   }
   const causes = tried.map(({ backend, whyNot }) => `${backend}: ${whyNot}`).join(' ');
-  throw new FedloraError('config/invalid', `The tfjs backend does not work on this machine. ${causes}`, { where: 'tfjs' });
+  throw new FedloraError('config/invalid', `The tfjs backend does not work on this machine. ${causes}`, {
+    where: 'tfjs',
+  });
 }
 
 /**

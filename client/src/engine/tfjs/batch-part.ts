@@ -72,10 +72,16 @@ export function cutRows(batch: Batch, begin: number, end: number, length: number
 export function checkBatch(batch: Batch, vocabularySize: number, maximumLength: number): void {
   const count = batch.examples * batch.length;
   if (batch.ids.length !== count || batch.answerMask.length !== count) {
-    throw new FedloraError('internal/unexpected', `A batch of ${batch.examples} x ${batch.length} has ${batch.ids.length} ids.`);
+    throw new FedloraError(
+      'internal/unexpected',
+      `A batch of ${batch.examples} x ${batch.length} has ${batch.ids.length} ids.`,
+    );
   }
   if (batch.length > maximumLength) {
-    throw new FedloraError('data/too-long', `Rows of ${batch.length} tokens are over the base model's ${maximumLength}.`);
+    throw new FedloraError(
+      'data/too-long',
+      `Rows of ${batch.length} tokens are over the base model's ${maximumLength}.`,
+    );
   }
   if (batch.ids.some((id) => id < 0 || id >= vocabularySize)) {
     throw new FedloraError('tokenizer/mismatch', `A token id is not under the base model's ${vocabularySize}.`);

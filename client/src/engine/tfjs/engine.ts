@@ -9,7 +9,7 @@
  *            L = blocks, P = parameters of the trained factor(s) in layout order, N = answer tokens.
  */
 
-import { adaptedModules, expandTargetModules, FedloraError, linearLayers, type LinearName } from '@fedlora/shared';
+import { adaptedModules, expandTargetModules, FedloraError, type LinearName } from '@fedlora/shared';
 import * as tf from '@tensorflow/tfjs';
 import {
   trainedParameterCount,
@@ -61,7 +61,10 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
   const { base, lora, quantization } = options;
   const expanded = expandTargetModules(lora.target_modules);
   if ('unknown' in expanded) {
-    throw new FedloraError('adapter/unsupported', `target_modules names unknown layers: ${expanded.unknown.join(', ')}.`);
+    throw new FedloraError(
+      'adapter/unsupported',
+      `target_modules names unknown layers: ${expanded.unknown.join(', ')}.`,
+    );
   }
   const detection = await detectTfjsBackend(options.backend);
   options.log?.('engine.tfjs.backend.chosen', { ...detection });
@@ -144,12 +147,18 @@ class TfjsEngine implements Engine {
     this.#open();
     const expected = this.#layers;
     if (values.modules.length !== expected.length) {
-      throw new FedloraError('adapter/wrong-shape', `The adapter has ${values.modules.length} modules, not ${expected.length}.`);
+      throw new FedloraError(
+        'adapter/wrong-shape',
+        `The adapter has ${values.modules.length} modules, not ${expected.length}.`,
+      );
     }
     values.modules.forEach(({ A, B }, i) => {
       const layer = expected[i]!;
       if (A.length === layer.A.length && B.length === layer.B.length) return;
-      throw new FedloraError('adapter/wrong-shape', `The factors of ${layer.module.name} have ${A.length} and ${B.length} values.`);
+      throw new FedloraError(
+        'adapter/wrong-shape',
+        `The factors of ${layer.module.name} have ${A.length} and ${B.length} values.`,
+      );
     });
     values.modules.forEach(({ A, B }, i) => {
       const layer = expected[i]!;
@@ -276,12 +285,14 @@ class TfjsEngine implements Engine {
     const byBlock: tf.Tensor[][] = [];
     let dState = dHidden; // [b * T, D]
     for (let block = this.weights.blocks.length - 1; block >= 0; block--) {
-      const state = states[block]!;
+      const state = states[block]!; // the last but one
       const variables = this.#variables(block, trained);
       // The first block's input is the embedding, which is not trained: nobody needs its gradient.
       const [dBefore, ...dFactors] = tf.tidy(() => {
         if (block === 0) {
-          const ofFactors = tf.grads((...factors) => this.#block(0, state, this.#factors(0, trained, factors), positions));
+          const ofFactors = tf.grads((...factors) =>
+            this.#block(0, state, this.#factors(0, trained, factors), positions),
+          );
           return [state, ...ofFactors(variables, dState)];
         }
         const ofAll = tf.grads((before, ...factors) =>
@@ -289,6 +300,7 @@ class TfjsEngine implements Engine {
         );
         return ofAll([state, ...variables], dState);
       });
+      tf.dispose([dState, states.pop()!]); // no block below needs them
       dState = dBefore as tf.Tensor2D;
       byBlock.unshift(dFactors);
     }
@@ -303,7 +315,9 @@ class TfjsEngine implements Engine {
   #variables(block: number, trained: TrainedFactor): tf.Tensor2D[] {
     return this.#layers
       .filter((layer) => layer.block === block)
-      .flatMap(({ deviceA, deviceB }) => (trained === 'both' ? [deviceA, deviceB] : [trained === 'A' ? deviceA : deviceB]));
+      .flatMap(({ deviceA, deviceB }) =>
+        trained === 'both' ? [deviceA, deviceB] : [trained === 'A' ? deviceA : deviceB],
+      );
   }
 
   /** A block's factors by layer. Those that are trained come from `variables`, in the order of `#variables`. */

@@ -99,7 +99,13 @@ function nf4OnDevice({ codes, absmax }: Nf4Values, shape: Shape): FrozenWeight {
  * Guarantee  the very values of `dequantizeNf4`, also where a backend divides whole numbers in f32 (wasm does): the quotient is
  *            then one too large at most, which the sign of the remainder shows.
  */
-function unpackOnDevice(words: tf.Tensor1D, largest: tf.Tensor2D, table: tf.Tensor2D, count: number, shape: Shape): tf.Tensor2D {
+function unpackOnDevice(
+  words: tf.Tensor1D,
+  largest: tf.Tensor2D,
+  table: tf.Tensor2D,
+  count: number,
+  shape: Shape,
+): tf.Tensor2D {
   const half = tf.scalar(HALF, 'int32');
   const quotient = tf.floorDiv(words, half);
   const remainder = tf.sub(words, tf.mul(quotient, half));

@@ -78,7 +78,8 @@ export async function loadBlock(
 ): Promise<BlockWeights> {
   const { config } = base;
   const prefix = `model.layers.${block}`;
-  const vector = async (name: string, size: number): Promise<tf.Tensor1D> => tf.tensor1d(await base.tensor(name, [size]));
+  const vector = async (name: string, size: number): Promise<tf.Tensor1D> =>
+    tf.tensor1d(await base.tensor(name, [size]));
   const optional = async (name: string, size: number): Promise<tf.Tensor1D | undefined> =>
     base.has(name) ? vector(name, size) : undefined;
 
@@ -120,21 +121,25 @@ export function blockForward(
   config: ModelConfig,
   loraScaling: number,
 ): tf.Tensor2D {
-  const linear = (input: tf.Tensor2D, name: LinearName): tf.Tensor2D => linearForward(input, name, weights, factors, loraScaling);
+  const linear = (input: tf.Tensor2D, name: LinearName): tf.Tensor2D =>
+    linearForward(input, name, weights, factors, loraScaling);
   const epsilon = config.rms_norm_eps;
 
-  const normed = rmsNorm(x, weights.attentionNorm, epsilon); // [b * T, D]
+  const normed = rmsNorm<tf.Tensor2D>(x, weights.attentionNorm, epsilon); // [b * T, D]
   const query = headsOf(linear(normed, 'q_proj'), config.num_attention_heads, positions.length); // [b * H, T, dh]
   const key = headsOf(linear(normed, 'k_proj'), config.num_key_value_heads, positions.length); // [b * K, T, dh]
   const value = headsOf(linear(normed, 'v_proj'), config.num_key_value_heads, positions.length); // [b * K, T, dh]
-  const turnedQuery = rotate(weights.queryNorm === undefined ? query : rmsNorm(query, weights.queryNorm, epsilon), positions);
+  const turnedQuery = rotate(
+    weights.queryNorm === undefined ? query : rmsNorm(query, weights.queryNorm, epsilon),
+    positions,
+  );
   const turnedKey = rotate(weights.keyNorm === undefined ? key : rmsNorm(key, weights.keyNorm, epsilon), positions);
   const attended = attention(turnedQuery, turnedKey, value, positions); // [b * H, T, dh]
-  const afterAttention = tf.add(x, linear(rowsOf(attended, config.num_attention_heads), 'o_proj')); // [b * T, D]
+  const afterAttention: tf.Tensor2D = tf.add(x, linear(rowsOf(attended, config.num_attention_heads), 'o_proj')); // [b * T, D]
 
-  const input = rmsNorm(afterAttention, weights.mlpNorm, epsilon); // [b * T, D]
+  const input = rmsNorm<tf.Tensor2D>(afterAttention, weights.mlpNorm, epsilon); // [b * T, D]
   const gate = linear(input, 'gate_proj'); // [b * T, intermediate]
-  const gated = tf.mul(tf.mul(gate, tf.sigmoid(gate)), linear(input, 'up_proj')); // SwiGLU
+  const gated: tf.Tensor2D = tf.mul(tf.mul(gate, tf.sigmoid(gate)), linear(input, 'up_proj')); // SwiGLU
   return tf.add(afterAttention, linear(gated, 'down_proj')); // [b * T, D]
 }
 

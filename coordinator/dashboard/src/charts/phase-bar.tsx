@@ -19,13 +19,13 @@ export function PhaseBar({
         <span key={name} className="line bar-line">
           <i className={`swatch phase-${name}`} aria-hidden />
           <span>{name}</span>
-          <span>{formatDuration(durationsMs[name]!)}</span>
+          <span>{formatDuration(durationsMs[name])}</span>
         </span>
       ))}
     >
       <span className="phase-bar">
         {spent.map(({ name }) => (
-          <i key={name} className={`phase-${name}`} style={{ width: `${(100 * durationsMs[name]!) / longestMs}%` }} />
+          <i key={name} className={`phase-${name}`} style={{ width: `${(100 * durationsMs[name]) / longestMs}%` }} />
         ))}
       </span>
     </Hint>

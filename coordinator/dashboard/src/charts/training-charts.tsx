@@ -111,10 +111,10 @@ function RoundChart({ points, unit, color, digits, limit = null, startsAtZero = 
             axisLine={false}
             domain={
               startsAtZero
-                ? [0, limit === null ? 'auto' : (most: number) => Math.max(most, limit) * 1.08]
+                ? [0, limit === null ? 'auto' : (most: number) => Math.ceil(Math.max(most, limit) * 1.05)]
                 : ['auto', 'auto']
             }
-            tickFormatter={(value: number) => formatNumber(value, 1)}
+            tickFormatter={(value: number) => formatNumber(value, digits - 1)}
           />
           <Tooltip
             isAnimationActive={false}

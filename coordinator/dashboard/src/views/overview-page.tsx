@@ -29,7 +29,7 @@ export function OverviewPage({ token, onSignOut }: OverviewPageProps) {
     onSignOut(
       error.status === 403
         ? 'It is a valid token, but it may not read the overview. Ask an administrator for one with the role of operator or viewer.'
-        : 'It is mistyped, expired or was withdrawn. Ask the coordinator for a fresh one and sign in again.',
+        : 'It is mistyped, expired or was withdrawn. Get a fresh one from whoever runs the coordinator.',
     );
   }, [error, onSignOut]);
 
@@ -42,7 +42,7 @@ export function OverviewPage({ token, onSignOut }: OverviewPageProps) {
       {connection === 'away' && data && awaySince !== null && (
         <OfflineBanner
           since={awaySince + data.clockOffsetMs}
-          isFetching={!query.isError}
+          isAnswering={!query.isError}
           onRetry={() => void query.refetch()}
         />
       )}
@@ -104,13 +104,13 @@ function usePageTitle(overview: OverviewState | undefined, runTitle: string | nu
   }, [title]);
 }
 
-function OfflineBanner(props: { since: number; isFetching: boolean; onRetry: () => void }) {
+function OfflineBanner(props: { since: number; isAnswering: boolean; onRetry: () => void }) {
   const now = useServerNow();
   return (
     <div className="offline" role="alert" data-testid="offline-banner">
       <span>
         <strong>Not live.</strong> The live connection was lost {formatAgo(props.since, now)}.{' '}
-        {props.isFetching
+        {props.isAnswering
           ? 'Values are refreshed every 10 seconds until it is back.'
           : 'The coordinator does not answer: the values below are from before.'}
       </span>

@@ -1,7 +1,7 @@
 import type { ParticipantView, RoundView, RunView } from '@fedlora/shared';
 import { useServerNow } from '../clock.js';
-import { count, formatAgo, formatCountdown, formatDuration } from '../format.js';
-import { isOver, phases, type WorkPhase } from '../phases.js';
+import { formatAgo, formatCountdown, formatDuration } from '../format.js';
+import { isOut, isOver, phases, type WorkPhase } from '../phases.js';
 import { Hint } from './hint.js';
 import { Nothing, Section } from './section.js';
 
@@ -65,7 +65,7 @@ function RoundClock({ round }: { round: RoundView }) {
         >
           <span className={`countdown ${leftMs < 30_000 ? 'warn' : ''}`} data-testid="countdown" role="timer">
             {leftMs <= 0 ? 'deadline passed' : formatCountdown(leftMs)}
-            {leftMs > 0 && <span className="small">min left</span>}
+            {leftMs > 0 && <span className="small">{leftMs > 3_600_000 ? 'h' : 'min'} left</span>}
           </span>
         </Hint>
       )}
@@ -120,10 +120,6 @@ function hasAnswered(participant: ParticipantView, phase: WorkPhase): boolean {
   return answers[phase]?.includes(participant.status) ?? false;
 }
 
-function isOut(participant: ParticipantView): boolean {
-  return participant.status === 'declined' || participant.status === 'dropped';
-}
-
 function stepProgress(round: RoundView, phase: WorkPhase, state: string): string {
   if (state !== 'current') return '';
   if (answers[phase] === undefined) return 'now';
@@ -145,7 +141,7 @@ const statusMeanings: Record<ParticipantView['status'], string> = {
 function Participant({ participant, round }: { participant: ParticipantView; round: RoundView }) {
   const isWorking =
     !isOver(round.phase) && !isOut(participant) && round.phase !== 'applying' && round.phase !== 'recruiting';
-  const isAwaited = isWorking && !hasAnswered(participant, round.phase as WorkPhase);
+  const isAwaited = isWorking && !hasAnswered(participant, round.phase);
   const tone = isOut(participant) ? 'bad' : isAwaited ? 'wait' : 'good';
   return (
     <li className="participant" data-tone={tone} data-status={participant.status}>
@@ -162,14 +158,3 @@ function Participant({ participant, round }: { participant: ParticipantView; rou
     </li>
   );
 }
-
-/** How many of a round's participants stayed to the end, and how many left. */
-export function participantsText(round: RoundView): string {
-  const out = round.participants.filter(isOut).length;
-  const stayed = round.participants.length - out;
-  return round.phase === 'aborted'
-    ? `0 counted, ${count(out, 'drop-out')}`
-    : `${stayed} counted, ${count(out, 'drop-out')}`;
-}
-
-export { isOut };

@@ -3,9 +3,8 @@ import { Fragment, memo, useState } from 'react';
 import type { RoundView } from '@fedlora/shared';
 import { PhaseBar, PhaseLegend } from '../charts/phase-bar.js';
 import { formatDuration, formatNumber, formatTime, shorten } from '../format.js';
-import { isOver } from '../phases.js';
+import { isOut, isOver } from '../phases.js';
 import { Hint } from './hint.js';
-import { isOut } from './round-live.js';
 import { Nothing, Section } from './section.js';
 
 const FIRST_ROWS = 10;
@@ -38,12 +37,12 @@ export function RoundsHistory({ rounds }: { rounds: readonly RoundView[] }) {
                   </Hint>
                 </Table.Th>
                 <Table.Th className="cell-number">
-                  <Hint text="Participants who stayed to the end and whose updates are in the sum. An aborted round counts nobody: its sum is thrown away.">
+                  <Hint text="Participants who stayed to the end. One who was lost after its upload is in the sum too, but is listed as dropped. An aborted round counts nobody: its sum is thrown away.">
                     Counted
                   </Hint>
                 </Table.Th>
                 <Table.Th className="cell-number">
-                  <Hint text="Participants who declined, or did not answer in time.">Left</Hint>
+                  <Hint text="Participants who declined, or did not answer in time.">Dropped</Hint>
                 </Table.Th>
                 <Table.Th className="cell-number">
                   <Hint text="Size of the privacy noise in the sum relative to the sum itself, as a ratio without unit. Above 1 there is more noise than signal; many rounds average it out.">
@@ -103,7 +102,7 @@ const Row = memo(function Row({ round, longestMs }: { round: RoundView; longestM
         <Table.Td data-label="Counted" className="cell-number">
           {isAborted ? 0 : round.participants.length - out.length}
         </Table.Td>
-        <Table.Td data-label="Left" className="cell-number">
+        <Table.Td data-label="Dropped" className="cell-number">
           {out.length === 0 ? (
             0
           ) : (

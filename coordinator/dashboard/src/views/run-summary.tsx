@@ -32,10 +32,10 @@ export function RunSummary({ run }: { run: RunView }) {
         <PrivacySpent run={run} />
         <Fact
           label="Sent per client"
-          hint="What one organisation has uploaded in this run so far: masked updates and protocol messages."
+          hint="Masked updates that an organisation has uploaded if it took part in every completed round. The other messages of a round are not counted."
         >
           {formatBytes(run.bytesUpPerClient)}
-          <Small>masked updates and messages</Small>
+          <Small>by one organisation</Small>
         </Fact>
         <Fact
           label="Members"
@@ -51,9 +51,14 @@ export function RunSummary({ run }: { run: RunView }) {
               Identifier of the newest adapter version, derived from its content: <code>{run.version}</code>
             </>
           }
-          after={<CopyButton value={run.version} what="the version’s identifier" />}
         >
-          <code data-testid="newest-version">{shorten(run.version)}</code>
+          <span className="inline">
+            <code data-testid="newest-version" data-version={run.version}>
+              {shorten(run.version)}
+            </code>
+            <CopyButton value={run.version} what="the version’s identifier" />
+          </span>
+          <Small>first 10 of {run.version.length} digits</Small>
         </Fact>
       </dl>
     </section>
@@ -95,7 +100,8 @@ function PrivacySpent({ run }: { run: RunView }) {
       label="Privacy spent (ε)"
       hint={
         <>
-          Adding or removing {whose} changes the chance of any outcome of this run by at most a factor of e<sup>ε</sup>
+          Projected: what will be spent after all planned rounds. Adding or removing {whose} changes the chance of any
+          outcome of this run by at most a factor of e<sup>ε</sup>
           {run.epsilon !== null && run.epsilon < 20 && (
             <> (now {formatNumber(Math.exp(run.epsilon), run.epsilon < 4 ? 1 : 0)})</>
           )}
@@ -105,7 +111,8 @@ function PrivacySpent({ run }: { run: RunView }) {
       }
       after={<Progress value={percent} size="sm" color="orange" aria-label="Epsilon spent, percent of projected" />}
     >
-      <Big>{run.epsilon === null ? '–' : `ε ${formatNumber(run.epsilon)}`}</Big> of {formatNumber(projected)}
+      <Big>{run.epsilon === null ? '–' : `ε ${formatNumber(run.epsilon)}`}</Big>
+      {projected !== null && <> of {formatNumber(projected)}</>}
       <Small>
         per {run.unit === 'record' ? 'record' : 'organisation'}, δ = {formatDelta(run.delta)}
       </Small>

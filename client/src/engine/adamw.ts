@@ -26,8 +26,8 @@ export class AdamW {
   }
 
   /** values -= learningRate * mHat / (sqrt(vHat) + epsilon). In place. */
-  step(values: Float32Array, gradient: Float64Array): void {
-    const { learningRate, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = this.options;
+  step(values: Float32Array, gradient: Float64Array, learningRate = this.options.learningRate): void {
+    const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = this.options;
     this.steps += 1;
     const firstCorrection = 1 - beta1 ** this.steps;
     const secondCorrection = 1 - beta2 ** this.steps;

@@ -1,0 +1,112 @@
+import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { createIdentity } from '../storage/identity.js';
+import { Ledger } from '../storage/ledger.js';
+import { writeConfig } from '../config/client-config.js';
+import { homeAt, makeHome } from '../config/home.js';
+import { writePolicy } from '../config/policy-file.js';
+import type { CliContext } from './context.js';
+import { runCommand } from './program.js';
+
+async function fedlora(...args: string[]): Promise<{ code: number; out: string; error: string }> {
+  const out: string[] = [];
+  const error: string[] = [];
+  const context: CliContext = {
+    out: (line) => out.push(line),
+    error: (line) => error.push(line),
+    progress: () => undefined,
+    environment: {},
+    readInput: async () => '',
+    askSecret: async () => undefined,
+  };
+  const code = await runCommand(args, context);
+  return { code, out: out.join('\n'), error: error.join('\n') };
+}
+
+const DELTA_1E5 = ['--delta', '1e-5'];
+
+describe('fedlora privacy', () => {
+  it('epsilon prints what the accountant gives, on one line', async () => {
+    const { code, out } = await fedlora('privacy', 'epsilon', '--noise-multiplier', '1.1', '--sampling-rate', '0.01', '--steps', '1000', ...DELTA_1E5, '--accountant', 'rdp', '--json');
+    expect(code).toBe(0);
+    expect(out.split('\n')).toHaveLength(1);
+    const { epsilon, order } = JSON.parse(out) as { epsilon: number; order: number };
+    expect(epsilon).toBeGreaterThan(1.70);
+    expect(epsilon).toBeLessThan(1.72);
+    expect(order).toBeGreaterThan(1);
+  });
+
+  it('calibrate gives the least noise that keeps epsilon', async () => {
+    const { out } = await fedlora('privacy', 'calibrate', '--epsilon', '3', '--sampling-rate', '0.02', '--steps', '100', ...DELTA_1E5, '--json');
+    const { noiseMultiplier, epsilon } = JSON.parse(out) as { noiseMultiplier: number; epsilon: number };
+    expect(epsilon).toBeLessThanOrEqual(3);
+    expect(epsilon).toBeGreaterThan(2.99);
+    const less = await fedlora('privacy', 'epsilon', '--noise-multiplier', String(noiseMultiplier * 0.999), '--sampling-rate', '0.02', '--steps', '100', ...DELTA_1E5, '--json');
+    expect((JSON.parse(less.out) as { epsilon: number }).epsilon).toBeGreaterThan(3);
+  });
+
+  it('shows the ledger with what is left, and verify finds a changed line', async () => {
+    const home = homeAt(await mkdtemp(join(tmpdir(), 'fedlora-cli-')));
+    await makeHome(home);
+    const identity = await createIdentity(home.identity);
+    await writeConfig(home.config, new Map([['coordinator', 'http://127.0.0.1:1'], ['organisation', 'clinic']]));
+    await writePolicy(home.policy, new Map([['epsilonCap', 4]]));
+    const ledger = await Ledger.open(home.ledger('default'), 'default', identity);
+    for (const roundId of ['r1', 'r2']) {
+      await ledger.record({ runId: 'run', roundId, manifestHash: 'a'.repeat(64), unit: 'record', noiseMultiplier: 0.8, samplingRate: 0.02, steps: 1, delta: 1e-5 }, 5);
+    }
+    await ledger.close();
+
+    const shown = await fedlora('privacy', '--home', home.directory, '--json');
+    const report = JSON.parse(shown.out) as { entries: unknown[]; epsilon: number; roundsLeft: number; cap: number };
+    expect(report.entries).toHaveLength(2);
+    expect(report.epsilon).toBeGreaterThan(0);
+    expect(report.roundsLeft).toBeGreaterThan(10);
+    expect((await fedlora('privacy', '--home', home.directory)).out).toContain('left');
+    expect((await fedlora('privacy', 'verify', '--home', home.directory)).code).toBe(0);
+
+    const path = home.ledger('default');
+    await writeFile(path, (await readFile(path, 'utf8')).replace('0.8', '8.8'));
+    const tampered = await fedlora('privacy', 'verify', '--home', home.directory);
+    expect(tampered.code).toBe(23);
+    expect(tampered.error).toContain('[ledger/tampered]');
+    expect(tampered.error).not.toMatch(/^ +at /m);
+  });
+
+  it('needs no home for the accountant and says what is missing otherwise', async () => {
+    const nowhere = await fedlora('privacy', '--home', join(tmpdir(), 'there-is-nothing-here'));
+    expect(nowhere.code).toBe(20);
+    expect(nowhere.error).toContain('[client/not-enrolled]');
+    const wrong = await fedlora('privacy', 'epsilon', '--noise-multiplier', '-1', '--steps', '1', ...DELTA_1E5);
+    expect(wrong.code).toBe(2);
+  });
+});
+
+describe('fedlora federation', () => {
+  it('makes a key that only its owner reads, and certificates that verify under it', async () => {
+    const folder = join(await mkdtemp(join(tmpdir(), 'fedlora-federation-')), 'offline');
+    const { out: key } = await fedlora('federation', 'init', '--out', folder);
+    expect(key).toMatch(/^[0-9a-f]{64}$/);
+    expect((await stat(join(folder, 'federation.key'))).mode & 0o777).toBe(0o600);
+    const identity = 'ab'.repeat(32);
+    const { out: certificate } = await fedlora('federation', 'sign', '--key', join(folder, 'federation.key'), '--name', 'clinic', '--identity', identity);
+    const { isCertified } = await import('@fedlora/protocol');
+    const { defaultProvider } = await import('@fedlora/protocol/node');
+    expect(isCertified(defaultProvider, key, { name: 'clinic', identity, certificate })).toBe(true);
+    expect((await fedlora('federation', 'init', '--out', folder)).error).toContain('[identity/exists]');
+  });
+});
+
+describe('fedlora', () => {
+  it.each(['enrol', 'run', 'status', 'privacy', 'policy', 'config', 'data', 'train', 'eval', 'generate', 'base', 'federation', 'doctor', 'pause', 'resume'])('%s explains itself', async (command) => {
+    const { code, out } = await fedlora(command, '--help');
+    expect(code).toBe(0);
+    expect(out).toContain('Usage: fedlora');
+  });
+
+  it('refuses an unknown command with the exit code for a wrong command line', async () => {
+    expect((await fedlora('trian')).code).toBe(2);
+  });
+});

@@ -1,0 +1,386 @@
+import { mkdtemp, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  canonicalJson,
+  certifyMember,
+  decodeMaskedInput,
+  dequantize,
+  emptyMaskedSum,
+  fromHex,
+  manifestMessage,
+  planDeliveries,
+  planKeyList,
+  planSurvivorProof,
+  planSurvivors,
+  planUnmasking,
+  rosterHash,
+  sumMaskedInto,
+  toHex,
+  trainedLength,
+  unitBound,
+  unmask,
+  wordsHash,
+  type Manifest,
+  type MaskedUpdate,
+  type Plan,
+  type Roster,
+} from '@fedlora/protocol';
+import { defaultProvider, seededRandom } from '@fedlora/protocol/node';
+import { adaptedModules, type RequestPhase, type RoundOffer } from '@fedlora/shared';
+import { aManifest } from '../../../test/support/a-manifest.js';
+import type { Engine } from '../engine/engine.js';
+import { Decisions } from '../storage/decisions.js';
+import { createIdentity, type Identity } from '../storage/identity.js';
+import { Ledger } from '../storage/ledger.js';
+import { contribute, type Contribution, type Parts, type Stage } from './contribute.js';
+import { Conversation } from './conversation.js';
+import type { PolicyTerms } from './policy.js';
+import { OfferVerifier, type VerifiedRound } from './verify-offer.js';
+import type { AdapterSource, Workbench } from './workbench.js';
+
+const crypto = defaultProvider;
+const config = { hidden_size: 8, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 2 };
+const modules = adaptedModules(config, ['q_proj']);
+const seeds = { coordinator: fromHex('11'.repeat(32)), federation: fromHex('22'.repeat(32)) };
+const keys = { coordinatorKey: toHex(crypto.ed25519.publicKey(seeds.coordinator)), federationKey: toHex(crypto.ed25519.publicKey(seeds.federation)) };
+
+const policy: PolicyTerms = {
+  epsilonCap: 100,
+  requireDifferentialPrivacy: false,
+  allowedUnits: ['record', 'client', 'none'],
+  minimumContributors: 2,
+  leastThreshold: 2,
+  maximumSamplingRate: 1,
+  maximumL2Bound: undefined,
+  allowedBases: ['*'],
+};
+
+/** An engine whose gradient of every example is the same vector of length `size`. */
+function fakeEngine(size: number): Engine & { calls: number } {
+  const r = 2;
+  const length = trainedLength(modules, r, 'B');
+  let adapter = { modules: modules.map((module) => ({ A: new Float32Array(r * module.inFeatures), B: new Float32Array(r * module.outFeatures) })) };
+  return {
+    calls: 0,
+    name: 'onnx',
+    device: 'cpu',
+    lora: { r, lora_alpha: 4, use_rslora: false, target_modules: ['q_proj'] },
+    modules,
+    vocabularySize: 10,
+    maximumLength: 64,
+    setAdapter: (values) => {
+      adapter = { modules: values.modules.map(({ A, B }) => ({ A: A.slice(), B: B.slice() })) };
+    },
+    adapter: () => adapter,
+    async gradients(batch) {
+      this.calls += 1;
+      const value = (size / Math.sqrt(length)) * batch.examples;
+      return { clippedSum: new Float32Array(length).fill(value), losses: new Float32Array(batch.examples).fill(2) };
+    },
+    evaluate: async () => ({ losses: new Float32Array(), exact: new Uint8Array() }),
+    logits: async () => new Float32Array(),
+    close: async () => undefined,
+  };
+}
+
+const openFiles: { close(): Promise<void> }[] = [];
+
+interface Seat {
+  readonly name: string;
+  readonly identity: Identity;
+  readonly folder: string;
+  readonly parts: Parts;
+  readonly engine: ReturnType<typeof fakeEngine>;
+  readonly verifier: OfferVerifier;
+  readonly stages: Stage[];
+  readonly uploads: MaskedUpdate[];
+  readonly dataReads: number[];
+}
+
+async function aSeat(name: string, rows: number, changes: Partial<PolicyTerms> = {}): Promise<Seat> {
+  const folder = await mkdtemp(join(tmpdir(), `fedlora-${name}-`));
+  const identity = await createIdentity(join(folder, 'identity.key'));
+  const engine = fakeEngine(0.5);
+  const stages: Stage[] = [];
+  const uploads: MaskedUpdate[] = [];
+  const dataReads: number[] = [];
+  const decisions = await Decisions.open(join(folder, 'decisions.jsonl'));
+  const ledger = await Ledger.open(join(folder, 'ledger.jsonl'), 'default', identity);
+  openFiles.push(decisions, ledger);
+  const random = seededRandom(name);
+  const examples = Array.from({ length: rows }, (_, row) => ({ ids: Int32Array.of(1, 2, 3), answerStart: 1, row }));
+  return {
+    name,
+    identity,
+    folder,
+    engine,
+    stages,
+    uploads,
+    dataReads,
+    verifier: new OfferVerifier({ pins: keys, identity: identity.publicKey, base: { digest: 'b'.repeat(64), config }, hasJoined: (sid) => decisions.hasJoined(sid) }),
+    parts: {
+      policy: { ...policy, ...changes },
+      ledger,
+      decisions,
+      adapters: { load: async () => engine.adapter() } as unknown as AdapterSource,
+      workbench: {
+        examples: async () => {
+          dataReads.push(1);
+          return examples;
+        },
+        engine: async () => engine,
+      } as unknown as Workbench,
+      secagg: { crypto, random, sign: (message) => identity.sign(message) },
+      random,
+      tokensPerBatch: 64,
+      upload: async (_roundId, masked) => {
+        uploads.push(masked);
+        return masked.words.byteLength;
+      },
+      observe: (stage) => stages.push(stage),
+      now: () => 1000,
+    },
+  };
+}
+
+function aRound(seats: readonly Seat[], changes: Partial<Manifest> = {}): RoundOffer {
+  const roster: Roster = {
+    version: 1,
+    members: seats.map(({ name, identity }) => ({
+      name,
+      identity: identity.publicKey,
+      certificate: certifyMember(crypto, seeds.federation, { name, identity: identity.publicKey }),
+    })),
+  };
+  const manifest = aManifest({
+    rosterHash: rosterHash(roster),
+    adapter: { ...aManifest().adapter, modules },
+    training: { kind: 'record-step', samplingRate: 1, expectedRecords: 30, maximumRecords: 40 },
+    ...changes,
+  });
+  const print = (value: unknown): string => Buffer.from(canonicalJson(value)).toString('utf8');
+  return {
+    runId: manifest.runId,
+    roundId: 'run-1-r1',
+    number: 1,
+    completedRounds: 0,
+    manifest: print(manifest),
+    manifestSignature: toHex(crypto.ed25519.sign(seeds.coordinator, manifestMessage(manifest))),
+    roster: print(roster),
+    baseVersion: 'a'.repeat(40),
+    previousSid: '0'.repeat(64),
+  };
+}
+
+/** One participant in a round, as the daemon would hold it. */
+class Player {
+  readonly answers = new Map<RequestPhase, Uint8Array>();
+  readonly talk: Conversation;
+  readonly round: VerifiedRound;
+  readonly result: Promise<Contribution>;
+  private wake: (() => void) | undefined;
+
+  constructor(
+    readonly seat: Seat,
+    readonly offer: RoundOffer,
+  ) {
+    this.round = seat.verifier.verify(offer);
+    this.talk = new Conversation(offer.roundId, {
+      send: (phase, message) => {
+        this.answers.set(phase, message);
+        this.wake?.();
+      },
+    });
+    this.talk.receive({ roundId: offer.roundId, phase: 'advertising', deadlineAt: 1, sentAt: 0, offer });
+    this.result = contribute(this.round, this.talk, seat.parts);
+    this.result.catch(() => this.wake?.());
+  }
+
+  ask(phase: RequestPhase, message: Uint8Array): void {
+    this.talk.receive({ roundId: this.offer.roundId, phase, deadlineAt: 1, sentAt: 0, messages: [message] });
+  }
+
+  async answer(phase: RequestPhase): Promise<Uint8Array> {
+    while (!this.answers.has(phase)) {
+      await Promise.race([new Promise<void>((resolve) => (this.wake = resolve)), this.result.then(() => undefined)]);
+    }
+    return this.answers.get(phase)!;
+  }
+}
+
+const ready = <T>(plan: Plan<T>): T => {
+  if (plan.kind !== 'ready') throw new Error(`Not ready: ${JSON.stringify(plan.refused)}`);
+  return plan.outgoing;
+};
+
+/** Plays the coordinator up to the unmasking request. */
+async function upToUnmasking(players: readonly Player[]) {
+  const { secagg: terms } = players[0]!.round;
+  const all = (phase: RequestPhase): Promise<Uint8Array[]> => Promise.all(players.map((player) => player.answer(phase)));
+  const keyList = ready(planKeyList(crypto, terms, await all('advertising')));
+  players.forEach((player) => player.ask('sharing', keyList));
+  const shareKeys = await all('sharing');
+  const deliveries = ready(planDeliveries(crypto, terms, keyList, shareKeys));
+  players.forEach((player) => player.ask('training', deliveries.messageFor(player.round.me)));
+  const receipts = await all('training');
+  const sharers = players.map((player) => player.round.me);
+  const survivors = ready(planSurvivors(crypto, terms, sharers, receipts));
+  players.forEach((player) => player.ask('checking', survivors));
+  const view = { keyList, sharers, survivors: sharers };
+  const proof = ready(planSurvivorProof(crypto, terms, view, await all('checking')));
+  return { terms, view, shareKeys, receipts, proof };
+}
+
+async function wholeRound(players: readonly Player[]): Promise<Float64Array> {
+  const { terms, view, shareKeys, receipts, proof } = await upToUnmasking(players);
+  players.forEach((player) => player.ask('unmasking', proof));
+  const answers = await Promise.all(players.map((player) => player.answer('unmasking')));
+  const recovered = ready(planUnmasking(crypto, terms, view, shareKeys, answers));
+  const sum = emptyMaskedSum(terms.length);
+  players.forEach(({ seat }, index) => {
+    expect(decodeMaskedInput(receipts[index]!).wordsHash).toEqual(wordsHash(crypto, seat.uploads[0]!));
+    sumMaskedInto(sum, seat.uploads[0]!.words);
+  });
+  players.forEach((player) => player.talk.end({ kind: 'done', version: 'v2' }));
+  return dequantize(unmask(crypto, sum, recovered.masks), players[0]!.round.manifest.encoding.stepsPerUnit);
+}
+
+const withoutNoise = { unit: 'none', l2Bound: 1, noiseMultiplier: 0, delta: 1e-5, assumedColluders: 1, minimumContributors: 3 } as const;
+
+describe('contribute', () => {
+  let seats: Seat[];
+  beforeEach(async () => {
+    seats = await Promise.all([aSeat('bank', 10), aSeat('clinic', 12), aSeat('council', 8)]);
+  });
+  afterEach(async () => {
+    await Promise.allSettled(openFiles.splice(0).map((file) => file.close()));
+  });
+
+  it('makes three organisations’ gradients into one sum, which is exact without noise', async () => {
+    const offer = aRound(seats, { privacy: withoutNoise });
+    const players = seats.map((seat) => new Player(seat, offer));
+    const sum = await wholeRound(players);
+    const perRecord = 0.5 / Math.sqrt(sum.length - 2);
+    expect(sum[0]).toBeCloseTo(30 * perRecord, 3);
+    expect(sum[sum.length - 1]! / 0.1).toBeCloseTo(30, 2); // The count of records.
+    expect((sum[sum.length - 2]! / 0.1) * 8 / 30).toBeCloseTo(2, 2); // The mean loss.
+    expect(await Promise.all(players.map((player) => player.result))).toEqual(Array(3).fill({ kind: 'counted', version: 'v2' }));
+    expect(seats[0]!.stages).toEqual(['joined', 'shared', 'training', 'recorded', 'uploaded', 'checked', 'unmasked']);
+  });
+
+  it('adds noise of the width that the accountant counts on, and charges each ledger once', async () => {
+    const offer = aRound(seats, { training: { kind: 'record-step', samplingRate: 0.5, expectedRecords: 15, maximumRecords: 40 } });
+    const players = seats.map((seat) => new Player(seat, offer));
+    const sum = await wholeRound(players);
+    const clean = seats.reduce((total, seat) => total + seat.engine.calls, 0);
+    expect(clean).toBeGreaterThan(0);
+    const { round } = players[0]!;
+    const stddev = (round.shareStddev * Math.sqrt(3)) / round.manifest.encoding.stepsPerUnit;
+    expect(stddev).toBeGreaterThan(0.8 * unitBound(round.manifest)); // sigma/sqrt(m - c) each, three of them.
+    expect(Math.max(...sum.map(Math.abs))).toBeLessThan(0.5 * 30 + 8 * stddev);
+    for (const seat of seats) {
+      expect(seat.parts.ledger.entries).toMatchObject([{ roundId: 'run-1-r1', unit: 'record', noiseMultiplier: 0.8, samplingRate: 0.5 }]);
+    }
+  });
+
+  it('trains local steps as one clipped update for unit "client"', async () => {
+    const offer = aRound(seats, {
+      training: { kind: 'local-steps', steps: 3, batchSize: 4, learningRate: 0.01, maximumGradientNorm: 1 },
+      privacy: withoutNoise,
+    });
+    const sum = await wholeRound(seats.map((seat) => new Player(seat, offer)));
+    // Three Adam steps of 0.01 against a constant gradient, clipped to norm 1 where longer; three organisations.
+    expect(sum[0]).toBeCloseTo(-3 * 0.03, 3);
+    expect(sum[sum.length - 1]! / 0.1).toBeCloseTo(3, 2);
+  });
+
+  it('refuses a round over the epsilon cap before a row is read, a key is made or anything is charged', async () => {
+    const careful = await aSeat('museum', 10, { epsilonCap: 0.5 });
+    const player = new Player(careful, aRound([careful, ...seats.slice(1)]));
+    expect(await player.result).toEqual({ kind: 'declined', reason: 'policy/epsilon-cap' });
+    expect(careful.dataReads).toEqual([]);
+    expect(player.answers.size).toBe(0);
+    expect(careful.parts.ledger.entries).toEqual([]);
+    expect(careful.parts.decisions.hasJoined(player.round.sid)).toBe(false);
+  });
+
+  it('counts what was spent before: the round that passes the cap is the first to be refused', async () => {
+    const careful = await aSeat('museum', 10, { epsilonCap: 20 });
+    const offer = aRound([careful, ...seats.slice(1)]);
+    const round = careful.verifier.verify(offer);
+    let charged = 0;
+    while (careful.parts.ledger.spending.epsilon('record', 1e-5, round.charge) <= 20) {
+      await careful.parts.ledger.record({ ...round.charge, roundId: `before-${charged}` }, 1);
+      charged += 1;
+    }
+    expect(charged).toBeGreaterThan(1);
+    expect(await new Player(careful, offer).result).toEqual({ kind: 'declined', reason: 'policy/epsilon-cap' });
+  });
+
+  it('declines when its rows could pass the largest number of records, whatever is sampled', async () => {
+    const large = await aSeat('museum', 41);
+    const player = new Player(large, aRound([large, ...seats.slice(1)]));
+    await expect(player.result).rejects.toMatchObject({ code: 'offer/dataset-too-large' });
+    expect(player.answers.size).toBe(0);
+  });
+
+  it('charges nothing and sends nothing when the round is aborted before the update is ready', async () => {
+    const offer = aRound(seats);
+    const player = new Player(seats[0]!, offer);
+    await player.answer('advertising');
+    player.talk.end({ kind: 'aborted', cause: 'too few' });
+    await expect(player.result).rejects.toMatchObject({ code: 'round/aborted' });
+    expect(seats[0]!.parts.ledger.entries).toEqual([]);
+    expect(seats[0]!.uploads).toEqual([]);
+  });
+
+  it('joins no session twice, also after a restart', async () => {
+    const offer = aRound(seats, { privacy: withoutNoise });
+    await wholeRound(seats.map((seat) => new Player(seat, offer)));
+    const again = await Decisions.open(join(seats[0]!.folder, 'decisions.jsonl'));
+    openFiles.push(again);
+    const { verifier, identity } = seats[0]!;
+    expect(() => verifier.verify(offer)).toThrowError(expect.objectContaining({ code: 'offer/session-reused' }));
+    const restarted = new OfferVerifier({ pins: keys, identity: identity.publicKey, base: { digest: 'b'.repeat(64), config }, hasJoined: (sid) => again.hasJoined(sid) });
+    expect(() => restarted.verify(offer)).toThrowError(expect.objectContaining({ code: 'offer/session-reused' }));
+  });
+
+  it('gives no shares when its decision cannot be written to disk', async () => {
+    const offer = aRound(seats, { privacy: withoutNoise });
+    const players = seats.map((seat) => new Player(seat, offer));
+    const { proof } = await upToUnmasking(players);
+    await seats[0]!.parts.decisions.close();
+    players[0]!.ask('unmasking', proof);
+    await expect(players[0]!.result).rejects.toThrow();
+    expect(players[0]!.answers.has('unmasking')).toBe(false);
+  });
+
+  it('writes its decision before it gives its shares', async () => {
+    const offer = aRound(seats, { privacy: withoutNoise });
+    const players = seats.map((seat) => new Player(seat, offer));
+    const { proof } = await upToUnmasking(players);
+    players[0]!.ask('unmasking', proof);
+    await players[0]!.answer('unmasking');
+    expect(await readFile(join(seats[0]!.folder, 'decisions.jsonl'), 'utf8')).toContain('"kind":"unmasking"');
+    players.forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
+    await Promise.allSettled(players.map((player) => player.result));
+  });
+
+  it('sends nothing when the ledger cannot be written', async () => {
+    const offer = aRound(seats);
+    const players = seats.map((seat) => new Player(seat, offer));
+    await seats[0]!.parts.ledger.close();
+    const { secagg: terms } = players[0]!.round;
+    const keyList = ready(planKeyList(crypto, terms, await Promise.all(players.map((player) => player.answer('advertising')))));
+    players.forEach((player) => player.ask('sharing', keyList));
+    const deliveries = ready(planDeliveries(crypto, terms, keyList, await Promise.all(players.map((player) => player.answer('sharing')))));
+    players[0]!.ask('training', deliveries.messageFor(0));
+    await expect(players[0]!.result).rejects.toThrow();
+    expect(seats[0]!.uploads).toEqual([]);
+    players.slice(1).forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
+    await Promise.allSettled(players.map((player) => player.result));
+  });
+});
+

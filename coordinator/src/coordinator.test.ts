@@ -1,0 +1,367 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fromHex, manifestHash, type Manifest } from '@fedlora/protocol';
+import { nodeProvider } from '@fedlora/protocol/node';
+import {
+  decodeAdapter,
+  routes,
+  versionId,
+  versionMessage,
+  type Overview,
+  type RequestPhase,
+  type RoundRequest,
+  type RoundView,
+  type RunView,
+  type VersionRecord,
+} from '@fedlora/shared';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { FakeFederation, json, operate, send, untilRound, untilRun } from '../../test/support/fake-federation.js';
+import { startCoordinator, type RunningCoordinator } from './start-coordinator.js';
+
+const NAMES = ['bank', 'clinic', 'council', 'museum', 'school'];
+const SHAPE = {
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  num_key_value_heads: 2,
+};
+
+/** Differences averaged as they are: the adapter moves by exactly the mean of the contributions. */
+const averaging = {
+  title: 'A run',
+  rounds: 2,
+  base: { name: 'tiny', digest: 'b'.repeat(64), shape: SHAPE },
+  adapter: { rule: 'ffa-svd', r: 4, lora_alpha: 8, target_modules: ['q_proj', 'up_proj'], rebaseEvery: 0 },
+  data: { format: 'alpaca', maximumLength: 64 },
+  privacy: { unit: 'none', l2Bound: 1, noiseMultiplier: 0, delta: 0, assumedColluders: 1 },
+  training: { kind: 'local-steps', steps: 1, batchSize: 4, learningRate: 0.1, maximumGradientNorm: 1 },
+  server: { kind: 'sgd', learningRate: 1, finalLearningRateFraction: 1, beta1: 0, beta2: 0.95 },
+  deadlinesMs: { advertising: 5000, sharing: 5000, training: 5000, checking: 5000, unmasking: 5000 },
+};
+
+/** The same with record-level noise. */
+const withNoise = {
+  ...averaging,
+  privacy: { unit: 'record', l2Bound: 1, noiseMultiplier: 1, delta: 1e-5, assumedColluders: 1 },
+  training: { kind: 'record-step', samplingRate: 0.05, expectedRecords: 30, maximumRecords: 50 },
+  server: { kind: 'adam', learningRate: 0.01, finalLearningRateFraction: 0.1, beta1: 0.9, beta2: 0.95 },
+};
+
+let folder: string;
+let coordinator: RunningCoordinator;
+let token: string;
+let federation: FakeFederation;
+
+async function start(): Promise<void> {
+  coordinator = await startCoordinator({
+    dataFolder: folder,
+    host: '127.0.0.1',
+    port: 0,
+    logLevel: 'silent',
+    federationKey: federation.federationKey,
+  });
+  token = (await readFile(join(folder, 'operator-token'), 'utf8')).trim();
+}
+
+async function startRun(description: object): Promise<RunView> {
+  return operate<RunView>(coordinator.url, token, 'POST', routes.runs, description);
+}
+
+/** Values of B of a version, in layout order. */
+async function valuesOf(version: string): Promise<number[]> {
+  const manifest = await manifestOf(version);
+  const bytes = await readFile(join(folder, 'versions', version, 'adapter_model.safetensors'));
+  return decodeAdapter(bytes, manifest.adapter.modules, manifest.adapter.r).modules.flatMap(({ B }) => [...B]);
+}
+
+let manifests = new Map<string, Manifest>();
+async function manifestOf(version: string): Promise<Manifest> {
+  const record = JSON.parse(await readFile(join(folder, 'versions', version, 'manifest.json'), 'utf8')) as VersionRecord;
+  const manifest = manifests.get(record.manifestHash);
+  if (manifest === undefined) throw new Error('The test did not see the manifest of this version.');
+  return manifest;
+}
+
+/** Remembers the manifests that organisations are offered. */
+function seeManifests(): void {
+  manifests = new Map();
+  const [first] = federation.organisations;
+  first.ignores = (request: RoundRequest) => {
+    if (request.offer !== undefined) {
+      const manifest = JSON.parse(request.offer.manifest) as Manifest;
+      manifests.set(manifestHash(manifest), manifest);
+    }
+    return false;
+  };
+}
+
+/** The mean of what the survivors contributed to a round, in units of the update, without the metrics. */
+function plainMean(roundId: string, survivors: readonly string[], manifest: Manifest, length: number): number[] {
+  const { stepsPerUnit } = manifest.encoding;
+  return Array.from({ length }, (_, i) => {
+    let sum = 0;
+    for (const { name, contributed } of federation.organisations) {
+      if (survivors.includes(name)) sum += contributed.get(roundId)?.[i] ?? Number.NaN;
+    }
+    return sum / stepsPerUnit / manifest.privacy.minimumContributors;
+  });
+}
+
+async function setUp(count: number): Promise<void> {
+  folder = await mkdtemp(join(tmpdir(), 'fedlora-coordinator-'));
+  federation = new FakeFederation();
+  await start();
+  await federation.enrol(coordinator.url, token, NAMES.slice(0, count));
+  await federation.connect(coordinator.url);
+  seeManifests();
+}
+
+async function tearDown(): Promise<void> {
+  federation.disconnect();
+  await coordinator.close();
+  await rm(folder, { recursive: true, force: true });
+}
+
+describe('three organisations with a threshold of three', () => {
+  beforeAll(() => setUp(3));
+  afterAll(tearDown);
+
+  it('move the adapter by exactly the mean of what they contributed', async () => {
+    const { id } = await startRun(averaging);
+    const run = await untilRun(coordinator.url, token, id);
+    expect(run).toMatchObject({ status: 'completed', completedRounds: 2, abortedRounds: 0, threshold: 3, epsilon: null });
+    const rounds = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    for (const { id: roundId, baseVersion, version } of rounds) {
+      const before = await valuesOf(baseVersion);
+      const after = await valuesOf(version ?? '');
+      const mean = plainMean(roundId, NAMES, await manifestOf(baseVersion), before.length);
+      after.forEach((value, i) => expect(value).toBe(Math.fround(before[i] + Math.fround(mean[i]))));
+    }
+  });
+
+  it('spend privacy round by round, and are told by the card', async () => {
+    const { id } = await startRun(withNoise);
+    const run = await untilRun(coordinator.url, token, id);
+    expect(run.status).toBe('completed');
+    expect(run.epsilon).toBeGreaterThan(0.1);
+    expect(run.epsilon).toBeCloseTo(run.projectedEpsilon ?? Number.NaN, 12);
+    const [last, first] = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    expect(first.epsilon).toBeLessThan(last.epsilon ?? 0);
+    expect(first.noiseToSignal).toBeGreaterThan(0.5);
+    const card = await readFile(join(folder, 'versions', run.version, 'README.md'), 'utf8');
+    expect(card).toContain(`epsilon ${run.epsilon?.toFixed(3)} at delta 0.00001`);
+  });
+
+  it('publish versions that are signed, named by their content and linked to their parents', async () => {
+    const { runs } = await operate<Overview>(coordinator.url, token, 'GET', routes.overview);
+    const run = runs.at(-1);
+    const directory = join(folder, 'versions', run?.version ?? '');
+    expect((await readdir(directory)).sort()).toEqual([
+      'README.md',
+      'adapter_config.json',
+      'adapter_model.safetensors',
+      'manifest.json',
+      'manifest.sig',
+    ]);
+    const record = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as VersionRecord;
+    const signature = (await readFile(join(directory, 'manifest.sig'), 'utf8')).trim();
+    const seed = fromHex((await readFile(join(folder, 'coordinator.key'), 'utf8')).trim());
+    const key = nodeProvider.ed25519.publicKey(seed);
+    expect(nodeProvider.ed25519.verify(fromHex(signature), versionMessage(record), key)).toBe(true);
+    expect(versionId(record)).toBe(run?.version);
+    expect(record.parent).toMatch(/^[0-9a-f]{40}$/);
+    expect(await readFile(join(directory, 'README.md'), 'utf8')).toContain('**No differential privacy.**');
+  });
+
+  it('leave nothing of a contribution behind', async () => {
+    expect(await readdir(join(folder, 'blobs', 'contributions'))).toEqual([]);
+  });
+
+  it('lose a round in which one is silent, with its name in the cause, and go on with the next', async () => {
+    const [, clinic] = federation.organisations;
+    let isSilent = true;
+    clinic.ignores = ({ phase }) => isSilent && phase === 'training';
+    const short = { ...averaging.deadlinesMs, training: 300 };
+    const { id } = await startRun({ ...averaging, deadlinesMs: short });
+    const lost = await untilRound(coordinator.url, token, id, (round) => round.phase === 'aborted');
+    isSilent = false;
+    expect(lost.cause).toMatch(/training.*2 left of 3, 3 needed.*clinic \(dropped/);
+    expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed', abortedRounds: 1 });
+  });
+
+  it('fail a run that everyone declines, at the number of aborts that the operator set', async () => {
+    for (const organisation of federation.organisations) {
+      organisation.ignores = ({ roundId }) => {
+        void organisation.decline(roundId, 'policy/epsilon-cap');
+        return true;
+      };
+    }
+    const { id } = await startRun({ ...averaging, maximumConsecutiveAborts: 2 });
+    const run = await untilRun(coordinator.url, token, id);
+    expect(run).toMatchObject({ status: 'failed', abortedRounds: 2 });
+    expect(run.reason).toContain('policy/epsilon-cap');
+    seeManifests();
+    for (const organisation of federation.organisations.slice(1)) organisation.ignores = () => false;
+  });
+
+  it('stop when the operator says so', async () => {
+    federation.organisations[1].ignores = ({ phase }) => phase === 'checking';
+    const { id } = await startRun(averaging);
+    await untilRound(coordinator.url, token, id, (round) => round.phase === 'checking');
+    const stopped = await operate<RunView>(coordinator.url, token, 'POST', routes.runStop(id));
+    expect(stopped).toMatchObject({ status: 'stopped', completedRounds: 0 });
+    const [round] = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    expect(round.cause).toContain('operator');
+    federation.organisations[1].ignores = () => false;
+    expect((await send(coordinator.url, 'POST', routes.runStop(id), token)).status).toBe(409);
+  });
+
+  it('wait, and say for whom, while one is away', async () => {
+    federation.organisations[2].disconnect();
+    const { id } = await startRun({ ...averaging, rounds: 1 });
+    const waiting = await untilRun(coordinator.url, token, id, (run) => run.reason !== null);
+    expect(waiting.reason).toMatch(/2 of 3 needed.*council/);
+    await federation.organisations[2].connect(coordinator.url);
+    expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed' });
+  });
+});
+
+describe('five organisations with a threshold of four', () => {
+  beforeEach(() => setUp(5));
+  afterEach(tearDown);
+
+  it.each([
+    ['sharing', ['bank', 'clinic', 'council', 'school']],
+    ['training', ['bank', 'clinic', 'council', 'school']],
+    ['checking', NAMES],
+    ['unmasking', NAMES],
+  ] as const)('finish exactly when one is silent from %s on', async (phase: RequestPhase, survivors) => {
+    federation.organisations[3].ignores = (request) => request.phase === phase;
+    const deadlinesMs = { ...averaging.deadlinesMs, [phase]: 500 };
+    const { id } = await startRun({ ...averaging, rounds: 1, deadlinesMs });
+    const run = await untilRun(coordinator.url, token, id);
+    expect(run).toMatchObject({ status: 'completed', abortedRounds: 0, threshold: 4 });
+    const [round] = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    expect(round.participants.find((one) => one.name === 'museum')?.status).toBe('dropped');
+    const after = await valuesOf(run.version);
+    const mean = plainMean(round.id, survivors, await manifestOf(run.version), after.length);
+    after.forEach((value, i) => expect(value).toBe(Math.fround(mean[i])));
+  });
+});
+
+describe('a coordinator that is killed', () => {
+  beforeEach(() => setUp(3));
+  afterEach(tearDown);
+
+  it.each(['advertising', 'sharing', 'training', 'checking', 'unmasking'] as const)('in %s finishes the round when it is back', async (phase) => {
+    const [, , council] = federation.organisations;
+    let isHolding = true;
+    council.ignores = (request) => isHolding && request.phase === phase;
+    const { id } = await startRun({ ...averaging, rounds: 1 });
+    const answered = { advertising: 'advertised', sharing: 'shared', training: 'uploaded', checking: 'checked', unmasking: 'unmasked' }[phase];
+    const during = await untilRound(coordinator.url, token, id, (round) => round.participants.filter(({ status }) => status === answered).length === 2);
+    federation.disconnect();
+    await coordinator.close({ abruptly: true });
+
+    isHolding = false;
+    await start();
+    await federation.connect(coordinator.url);
+    const run = await untilRun(coordinator.url, token, id);
+    expect(run).toMatchObject({ status: 'completed', completedRounds: 1, abortedRounds: 0 });
+    const after = await valuesOf(run.version);
+    const mean = plainMean(during.id, NAMES, await manifestOf(run.version), after.length);
+    after.forEach((value, i) => expect(value).toBe(Math.fround(mean[i])));
+  });
+
+  it('keeps the optimizer’s memory', async () => {
+    const { id } = await startRun({ ...averaging, rounds: 2, server: { ...averaging.server, beta1: 0.5 } });
+    await untilRound(coordinator.url, token, id, (round) => round.number === 2 && round.phase === 'training');
+    federation.disconnect();
+    await coordinator.close({ abruptly: true });
+    await start();
+    await federation.connect(coordinator.url);
+    const run = await untilRun(coordinator.url, token, id);
+    const [second, first] = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    const after = await valuesOf(run.version);
+    const manifest = await manifestOf(run.version);
+    const [mean1, mean2] = [first.id, second.id].map((roundId) => plainMean(roundId, NAMES, manifest, after.length));
+    after.forEach((value, i) => expect(value).toBeCloseTo(mean1[i] + mean2[i] + 0.5 * mean1[i], 6));
+  });
+
+  it('does not wait for a participant that has forgotten the round', async () => {
+    const [, , council] = federation.organisations;
+    council.ignores = (request) => request.phase === 'training';
+    const { id } = await startRun({ ...averaging, rounds: 1 });
+    await untilRound(coordinator.url, token, id, (round) => round.phase === 'training');
+    council.disconnect();
+    council.forget();
+    council.ignores = () => false;
+    await council.connect(coordinator.url);
+    const lost = await untilRound(coordinator.url, token, id, (round) => round.phase === 'aborted');
+    expect(lost.cause).toContain('council (declined: round/forgotten)');
+    expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed', abortedRounds: 1 });
+  });
+});
+
+describe('messages and uploads', () => {
+  beforeEach(() => setUp(3));
+  afterEach(tearDown);
+
+  /** A round that has stopped in a phase because the last organisation keeps silent; it goes on when `release` is called. */
+  async function holding(phase: RequestPhase): Promise<{ runId: string; round: RoundView }> {
+    federation.organisations[2].ignores = (request) => request.phase === phase;
+    const { id } = await startRun({ ...averaging, rounds: 1 });
+    return { runId: id, round: await untilRound(coordinator.url, token, id, (one) => one.phase === phase) };
+  }
+
+  it('the same bytes again are accepted, other bytes for the same phase are refused', async () => {
+    const { round } = await holding('advertising');
+    const [bank] = federation.organisations;
+    const reply = await bank.reply(round.id, 'advertising', new Uint8Array([1, 2, 3]));
+    expect(reply).toMatchObject({ ok: false, error: { code: 'round/already-answered' } });
+  });
+
+  it('a message in another participant’s name is refused', async () => {
+    const { round } = await holding('training');
+    const [bank, , council] = federation.organisations;
+    void bank;
+    const reply = await council.reply(round.id, 'training', new Uint8Array([1, 2, 3]));
+    expect(reply).toMatchObject({ ok: false, error: { code: 'codec/malformed' } });
+    const wrongPhase = await council.reply(round.id, 'checking', new Uint8Array([1]));
+    expect(wrongPhase).toMatchObject({ ok: false, error: { code: 'round/wrong-phase' } });
+    const unknown = await council.reply('run-0-r1', 'checking', new Uint8Array([1]));
+    expect(unknown).toMatchObject({ ok: false, error: { code: 'round/unknown' } });
+  });
+
+  it('an upload goes on where it stopped, and refuses gaps, other lengths and strangers', async () => {
+    const { round } = await holding('training');
+    const [, , council] = federation.organisations;
+    const length = Number((await council.head(round.id)).headers.get('upload-length'));
+    const bytes = new Uint8Array(length).fill(7);
+    expect((await council.patch(round.id, 0, bytes.subarray(0, 10), length)).headers.get('upload-offset')).toBe('10');
+    const gap = await council.patch(round.id, 12, bytes.subarray(12), length);
+    expect(gap.status).toBe(409);
+    expect(gap.headers.get('upload-offset')).toBe('10');
+    expect((await json<{ code: string }>(new Response(await gap.text()))).code).toBe('upload/wrong-offset');
+    expect((await council.patch(round.id, 10, bytes.subarray(10), length + 4)).status).toBe(400);
+    expect((await council.head(round.id)).headers.get('upload-offset')).toBe('10');
+    expect((await send(coordinator.url, 'HEAD', routes.contribution(round.id))).status).toBe(401);
+    expect((await send(coordinator.url, 'HEAD', routes.contribution(round.id), token)).status).toBe(403);
+    expect((await council.patch(round.id, 10, bytes.subarray(10), length)).status).toBe(204);
+    expect((await council.head(round.id)).headers.get('upload-offset')).toBe(String(length));
+  });
+
+  it('a contribution that is not what its receipt signs takes its sender out of the round', async () => {
+    const { runId, round } = await holding('training');
+    const [, , council] = federation.organisations;
+    const length = Number((await council.head(round.id)).headers.get('upload-length'));
+    await council.patch(round.id, 0, new Uint8Array(length), length);
+    council.ignores = () => false;
+    council.disconnect();
+    await council.connect(coordinator.url);
+    const lost = await untilRound(coordinator.url, token, runId, (one) => one.phase === 'aborted');
+    expect(lost.cause).toContain('council (dropped: upload/wrong-hash)');
+  });
+});

@@ -1,0 +1,350 @@
+/**
+ * Organisations without a training engine, for tests of a coordinator: real keys, sessions, sockets, uploads and the protocol's own
+ * participant, with made-up updates. Each remembers the levels that it contributed, so that a test can add them up.
+ */
+
+import { createHash } from 'node:crypto';
+import {
+  addDiscreteGaussian,
+  certifyMember,
+  clipToL2Norm,
+  createAdvertise,
+  createMaskedInput,
+  fromHex,
+  handleKeyList,
+  handleShareDelivery,
+  handleSurvivorList,
+  handleSurvivorProof,
+  manifestHash,
+  quantize,
+  roundLength,
+  rosterHash,
+  sessionId,
+  shareStddevInSteps,
+  toHex,
+  trainedFactor,
+  utf8,
+  withoutNoise,
+  wordsToBytes,
+  type Manifest,
+  type ParticipantParts,
+  type ParticipantState,
+  type RawUpdate,
+  type Roster,
+  type SecaggTerms,
+  type Step,
+} from '@fedlora/protocol';
+import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
+import {
+  enrolmentMessage,
+  routes,
+  sessionMessage,
+  uploadHeaders,
+  WIRE_VERSION,
+  type ClientToServerEvents,
+  type EnrolResponse,
+  type Reply,
+  type RequestPhase,
+  type RoundRequest,
+  type RoundView,
+  type RunView,
+  type ServerToClientEvents,
+} from '@fedlora/shared';
+import { io, type Socket } from 'socket.io-client';
+
+type ClientSocket = Socket<ServerToClientEvents, ClientToServerEvents>;
+
+/** The operator, the federation's key, and its organisations. */
+export class FakeFederation {
+  private readonly seed = seededRandom('federation')(32);
+  readonly organisations: FakeOrganisation[] = [];
+
+  get federationKey(): string {
+    return toHex(nodeProvider.ed25519.publicKey(this.seed));
+  }
+
+  /** Invites, enrols and certifies organisations of these names. */
+  async enrol(url: string, operatorToken: string, names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const organisation = new FakeOrganisation(name);
+      const { token } = await operate<{ token: string }>(url, operatorToken, 'POST', routes.invitations, { name });
+      await organisation.enrol(url, token);
+      const certificate = certifyMember(nodeProvider, this.seed, { name, identity: organisation.identity });
+      await operate(url, operatorToken, 'POST', routes.organisationCertificate(name), { certificate });
+      this.organisations.push(organisation);
+    }
+  }
+
+  async connect(url: string): Promise<void> {
+    await Promise.all(this.organisations.map((organisation) => organisation.connect(url)));
+  }
+
+  disconnect(): void {
+    for (const organisation of this.organisations) organisation.disconnect();
+  }
+}
+
+interface RoundMemory {
+  readonly manifest: Manifest;
+  readonly terms: SecaggTerms;
+  readonly trained: 'A' | 'B';
+  readonly advertisement: Uint8Array;
+  state: ParticipantState;
+  upload?: { readonly bytes: Uint8Array; readonly message: Uint8Array };
+}
+
+export class FakeOrganisation {
+  private readonly seed: Uint8Array;
+  private readonly parts: ParticipantParts;
+  private readonly rounds = new Map<string, RoundMemory>();
+  private socket: ClientSocket | undefined;
+  private session = '';
+  private coordinatorKey = '';
+  private url = '';
+  /** Levels that it added to each round, noise included. */
+  readonly contributed = new Map<string, Int32Array>();
+  /** Replies to `round.reply`, in order. */
+  readonly replies: Reply[] = [];
+  readonly ended: string[] = [];
+  /** Requests that it leaves unanswered. */
+  ignores: (request: RoundRequest) => boolean = () => false;
+  /** Bytes of one piece of an upload. */
+  pieceBytes = 100;
+
+  constructor(readonly name: string) {
+    this.seed = seededRandom(`organisation/${name}`)(32);
+    this.parts = {
+      crypto: nodeProvider,
+      random: seededRandom(`random/${name}/${process.hrtime.bigint()}`),
+      sign: (message) => nodeProvider.ed25519.sign(this.seed, message),
+    };
+  }
+
+  get identity(): string {
+    return toHex(nodeProvider.ed25519.publicKey(this.seed));
+  }
+
+  sign(text: string): string {
+    return toHex(this.parts.sign(utf8(text)));
+  }
+
+  async enrol(url: string, token: string): Promise<EnrolResponse> {
+    const { name, identity } = this;
+    const signature = this.sign(enrolmentMessage(name, identity, token));
+    const answer = await json<EnrolResponse>(await send(url, 'POST', routes.enrol, undefined, { token, name, identity, signature }));
+    this.coordinatorKey = answer.coordinatorKey;
+    return answer;
+  }
+
+  /** Signs in; returns the session's token. */
+  async signIn(url: string): Promise<string> {
+    const { identity } = this;
+    const { nonce } = await json<{ nonce: string }>(await send(url, 'POST', routes.challenge, undefined, { identity }));
+    const signature = this.sign(sessionMessage(identity, nonce, this.coordinatorKey));
+    const body = { identity, nonce, signature, wireVersion: WIRE_VERSION };
+    return (await json<{ token: string }>(await send(url, 'POST', routes.session, undefined, body))).token;
+  }
+
+  /** Signs in, connects, says hello and answers from then on. */
+  async connect(url: string): Promise<void> {
+    this.url = url;
+    this.session = await this.signIn(url);
+    const socket: ClientSocket = io(url, { auth: { token: this.session }, transports: ['websocket'], reconnection: false });
+    this.socket = socket;
+    socket.on('round.request', (request) => {
+      if (this.ignores(request)) return;
+      this.answer(request).catch((error: unknown) => {
+        if (socket.connected) throw error;
+      });
+    });
+    socket.on('round.ended', ({ roundId }) => this.ended.push(roundId));
+    await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('connect_error', reject));
+    await socket.emitWithAck('session.hello', { wireVersion: WIRE_VERSION, clientVersion: '0', state: 'idle', device: 'fake' });
+  }
+
+  disconnect(): void {
+    this.socket?.disconnect();
+  }
+
+  /** As a restarted process: connected again, with nothing remembered. */
+  forget(): void {
+    this.rounds.clear();
+  }
+
+  async reply(roundId: string, phase: RequestPhase, message: Uint8Array): Promise<Reply> {
+    if (this.socket === undefined) throw new Error('not connected');
+    const reply = await this.socket.emitWithAck('round.reply', { roundId, phase, message });
+    this.replies.push(reply);
+    return reply;
+  }
+
+  async decline(roundId: string, code: string): Promise<void> {
+    await this.socket?.emitWithAck('round.decline', { roundId, code });
+  }
+
+  private async answer(request: RoundRequest): Promise<void> {
+    const { roundId, phase } = request;
+    if (phase === 'advertising' && !this.rounds.has(roundId)) this.begin(request);
+    const memory = this.rounds.get(roundId);
+    if (memory === undefined) return this.decline(roundId, 'round/forgotten');
+    const [message] = request.messages ?? [];
+    switch (phase) {
+      case 'advertising':
+        return void (await this.reply(roundId, phase, memory.advertisement));
+      case 'sharing':
+        return this.step(roundId, phase, memory, handleKeyList(this.parts, memory.state, message));
+      case 'training':
+        return this.contribute(roundId, memory, message);
+      case 'checking':
+        return this.step(roundId, phase, memory, handleSurvivorList(this.parts, memory.state, message));
+      case 'unmasking':
+        return this.step(roundId, phase, memory, handleSurvivorProof(this.parts, memory.state, message));
+      default:
+        return phase satisfies never;
+    }
+  }
+
+  private async step(roundId: string, phase: RequestPhase, memory: RoundMemory, step: Step): Promise<void> {
+    memory.state = step.state;
+    await this.reply(roundId, phase, step.message);
+  }
+
+  private begin({ offer, roundId }: RoundRequest): void {
+    if (offer === undefined) throw new Error('no offer');
+    const manifest = JSON.parse(offer.manifest) as Manifest;
+    const roster = JSON.parse(offer.roster) as Roster;
+    const trained = trainedFactor(manifest, offer.completedRounds);
+    const terms: SecaggTerms = {
+      sid: sessionId({
+        manifestHash: fromHex(manifestHash(manifest)),
+        rosterHash: fromHex(rosterHash(roster)),
+        runId: offer.runId,
+        round: offer.number,
+        baseVersion: offer.baseVersion,
+        previousSid: fromHex(offer.previousSid),
+      }),
+      threshold: manifest.aggregation.threshold,
+      minContributors: manifest.privacy.minimumContributors,
+      assumedColluders: manifest.privacy.assumedColluders,
+      members: roster.members.map((member, index) => ({ index, identity: fromHex(member.identity) })),
+      length: roundLength(manifest, trained),
+    };
+    const me = roster.members.findIndex((member) => member.name === this.name);
+    const { state, message } = createAdvertise(this.parts, terms, me);
+    this.rounds.set(roundId, { manifest, terms, trained, advertisement: message, state });
+  }
+
+  private async contribute(roundId: string, memory: RoundMemory, delivery: Uint8Array): Promise<void> {
+    const { manifest, terms, trained } = memory;
+    if (memory.upload === undefined) {
+      memory.state = handleShareDelivery(this.parts, memory.state, delivery).state;
+      const values = Float64Array.from({ length: terms.length }, (_, i) => Math.sin(i + createHash('sha256').update(this.name + roundId).digest()[0]));
+      const clipped = clipToL2Norm({ values } as RawUpdate, manifest.privacy.l2Bound);
+      const quantized = quantize(clipped, manifest.encoding.stepsPerUnit);
+      const stddev = shareStddevInSteps(manifest, trained);
+      const noised = stddev === 0 ? withoutNoise(quantized) : addDiscreteGaussian(quantized, stddev, this.parts.random);
+      this.contributed.set(roundId, noised.levels);
+      const step = createMaskedInput(this.parts, memory.state, noised);
+      memory.state = step.state;
+      memory.upload = { bytes: wordsToBytes(step.masked.words), message: step.message };
+    }
+    const { bytes, message } = memory.upload;
+    await this.upload(roundId, bytes);
+    await this.reply(roundId, 'training', message);
+  }
+
+  /** HEAD, then PATCH piece by piece. */
+  async upload(roundId: string, bytes: Uint8Array): Promise<void> {
+    const path = routes.contribution(roundId);
+    const head = await send(this.url, 'HEAD', path, this.session);
+    let offset = Number(head.headers.get(uploadHeaders.offset));
+    while (head.ok && offset < bytes.length) {
+      const response = await this.patch(roundId, offset, bytes.subarray(offset, offset + this.pieceBytes), bytes.length);
+      if (!response.ok) throw new Error(await response.text());
+      offset = Number(response.headers.get(uploadHeaders.offset));
+    }
+  }
+
+  patch(roundId: string, offset: number, piece: Uint8Array, length: number): Promise<Response> {
+    return fetch(this.url + routes.contribution(roundId), {
+      method: 'PATCH',
+      body: piece as BodyInit,
+      headers: {
+        authorization: `Bearer ${this.session}`,
+        'content-type': 'application/offset+octet-stream',
+        [uploadHeaders.offset]: String(offset),
+        [uploadHeaders.length]: String(length),
+      },
+    });
+  }
+
+  head(roundId: string): Promise<Response> {
+    return send(this.url, 'HEAD', routes.contribution(roundId), this.session);
+  }
+}
+
+/** A JSON request. */
+export function send(url: string, method: string, path: string, token?: string, body?: object): Promise<Response> {
+  return fetch(url + path, {
+    method,
+    headers: {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+/** The body of an answer that must be good. */
+export async function json<Value>(response: Response): Promise<Value> {
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${response.status}: ${text}`);
+  return (text === '' ? undefined : JSON.parse(text)) as Value;
+}
+
+export async function operate<Value>(url: string, token: string, method: string, path: string, body?: object): Promise<Value> {
+  return json<Value>(await send(url, method, path, token, body));
+}
+
+/** Resolves with the run when it has ended, as the live namespace tells. */
+export function untilRun(
+  url: string,
+  token: string,
+  runId: string,
+  wanted: (run: RunView) => boolean = (run) => run.status !== 'running',
+): Promise<RunView> {
+  return live(url, token, (socket, resolve, reject) => {
+    const look = (run: RunView): void => {
+      if (run.id === runId && wanted(run)) resolve(run);
+    };
+    socket.on('run.changed', look);
+    socket.on('connect', () => void operate<RunView>(url, token, 'GET', routes.run(runId)).then(look, reject));
+  });
+}
+
+/** Resolves with the first state of a round of the run that is wanted. */
+export function untilRound(url: string, token: string, runId: string, wanted: (round: RoundView) => boolean): Promise<RoundView> {
+  return live(url, token, (socket, resolve, reject) => {
+    const look = (round: RoundView): void => {
+      if (round.runId === runId && wanted(round)) resolve(round);
+    };
+    socket.on('round.changed', look);
+    socket.on('connect', () => void operate<RoundView[]>(url, token, 'GET', routes.rounds(runId)).then((all) => all.forEach(look), reject));
+  });
+}
+
+async function live<Value>(
+  url: string,
+  token: string,
+  listen: (socket: Socket, resolve: (value: Value) => void, reject: (error: unknown) => void) => void,
+): Promise<Value> {
+  const socket = io(`${url}/live`, { auth: { token }, transports: ['websocket'] });
+  try {
+    return await new Promise<Value>((resolve, reject) => {
+      socket.on('connect_error', reject);
+      listen(socket, resolve, reject);
+    });
+  } finally {
+    socket.disconnect();
+  }
+}
