@@ -7,7 +7,9 @@ import { startCoordinator } from './start-coordinator.js';
 try {
   const coordinator = await startCoordinator(loadConfig(process.argv.slice(2), process.env));
   if (coordinator.operatorToken !== undefined) {
-    process.stderr.write(`\nDashboard and operator token, shown this once: ${coordinator.url}/#token=${coordinator.operatorToken}\n\n`);
+    process.stderr.write(
+      `\nDashboard and operator token, shown this once: ${coordinator.url}/#token=${coordinator.operatorToken}\n\n`,
+    );
   }
   let isStopping = false;
   const stop = (): void => {

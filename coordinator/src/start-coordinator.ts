@@ -78,7 +78,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Runni
     await parts.runService.resume();
     await app.listen(config.port, config.host);
 
-    const url = urlOf(config.host, app.getHttpServer() as Server);
+    const url = urlOf(config.host, app.getHttpServer());
     await writeAtomically(folder.address, `${JSON.stringify({ url, pid: process.pid })}\n`);
     log.info('coordinator.listening', { url, dataFolder: config.dataFolder, publicKey: key.publicKey });
 
@@ -99,6 +99,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Runni
           await parts.roundService.close();
           await database.destroy();
         }
+        await rm(folder.address, { force: true });
         release();
         log.info('coordinator.stopped');
       },
@@ -144,7 +145,20 @@ function construct(
     log,
     now,
   });
-  const common = { rounds, runs, versions, versionStore, optimizerStore, presence, budget, audit, announcements, crypto, log, now };
+  const common = {
+    rounds,
+    runs,
+    versions,
+    versionStore,
+    optimizerStore,
+    presence,
+    budget,
+    audit,
+    announcements,
+    crypto,
+    log,
+    now,
+  };
   const roundService = new RoundService({ ...common, contributions });
   const runService = new RunService({ ...common, roundService, organisations, key, federationKey });
   const views = new Views({
@@ -159,7 +173,19 @@ function construct(
     now,
   });
   const metrics = new Metrics(views, presence, announcements);
-  return { access, announcements, enrolment, log, metrics, presence, roundService, runService, sessions, versionStore, views };
+  return {
+    access,
+    announcements,
+    enrolment,
+    log,
+    metrics,
+    presence,
+    roundService,
+    runService,
+    sessions,
+    versionStore,
+    views,
+  };
 }
 
 /** A data folder's organisations are certified by one federation key: another one would make all of them strangers. */
@@ -167,7 +193,9 @@ async function expectSameFederation(db: Database, config: CoordinatorConfig): Pr
   const stored = await readSetting(db, 'federationKey');
   if (stored === undefined) await writeSetting(db, 'federationKey', config.federationKey);
   else if (stored !== config.federationKey) {
-    throw new FedloraError('data-folder/foreign', 'The data folder belongs to another federation key.', { where: config.dataFolder });
+    throw new FedloraError('data-folder/foreign', 'The data folder belongs to another federation key.', {
+      where: config.dataFolder,
+    });
   }
 }
 
@@ -201,6 +229,8 @@ function urlOf(host: string, server: Server): string {
 }
 
 function programVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   return version;
 }

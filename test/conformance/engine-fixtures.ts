@@ -45,6 +45,20 @@ export function readTensors(path: string): Map<string, Float32Array> {
 
 export const expected = readTensors(join(fixtureFolder, 'expected.safetensors'));
 
+/** A base model in f32 from a Hugging Face folder, without the product's reader: this suite is about the engine. */
+export function storedModel(folder: string): BaseModel {
+  const tensors = readTensors(join(folder, 'model.safetensors'));
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as ModelConfig;
+  const head_dim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
+  return {
+    config: { ...config, rope_scaling: undefined, head_dim } as ModelConfig,
+    directory: folder,
+    digest: '',
+    has: (name) => tensors.has(name),
+    tensor: async (name) => tensors.get(name)!,
+  };
+}
+
 /** The generated base model and adapter of a fixture. */
 export function modelOf(fixture: Fixture): { base: BaseModel; adapter: AdapterValues } {
   const { base, values } = knownModel(fixture.config, fixture.seed);

@@ -1,9 +1,8 @@
-import { afterAll, describe, expect, it } from 'vitest';
-import type { AdapterValues, Engine, TrainedFactor } from '../../client/src/engine/engine.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Engine, TrainedFactor } from '../../client/src/engine/engine.js';
 import { createOnnxEngine, type OnnxEngineOptions } from '../../client/src/engine/onnx/engine.js';
-import { openBaseModel } from '../../client/src/engine/weights/hugging-face.js';
 import { join } from 'node:path';
-import { expected, fixtureFolder, fixtures, modelOf, relativeError, toBatch, type Fixture } from './engine-fixtures.js';
+import { expected, fixtureFolder, fixtures, modelOf, relativeError, storedModel, toBatch, type Fixture } from './engine-fixtures.js';
 
 /** f32 through three blocks against f64: about 2e-6 measured; the bound of DESIGN section 8. */
 const GRADIENT = 1e-4;
@@ -26,25 +25,27 @@ const nf4Plans: [string, Plan][] = [
 const open: Engine[] = [];
 afterAll(() => Promise.all(open.map((engine) => engine.close())));
 
-async function engineOf(fixture: Fixture, plan: Plan, name: string): Promise<{ engine: Engine; adapter: AdapterValues }> {
+async function engineOf(fixture: Fixture, plan: Plan, name: string): Promise<Engine> {
   const { base: generated, adapter } = modelOf(fixture);
   const isStored = name === 'tiny';
-  const base = isStored ? await openBaseModel(join(fixtureFolder, 'tiny')) : generated;
+  const base = isStored ? storedModel(join(fixtureFolder, 'tiny')) : generated;
   const quantization = isStored && nf4Plans.some(([, other]) => other === plan) ? 'nf4' : 'none';
   const engine = await createOnnxEngine({ base, lora: fixture.lora, quantization, threads: 1, plan });
   engine.setAdapter(adapter);
   open.push(engine);
-  return { engine, adapter };
+  return engine;
 }
 
 for (const [name, fixture] of Object.entries(fixtures)) {
   for (const [planName, plan] of name === 'tiny' ? [...plans, ...nf4Plans] : plans) {
     describe(`${name}, ${planName}: what transformers and peft compute`, () => {
-      const made = engineOf(fixture, plan, name);
+      let engine: Engine;
+      beforeAll(async () => {
+        engine = await engineOf(fixture, plan, name);
+      });
 
       for (const trained of ['A', 'B', 'both'] as TrainedFactor[]) {
         it(`gradients of ${trained}, clipped by example and summed`, async () => {
-          const { engine } = await made;
           const { l2Bound, norms } = fixture.trained[trained];
           const found = await engine.gradients(toBatch(fixture.batch), { trained, l2Bound });
           expect(relativeError(found.losses, fixture.losses)).toBeLessThan(LOSS);
@@ -64,7 +65,6 @@ for (const [name, fixture] of Object.entries(fixtures)) {
         });
 
         it(`gradients of ${trained}, summed as they are`, async () => {
-          const { engine } = await made;
           const found = await engine.gradients(toBatch(fixture.batch), { trained, l2Bound: null });
           expect(found.norms).toBeUndefined();
           expect(relativeError(found.clippedSum, expected.get(`${name}.${trained}.unclipped`)!)).toBeLessThan(GRADIENT);
@@ -72,7 +72,6 @@ for (const [name, fixture] of Object.entries(fixtures)) {
       }
 
       it('losses and greedy answers', async () => {
-        const { engine } = await made;
         const { losses, exact } = await engine.evaluate(toBatch(fixture.batch));
         expect(relativeError(losses, fixture.losses)).toBeLessThan(LOSS);
         expect([...exact]).toEqual(fixture.exact);

@@ -109,7 +109,7 @@ export class FakeOrganisation {
   /** Requests that it leaves unanswered. */
   ignores: (request: RoundRequest) => boolean = () => false;
   /** Bytes of one piece of an upload. */
-  pieceBytes = 100;
+  pieceBytes = 1000;
 
   constructor(readonly name: string) {
     this.seed = seededRandom(`organisation/${name}`)(32);
@@ -131,7 +131,9 @@ export class FakeOrganisation {
   async enrol(url: string, token: string): Promise<EnrolResponse> {
     const { name, identity } = this;
     const signature = this.sign(enrolmentMessage(name, identity, token));
-    const answer = await json<EnrolResponse>(await send(url, 'POST', routes.enrol, undefined, { token, name, identity, signature }));
+    const answer = await json<EnrolResponse>(
+      await send(url, 'POST', routes.enrol, undefined, { token, name, identity, signature }),
+    );
     this.coordinatorKey = answer.coordinatorKey;
     return answer;
   }
@@ -149,7 +151,11 @@ export class FakeOrganisation {
   async connect(url: string): Promise<void> {
     this.url = url;
     this.session = await this.signIn(url);
-    const socket: ClientSocket = io(url, { auth: { token: this.session }, transports: ['websocket'], reconnection: false });
+    const socket: ClientSocket = io(url, {
+      auth: { token: this.session },
+      transports: ['websocket'],
+      reconnection: false,
+    });
     this.socket = socket;
     socket.on('round.request', (request) => {
       if (this.ignores(request)) return;
@@ -159,7 +165,12 @@ export class FakeOrganisation {
     });
     socket.on('round.ended', ({ roundId }) => this.ended.push(roundId));
     await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('connect_error', reject));
-    await socket.emitWithAck('session.hello', { wireVersion: WIRE_VERSION, clientVersion: '0', state: 'idle', device: 'fake' });
+    await socket.emitWithAck('session.hello', {
+      wireVersion: WIRE_VERSION,
+      clientVersion: '0',
+      state: 'idle',
+      device: 'fake',
+    });
   }
 
   disconnect(): void {
@@ -187,7 +198,7 @@ export class FakeOrganisation {
     if (phase === 'advertising' && !this.rounds.has(roundId)) this.begin(request);
     const memory = this.rounds.get(roundId);
     if (memory === undefined) return this.decline(roundId, 'round/forgotten');
-    const [message] = request.messages ?? [];
+    const [message] = (request.messages ?? []).map((bytes) => Uint8Array.from(bytes));
     switch (phase) {
       case 'advertising':
         return void (await this.reply(roundId, phase, memory.advertisement));
@@ -238,7 +249,14 @@ export class FakeOrganisation {
     const { manifest, terms, trained } = memory;
     if (memory.upload === undefined) {
       memory.state = handleShareDelivery(this.parts, memory.state, delivery).state;
-      const values = Float64Array.from({ length: terms.length }, (_, i) => Math.sin(i + createHash('sha256').update(this.name + roundId).digest()[0]));
+      const values = Float64Array.from({ length: terms.length }, (_, i) =>
+        Math.sin(
+          i +
+            createHash('sha256')
+              .update(this.name + roundId)
+              .digest()[0],
+        ),
+      );
       const clipped = clipToL2Norm({ values } as RawUpdate, manifest.privacy.l2Bound);
       const quantized = quantize(clipped, manifest.encoding.stepsPerUnit);
       const stddev = shareStddevInSteps(manifest, trained);
@@ -259,7 +277,13 @@ export class FakeOrganisation {
     const head = await send(this.url, 'HEAD', path, this.session);
     let offset = Number(head.headers.get(uploadHeaders.offset));
     while (head.ok && offset < bytes.length) {
-      const response = await this.patch(roundId, offset, bytes.subarray(offset, offset + this.pieceBytes), bytes.length);
+      const response = await this.patch(
+        roundId,
+        offset,
+        bytes.subarray(offset, offset + this.pieceBytes),
+        bytes.length,
+      );
+      if (response.status === 410 || response.status === 403) return; // The round went on without this organisation.
       if (!response.ok) throw new Error(await response.text());
       offset = Number(response.headers.get(uploadHeaders.offset));
     }
@@ -268,7 +292,7 @@ export class FakeOrganisation {
   patch(roundId: string, offset: number, piece: Uint8Array, length: number): Promise<Response> {
     return fetch(this.url + routes.contribution(roundId), {
       method: 'PATCH',
-      body: piece as BodyInit,
+      body: piece as NonNullable<RequestInit['body']>,
       headers: {
         authorization: `Bearer ${this.session}`,
         'content-type': 'application/offset+octet-stream',
@@ -302,7 +326,13 @@ export async function json<Value>(response: Response): Promise<Value> {
   return (text === '' ? undefined : JSON.parse(text)) as Value;
 }
 
-export async function operate<Value>(url: string, token: string, method: string, path: string, body?: object): Promise<Value> {
+export async function operate<Value>(
+  url: string,
+  token: string,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<Value> {
   return json<Value>(await send(url, method, path, token, body));
 }
 
@@ -323,13 +353,21 @@ export function untilRun(
 }
 
 /** Resolves with the first state of a round of the run that is wanted. */
-export function untilRound(url: string, token: string, runId: string, wanted: (round: RoundView) => boolean): Promise<RoundView> {
+export function untilRound(
+  url: string,
+  token: string,
+  runId: string,
+  wanted: (round: RoundView) => boolean,
+): Promise<RoundView> {
   return live(url, token, (socket, resolve, reject) => {
     const look = (round: RoundView): void => {
       if (round.runId === runId && wanted(round)) resolve(round);
     };
     socket.on('round.changed', look);
-    socket.on('connect', () => void operate<RoundView[]>(url, token, 'GET', routes.rounds(runId)).then((all) => all.forEach(look), reject));
+    socket.on(
+      'connect',
+      () => void operate<RoundView[]>(url, token, 'GET', routes.rounds(runId)).then((all) => all.forEach(look), reject),
+    );
   });
 }
 

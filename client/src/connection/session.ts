@@ -67,9 +67,9 @@ export class Session {
         error = new FedloraError('connection/unreachable', `The connection was lost (${await lost}).`);
       } catch (cause) {
         error = FedloraError.from(cause);
-        this.parts.signIn.forget();
       }
       this.usable = false;
+      this.parts.signIn.forget(); // A coordinator that was started again knows no session.
       this.socket.disconnect();
       if (this.stopped.signal.aborted) return;
       this.parts.events.disconnected(error);

@@ -209,6 +209,25 @@ describe.skipIf(!existsSync(shared))('loadTokenizer on ../shared/models', () => 
   });
 });
 
+describe('loadTokenizer of a GGUF file', () => {
+  const folder = resolve(import.meta.dirname, '../../../test/fixtures/gguf/qwen2');
+
+  it('takes beginning, end and vocabulary from the file, and gives the ids of the original folder', async () => {
+    const original = await loadTokenizer(folder);
+    const tokenizer = await loadTokenizer(join(folder, 'model.gguf'));
+    expect(tokenizer.encode('a b v1')).toEqual(original.encode('a b v1'));
+    expect(tokenizer).toMatchObject({ beginId: 1, endId: 2, padId: 2, vocabularySize: 48 });
+    expect(original).toMatchObject({ beginId: 1, endId: 2, padId: 2, vocabularySize: 48 });
+  });
+
+  it('asks for the tokenizer.json beside it', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'fedlora-tokenizer-'));
+    await copyFile(join(folder, 'model.gguf'), join(directory, 'model.gguf'));
+    await expect(loadTokenizer(join(directory, 'model.gguf'))).rejects.toThrow(/tokenizer.json is missing/);
+    await rm(directory, { recursive: true });
+  });
+});
+
 describe.skipIf(!existsSync(shared))('loadTokenizer', () => {
   let directory: string;
   beforeEach(async () => {

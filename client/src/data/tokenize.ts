@@ -10,7 +10,8 @@
 import { FedloraError } from '@fedlora/shared';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { GgufFile, isGguf } from '../engine/weights/gguf/gguf-file.js';
 import type { Row, RowOrigin } from './rows.js';
 import { compileChatTemplate, promptAndAnswer, type ChatTemplate, type PromptAndAnswer } from './template.js';
 
@@ -38,18 +39,23 @@ const LEAST_VOCABULARY_USE = 0.8;
 const CLASSES_WITHOUT_BEGIN = ['GPT2Tokenizer', 'GPT2TokenizerFast', 'Qwen2Tokenizer', 'Qwen2TokenizerFast'];
 
 /**
- * Loads the tokenizer of a base model's folder and checks it against config.json.
+ * Loads the tokenizer of a base model and checks it against config.json.
  *
+ * Source     the folder of the model, or of the .gguf file: then what config.json and tokenizer_config.json would say comes from the
+ *            file's metadata, as far as a tokenizer_config.json beside it does not say otherwise.
  * Begin      `add_bos_token` decides if present; else what tokenizer.json itself puts before a text; else none if
  *            tokenizer_config.json names no bos_token or is of a class that begins without; else config.json's bos_token_id.
  * End        config.json's eos_token_id; of several, the one that tokenizer_config.json names, else the first. config.json comes
  *            first because some tokenizers name an end that their model never saw (stories260K: 2, trained with 1).
  * @throws FedloraError tokenizer/not-found | tokenizer/invalid | tokenizer/mismatch
  */
-export async function loadTokenizer(directory: string): Promise<TrainingTokenizer> {
+export async function loadTokenizer(path: string): Promise<TrainingTokenizer> {
+  const directory = isGguf(path) ? dirname(path) : path;
   const definition = await readObject(directory, 'tokenizer.json', true);
-  const settings = await readObject(directory, 'tokenizer_config.json', false);
-  const config = await readObject(directory, 'config.json', true);
+  const beside = await readObject(directory, 'tokenizer_config.json', false);
+  const gguf = isGguf(path) ? await readGgufSettings(path) : undefined;
+  const settings = gguf === undefined ? beside : { ...gguf.settings, ...beside };
+  const config = gguf?.config ?? (await readObject(directory, 'config.json', true));
   let tokenizer: Tokenizer;
   try {
     tokenizer = new Tokenizer(definition, settings);
@@ -312,6 +318,23 @@ async function readOptional(directory: string, name: string): Promise<string | u
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw new FedloraError('tokenizer/not-found', `${name} cannot be read.`, { where: directory, cause: error });
   }
+}
+
+/** What the metadata of a GGUF file say in place of config.json and tokenizer_config.json. */
+async function readGgufSettings(path: string): Promise<{ readonly config: JsonObject; readonly settings: JsonObject }> {
+  const { header } = await GgufFile.open(path);
+  const value = (name: string): unknown => header.metadata.get(`tokenizer.${name}`);
+  const present = (fields: JsonObject): JsonObject =>
+    Object.fromEntries(Object.entries(fields).filter(([, field]) => field !== undefined));
+  return {
+    config: present({
+      vocab_size: header.tensors.get('token_embd.weight')?.shape[0],
+      bos_token_id: value('ggml.bos_token_id'),
+      eos_token_id: value('ggml.eos_token_id'),
+      pad_token_id: value('ggml.padding_token_id'),
+    }),
+    settings: present({ add_bos_token: value('ggml.add_bos_token'), chat_template: value('chat_template') }),
+  };
 }
 
 /** A token is named by its text, or by an object with it. */

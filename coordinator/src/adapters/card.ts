@@ -10,9 +10,15 @@ export function adapterCard(manifest: Manifest, standing: AdapterStanding): stri
     ['run', `${manifest.title} (${manifest.runId})`],
     ['rounds', `${standing.completedRounds} of ${manifest.rounds} planned`],
     ['organisations', String(standing.organisations)],
-    ['aggregation', `${adapter.rule}; secure aggregation, threshold ${manifest.aggregation.threshold} of ${standing.organisations}`],
+    [
+      'aggregation',
+      `${adapter.rule}; secure aggregation, threshold ${manifest.aggregation.threshold} of ${standing.organisations}`,
+    ],
     ['LoRA', `r ${adapter.r}, lora_alpha ${adapter.loraAlpha}, ${adapter.targetModules.join(', ')}`],
-    ['data', `${manifest.data.format}, template ${manifest.data.template}, at most ${manifest.data.maximumLength} tokens`],
+    [
+      'data',
+      `${manifest.data.format}, template ${manifest.data.template}, at most ${manifest.data.maximumLength} tokens`,
+    ],
   ];
   return `---
 library_name: peft

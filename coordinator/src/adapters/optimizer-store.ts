@@ -26,7 +26,11 @@ export class OptimizerStore {
       ];
     });
     const bytes = writeSafetensors(tensors);
-    await writeAtomically(this.path(versionId), Buffer.concat([createHash('sha256').update(bytes).digest(), bytes]), 0o600);
+    await writeAtomically(
+      this.path(versionId),
+      Buffer.concat([createHash('sha256').update(bytes).digest(), bytes]),
+      0o600,
+    );
   }
 
   /** What a version's training goes on from; nothing for a run's first version. @throws FedloraError version/damaged */
@@ -35,7 +39,8 @@ export class OptimizerStore {
     try {
       file = await readFile(this.path(versionId));
     } catch (error) {
-      if (isMissing(error)) throw new FedloraError('version/damaged', 'The training state of the newest version is missing.');
+      if (isMissing(error))
+        throw new FedloraError('version/damaged', 'The training state of the newest version is missing.');
       throw error;
     }
     const bytes = file.subarray(HASH_BYTES);
@@ -50,7 +55,8 @@ export class OptimizerStore {
     const state: Partial<Record<TrainedFactor, Moments>> = {};
     for (const factor of factors) {
       const [step, first, second] = [values(`${factor}.step`), values(`${factor}.first`), values(`${factor}.second`)];
-      if (step !== undefined && first !== undefined && second !== undefined) state[factor] = { step: step[0], first, second };
+      if (step !== undefined && first !== undefined && second !== undefined)
+        state[factor] = { step: step[0], first, second };
     }
     return state;
   }

@@ -131,7 +131,10 @@ export class VersionStore {
       await rename(temporary, target);
     } catch (error) {
       await rm(temporary, { recursive: true, force: true });
-      const isThere = await stat(target).then(() => true, () => false);
+      const isThere = await stat(target).then(
+        () => true,
+        () => false,
+      );
       if (isThere) return;
       throw error;
     }

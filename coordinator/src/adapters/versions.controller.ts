@@ -22,7 +22,12 @@ export class VersionsController {
 
   /** A file of a version. Versions never change, so a file that was fetched once need not be fetched again. */
   @Get('files/:file')
-  async file(@Param('id') id: string, @Param('file') name: string, @Req() request: Request, @Res() response: Response): Promise<void> {
+  async file(
+    @Param('id') id: string,
+    @Param('file') name: string,
+    @Req() request: Request,
+    @Res() response: Response,
+  ): Promise<void> {
     const { path, bytes } = await this.store.locate(id, name);
     const etag = `"${id}-${name}"`;
     response.set({ etag, 'cache-control': 'private, max-age=31536000, immutable' });

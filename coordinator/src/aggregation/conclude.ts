@@ -61,7 +61,11 @@ export type Conclusion =
       readonly noiseToSignal: number;
       readonly plan: UnmaskingPlan;
     }
-  | { readonly kind: 'failed'; readonly because: 'secagg/too-few-shares' | 'aggregation/sum-over-bound'; readonly plan: UnmaskingPlan };
+  | {
+      readonly kind: 'failed';
+      readonly because: 'secagg/too-few-shares' | 'aggregation/sum-over-bound';
+      readonly plan: UnmaskingPlan;
+    };
 
 /** How far beyond its expectation the noise of an honest sum may reach, in standard deviations: never, for all purposes. */
 const NOISE_TAIL = 8;

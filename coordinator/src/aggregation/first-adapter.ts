@@ -18,7 +18,10 @@ export function firstAdapter(manifest: Manifest): AdapterTensors {
   return {
     modules: modules.map(({ name, inFeatures, outFeatures }) => {
       if (rule === 'ffa-svd' && r > inFeatures) {
-        throw new FedloraError('run/invalid-description', `adapter.r is ${r}, but ${name} has only ${inFeatures} inputs.`);
+        throw new FedloraError(
+          'run/invalid-description',
+          `adapter.r is ${r}, but ${name} has only ${inFeatures} inputs.`,
+        );
       }
       const A = rule === 'ffa-svd' ? orthonormalRows(r, inFeatures, uniform) : kaimingUniform(r, inFeatures, uniform);
       return { A, B: new Float32Array(outFeatures * r) };
@@ -54,7 +57,10 @@ function orthonormalRows(rows: number, columns: number, uniform: () => number): 
   const result = new Float32Array(rows * columns);
   const made: Float64Array[] = [];
   while (made.length < rows) {
-    const row = Float64Array.from({ length: columns }, () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()));
+    const row = Float64Array.from(
+      { length: columns },
+      () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
+    );
     for (let pass = 0; pass < 2; pass += 1) {
       for (const other of made) {
         let along = 0;

@@ -78,7 +78,12 @@ describe('rebase', () => {
     // The gradient of B' is that of B times W; so moments equal to B must come out equal to B'.
     const asMoments = Float32Array.from(adapter.modules.flatMap((module) => [...module.B]));
     const { moments: rotated } = rebase(modules, r, adapter, { ...moments, first: asMoments });
-    expect(largestDifference([...(rotated?.first ?? [])], rebased.adapter.modules.flatMap((module) => [...module.B]))).toBe(0);
+    expect(
+      largestDifference(
+        [...(rotated?.first ?? [])],
+        rebased.adapter.modules.flatMap((module) => [...module.B]),
+      ),
+    ).toBe(0);
     expect(rebased.moments?.second.every((value) => value >= 0)).toBe(true);
     expect(rebased.moments?.step).toBe(5);
   });

@@ -24,7 +24,12 @@ export interface Rebased {
  * Guarantee  B' A' = B A up to f32 rounding; the rows of A' are orthonormal if those of A are; the columns of B' are orthogonal.
  *            The first moment rotates exactly as a gradient of B does; the second, a diagonal, is mapped by the squares of W.
  */
-export function rebase(modules: readonly AdaptedModule[], r: number, adapter: AdapterTensors, moments: Moments | undefined): Rebased {
+export function rebase(
+  modules: readonly AdaptedModule[],
+  r: number,
+  adapter: AdapterTensors,
+  moments: Moments | undefined,
+): Rebased {
   const first = moments === undefined ? undefined : new Float32Array(moments.first.length);
   const second = moments === undefined ? undefined : new Float32Array(moments.second.length);
   let at = 0;
@@ -42,14 +47,21 @@ export function rebase(modules: readonly AdaptedModule[], r: number, adapter: Ad
   });
   return {
     adapter: { modules: rebased },
-    moments: moments === undefined || first === undefined || second === undefined ? undefined : { step: moments.step, first, second },
+    moments:
+      moments === undefined || first === undefined || second === undefined
+        ? undefined
+        : { step: moments.step, first, second },
   };
 }
 
 /** W [r, r], row-major, such that the columns of B W are orthogonal, largest first. */
 export function rightSingularVectors(B: Float32Array, rows: number, r: number): Float64Array {
-  const columns = Array.from({ length: r }, (_, c) => Float64Array.from({ length: rows }, (_unused, row) => B[row * r + c])); // r of [out]
-  const basis = Array.from({ length: r }, (_, c) => Float64Array.from({ length: r }, (_unused, row) => (row === c ? 1 : 0)));
+  const columns = Array.from({ length: r }, (_, c) =>
+    Float64Array.from({ length: rows }, (_unused, row) => B[row * r + c]),
+  ); // r of [out]
+  const basis = Array.from({ length: r }, (_, c) =>
+    Float64Array.from({ length: r }, (_unused, row) => (row === c ? 1 : 0)),
+  );
   for (let sweep = 0; sweep < MAXIMUM_SWEEPS; sweep += 1) {
     let isOrthogonal = true;
     for (let p = 0; p < r - 1; p += 1) {
@@ -68,7 +80,9 @@ export function rightSingularVectors(B: Float32Array, rows: number, r: number): 
     }
     if (isOrthogonal) break;
   }
-  const order = columns.map((column, c) => ({ c, norm: dot(column, column) })).sort((a, b) => b.norm - a.norm || a.c - b.c);
+  const order = columns
+    .map((column, c) => ({ c, norm: dot(column, column) }))
+    .sort((a, b) => b.norm - a.norm || a.c - b.c);
   const rotation = new Float64Array(r * r);
   order.forEach(({ c }, place) => basis[c].forEach((value, row) => (rotation[row * r + place] = value)));
   return rotation;

@@ -2,7 +2,13 @@ import type { ServerOptimizerTerms } from '@fedlora/protocol';
 import { describe, expect, it } from 'vitest';
 import { applyOptimizer, learningRateAt, type Moments } from './server-optimizer.js';
 
-const adam: ServerOptimizerTerms = { kind: 'adam', learningRate: 0.02, finalLearningRateFraction: 0.1, beta1: 0.9, beta2: 0.95 };
+const adam: ServerOptimizerTerms = {
+  kind: 'adam',
+  learningRate: 0.02,
+  finalLearningRateFraction: 0.1,
+  beta1: 0.9,
+  beta2: 0.95,
+};
 const F32 = 1e-6; // relative: moments and values are kept in f32
 
 /** The formula of spikes/demo-base/dp_simulation.py for one coordinate, in plain numbers. */
@@ -19,8 +25,13 @@ function recordedSteps(gradients: readonly number[], learningRate: number, noise
   });
 }
 
-function steps(server: ServerOptimizerTerms, gradients: readonly number[], learningRate: number, noiseStddev: number): number[] {
-  let values = Float32Array.of(0.3);
+function steps(
+  server: ServerOptimizerTerms,
+  gradients: readonly number[],
+  learningRate: number,
+  noiseStddev: number,
+): number[] {
+  let values: Float32Array = Float32Array.of(0.3);
   let moments: Moments | undefined;
   return gradients.map((gradient) => {
     const stepped = applyOptimizer(server, values, Float64Array.of(gradient), moments, { learningRate, noiseStddev });
@@ -64,7 +75,10 @@ describe('applyOptimizer', () => {
   it('does not change what it was given', () => {
     const values = Float32Array.of(1, 2);
     const moments: Moments = { step: 3, first: Float32Array.of(0.1, 0.2), second: Float32Array.of(0.3, 0.4) };
-    const { moments: after } = applyOptimizer(adam, values, Float64Array.of(0.5, 0.5), moments, { learningRate: 1, noiseStddev: 0 });
+    const { moments: after } = applyOptimizer(adam, values, Float64Array.of(0.5, 0.5), moments, {
+      learningRate: 1,
+      noiseStddev: 0,
+    });
     expect([...values]).toEqual([1, 2]);
     expect(moments.first[0]).toBeCloseTo(0.1, 6);
     expect(after.step).toBe(4);

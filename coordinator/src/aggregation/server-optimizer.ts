@@ -48,7 +48,9 @@ export function applyOptimizer(
   round: { readonly learningRate: number; readonly noiseStddev: number },
 ): { readonly values: Float32Array; readonly moments: Moments } {
   const before = moments ?? freshMoments(server, values.length);
-  return server.kind === 'sgd' ? sgdStep(server, values, gradient, before, round.learningRate) : adamStep(server, values, gradient, before, round);
+  return server.kind === 'sgd'
+    ? sgdStep(server, values, gradient, before, round.learningRate)
+    : adamStep(server, values, gradient, before, round);
 }
 
 function freshMoments(server: ServerOptimizerTerms, length: number): Moments {

@@ -46,7 +46,10 @@ export function loadConfig(args: readonly string[], environment: NodeJS.ProcessE
   const values = Object.fromEntries(
     Object.entries(settings).map(([key, setting]) => {
       const fromEnvironment = environment[setting.environment];
-      return [key, fromEnvironment !== undefined && fromEnvironment !== '' ? fromEnvironment : (file[key] ?? setting.default)];
+      return [
+        key,
+        fromEnvironment !== undefined && fromEnvironment !== '' ? fromEnvironment : (file[key] ?? setting.default),
+      ];
     }),
   );
   return checkConfig(values);
@@ -57,7 +60,8 @@ function checkConfig(values: Readonly<Record<string, unknown>>): CoordinatorConf
   if (typeof dataFolder !== 'string' || dataFolder === '') return refuse('dataFolder', 'must be a path.');
   if (typeof host !== 'string' || host === '') return refuse('host', 'must be an address.');
   const port = Number(values.port);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) return refuse('port', 'must be a whole number from 0 to 65535.');
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    return refuse('port', 'must be a whole number from 0 to 65535.');
   const level = logLevels.find((known) => known === logLevel);
   if (level === undefined) return refuse('logLevel', `must be one of ${logLevels.join(', ')}.`);
   if (typeof federationKey !== 'string' || !/^[0-9a-f]{64}$/.test(federationKey)) {

@@ -1,5 +1,11 @@
 import { Body, Controller, HttpCode, Inject, Param, Post, UseGuards } from '@nestjs/common';
-import { CertificateRequest, EnrolRequest, InvitationRequest, type EnrolResponse, type InvitationResponse } from '@fedlora/shared';
+import {
+  CertificateRequest,
+  EnrolRequest,
+  InvitationRequest,
+  type EnrolResponse,
+  type InvitationResponse,
+} from '@fedlora/shared';
 import { OperatorGuard } from '../nest/access.guard.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { EnrolmentService } from './enrolment.service.js';

@@ -96,7 +96,10 @@ export class EnrolmentService {
     const organisation = await organisations.byName(name);
     if (organisation === undefined) throw new FedloraError('enrol/unknown-organisation');
     if (!isCertified(crypto, federationKey, { name, identity: organisation.identity, certificate })) {
-      throw new FedloraError('crypto/bad-signature', 'The certificate is not the federation key’s over this name and identity.');
+      throw new FedloraError(
+        'crypto/bad-signature',
+        'The certificate is not the federation key’s over this name and identity.',
+      );
     }
     await organisations.certify(name, certificate);
     await audit.record('organisation.certified', { name });

@@ -27,7 +27,10 @@ export class OrganisationsRepository {
   async seen(name: string, at: number, client?: { readonly version: string; readonly device: string }): Promise<void> {
     await this.db
       .updateTable('organisations')
-      .set({ last_seen_at: at, ...(client === undefined ? {} : { client_version: client.version, device: client.device }) })
+      .set({
+        last_seen_at: at,
+        ...(client === undefined ? {} : { client_version: client.version, device: client.device }),
+      })
       .where('name', '=', name)
       .execute();
   }
@@ -41,12 +44,23 @@ export class OrganisationsRepository {
   }
 
   /** Spends the invitation and stores the organisation: both or neither. */
-  async enrol(tokenHash: string, organisation: { readonly name: string; readonly identity: string }, at: number): Promise<void> {
+  async enrol(
+    tokenHash: string,
+    organisation: { readonly name: string; readonly identity: string },
+    at: number,
+  ): Promise<void> {
     await this.db.transaction().execute(async (trx) => {
       await trx.updateTable('invitations').set({ spent_at: at }).where('token_hash', '=', tokenHash).execute();
       await trx
         .insertInto('organisations')
-        .values({ ...organisation, certificate: null, enrolled_at: at, last_seen_at: null, client_version: null, device: null })
+        .values({
+          ...organisation,
+          certificate: null,
+          enrolled_at: at,
+          last_seen_at: null,
+          client_version: null,
+          device: null,
+        })
         .execute();
     });
   }

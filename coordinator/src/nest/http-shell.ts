@@ -19,7 +19,11 @@ export function setUpHttp(app: NestExpressApplication): void {
   app.use(
     helmet({
       contentSecurityPolicy: {
-        directives: { 'style-src': ["'self'", "'unsafe-inline'"], 'img-src': ["'self'", 'data:'], 'upgrade-insecure-requests': null },
+        directives: {
+          'style-src': ["'self'", "'unsafe-inline'"],
+          'img-src': ["'self'", 'data:'],
+          'upgrade-insecure-requests': null,
+        },
       },
       // TLS ends at the proxy in front, which knows whether it is there to stay.
       strictTransportSecurity: false,

@@ -10,16 +10,16 @@ import type { LogLevel } from '../config/coordinator-config.js';
 import type { Log, LogFields } from '../observe/log.js';
 
 /** Never printed, wherever they turn up. */
-const REDACTED = ['authorization', 'token', 'password', 'seed', 'secret', 'key', 'signature', 'nonce'].flatMap((name) => [
-  name,
-  `*.${name}`,
-  `*.*.${name}`,
-]);
+const REDACTED = ['authorization', 'token', 'password', 'seed', 'secret', 'key', 'signature', 'nonce'].flatMap(
+  (name) => [name, `*.${name}`, `*.*.${name}`],
+);
 
 /** JSON lines on standard output; readable lines on a terminal. */
 export function openLog(level: LogLevel): Logger {
   const options = { level, redact: { paths: REDACTED, censor: '[redacted]' }, base: {}, messageKey: 'event' };
-  return process.stdout.isTTY ? pino(options, pretty({ sync: true, messageKey: 'event', ignore: 'pid,hostname' })) : pino(options);
+  return process.stdout.isTTY
+    ? pino(options, pretty({ sync: true, messageKey: 'event', ignore: 'pid,hostname' }))
+    : pino(options);
 }
 
 export function logOver(logger: Logger): Log {
@@ -54,11 +54,16 @@ export function requestLog(logger: Logger): HttpLogger {
       response.setHeader('x-request-id', id);
       return id;
     },
-    customLogLevel: (_request, response, error) => (error !== undefined || response.statusCode >= 500 ? 'error' : 'debug'),
+    customLogLevel: (_request, response, error) =>
+      error !== undefined || response.statusCode >= 500 ? 'error' : 'debug',
     customSuccessMessage: () => 'http.request.answered',
     customErrorMessage: () => 'http.request.failed',
     serializers: {
-      req: (request: { id: unknown; method: unknown; url: unknown }) => ({ id: request.id, method: request.method, url: request.url }),
+      req: (request: { id: unknown; method: unknown; url: unknown }) => ({
+        id: request.id,
+        method: request.method,
+        url: request.url,
+      }),
       res: (response: { statusCode: unknown }) => ({ statusCode: response.statusCode }),
     },
   });

@@ -1,5 +1,5 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import type { Response } from 'express';
+import type { Request, Response } from 'express';
 import { FedloraError, uploadHeaders } from '@fedlora/shared';
 import type { Log } from '../observe/log.js';
 import { problemOf } from './problem.js';
@@ -11,6 +11,10 @@ export class ProblemFilter implements ExceptionFilter {
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const response = host.switchToHttp().getResponse<Response>();
+    if (host.switchToHttp().getRequest<Request>().destroyed && !response.writable) {
+      this.log.debug('http.request.abandoned', { code: FedloraError.from(thrown).code });
+      return; // Nobody is there to be answered: a broken connection, most likely within an upload.
+    }
     const error = fromNest(thrown);
     const problem = problemOf(error);
     if (problem.status >= 500) this.log.error('http.handler.failed', { code: problem.code, err: thrown });

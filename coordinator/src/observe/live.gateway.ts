@@ -30,7 +30,10 @@ export class LiveGateway implements OnGatewayInit {
         next(Object.assign(new Error(wire.code), { data: wire }));
       }
     });
-    const pass = <Name extends keyof LiveEvents>(name: Name, read: (id: string) => Promise<Parameters<LiveEvents[Name]>[0] | undefined>): void =>
+    const pass = <Name extends keyof LiveEvents>(
+      name: Name,
+      read: (id: string) => Promise<Parameters<LiveEvents[Name]>[0] | undefined>,
+    ): void =>
       this.announcements.listen(name, (id) => {
         if (live.sockets.size === 0) return;
         read(id).then(

@@ -5,10 +5,14 @@ import type { Presence } from '../session/presence.js';
 import type { Announcements } from './announcements.js';
 import type { Views } from './views.js';
 
+/** More rounds than end while one view is read. */
+const MOST_REMEMBERED = 1000;
+
 const SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
 
 export class Metrics {
   private readonly registry = new Registry();
+  /** Rounds counted lately: an end may be told twice when changes follow each other closely. */
   private readonly counted = new Set<string>();
 
   constructor(views: Views, presence: Presence, announcements: Announcements) {
@@ -22,7 +26,12 @@ export class Metrics {
         this.set(presence.connectedCount);
       },
     });
-    const rounds = new Counter({ name: 'fedlora_rounds_total', help: 'Rounds that ended.', labelNames: ['outcome'], registers });
+    const rounds = new Counter({
+      name: 'fedlora_rounds_total',
+      help: 'Rounds that ended.',
+      labelNames: ['outcome'],
+      registers,
+    });
     const versions = new Counter({ name: 'fedlora_versions_total', help: 'Adapter versions published.', registers });
     const phases = new Histogram({
       name: 'fedlora_phase_seconds',
@@ -36,8 +45,10 @@ export class Metrics {
       void views.round(id).then((round) => {
         if (round === undefined || round.endedAt === null || this.counted.has(id)) return;
         this.counted.add(id);
+        if (this.counted.size > MOST_REMEMBERED) for (const oldest of [...this.counted].slice(0, 1)) this.counted.delete(oldest);
         rounds.inc({ outcome: round.phase });
-        for (const [phase, durationMs] of Object.entries(round.phaseDurationsMs)) phases.observe({ phase }, durationMs / 1000);
+        for (const [phase, durationMs] of Object.entries(round.phaseDurationsMs))
+          phases.observe({ phase }, durationMs / 1000);
       });
     });
   }

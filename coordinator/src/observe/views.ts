@@ -1,7 +1,14 @@
 /** The present state as the API and the live namespace show it. */
 
 import { fingerprint } from '@fedlora/protocol';
-import { FedloraError, type OrganisationView, type Overview, type RoundView, type RunView, type VersionView } from '@fedlora/shared';
+import {
+  FedloraError,
+  type OrganisationView,
+  type Overview,
+  type RoundView,
+  type RunView,
+  type VersionView,
+} from '@fedlora/shared';
 import type { Organisation, OrganisationsRepository } from '../enrolment/organisations.repository.js';
 import type { RoundService } from '../rounds/round.service.js';
 import type { Budget } from '../runs/budget.js';

@@ -14,7 +14,13 @@ export class ContributionController {
   @HttpCode(200)
   async stored(@Param('id') roundId: string, @Req() request: ClientRequest, @Res() response: Response): Promise<void> {
     const { offset, length } = await this.rounds.uploaded(request.organisation, roundId);
-    response.set({ [uploadHeaders.offset]: String(offset), [uploadHeaders.length]: String(length), 'cache-control': 'no-store' }).end();
+    response
+      .set({
+        [uploadHeaders.offset]: String(offset),
+        [uploadHeaders.length]: String(length),
+        'cache-control': 'no-store',
+      })
+      .end();
   }
 
   @Patch()
@@ -26,13 +32,18 @@ export class ContributionController {
     @Req() request: ClientRequest,
     @Res() response: Response,
   ): Promise<void> {
-    const piece = { offset: wholeNumber(uploadHeaders.offset, offset), length: wholeNumber(uploadHeaders.length, length), bytes: request as AsyncIterable<Uint8Array> };
+    const piece = {
+      offset: wholeNumber(uploadHeaders.offset, offset),
+      length: wholeNumber(uploadHeaders.length, length),
+      bytes: request as AsyncIterable<Uint8Array>,
+    };
     const stored = await this.rounds.upload(request.organisation, roundId, piece);
     response.status(204).set(uploadHeaders.offset, String(stored)).end();
   }
 }
 
 function wholeNumber(header: string, value: string | undefined): number {
-  if (value === undefined || !/^\d{1,15}$/.test(value)) throw new FedloraError('request/invalid', `Header ${header} must be a whole number.`);
+  if (value === undefined || !/^\d{1,15}$/.test(value))
+    throw new FedloraError('request/invalid', `Header ${header} must be a whole number.`);
   return Number(value);
 }

@@ -28,7 +28,7 @@ import {
 } from '@fedlora/protocol';
 import { FedloraError, type RequestPhase, type RoundOffer, type RoundRequest } from '@fedlora/shared';
 import type { Run } from '../runs/runs.repository.js';
-import { recruiting, transition, type RoundEvent, type RoundState } from './round.machine.js';
+import { recruiting, transition, type RoundEffect, type RoundEvent, type RoundState } from './round.machine.js';
 import type { RoundMessages, RoundRecord } from './rounds.repository.js';
 
 /** What a phase sends: the protocol messages for one participant. */
@@ -42,6 +42,8 @@ export class OpenRound {
   sequence: number;
   /** Ends when everything that was asked of this round so far is done: events are handled one after the other. */
   tail: Promise<unknown> = Promise.resolve();
+  /** Effects of stored events that are still to be performed, in order. */
+  readonly pending: RoundEffect[] = [];
   private readonly planned = new Map<RequestPhase, Outgoing>();
   private keyListSent: Uint8Array | undefined;
 
@@ -83,7 +85,9 @@ export class OpenRound {
   /** The stored messages of those who answered a phase, in the order of arrival. */
   answersTo(phase: RequestPhase): Uint8Array[] {
     const answered = this.state.answered[phase];
-    return [...this.messages[phase]].filter(([participant]) => answered.includes(participant)).map(([, message]) => message);
+    return [...this.messages[phase]]
+      .filter(([participant]) => answered.includes(participant))
+      .map(([, message]) => message);
   }
 
   /**
@@ -218,7 +222,10 @@ function secaggTerms(run: Run, sid: string, trained: TrainedFactor): SecaggTerms
 /** What a plan sends. Every message was checked on arrival and the machine counted them, so a plan that is not ready is a bug. */
 function ready<Value>(plan: Plan<Value>): Value {
   if (plan.kind === 'ready') return plan.outgoing;
-  throw new FedloraError('internal/unexpected', `A finished phase has only ${plan.accepted.length} of ${plan.needed} messages.`);
+  throw new FedloraError(
+    'internal/unexpected',
+    `A finished phase has only ${plan.accepted.length} of ${plan.needed} messages.`,
+  );
 }
 
 function inOrder(participants: readonly number[]): number[] {

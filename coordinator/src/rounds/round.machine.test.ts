@@ -22,7 +22,10 @@ class Story {
 
   constructor(options: { participants: number; threshold: number; minimumContributors?: number }) {
     const { participants, threshold, minimumContributors = threshold } = options;
-    const deadlinesMs = Object.fromEntries(requestPhases.map((phase) => [phase, DEADLINE_MS])) as Record<RequestPhase, number>;
+    const deadlinesMs = Object.fromEntries(requestPhases.map((phase) => [phase, DEADLINE_MS])) as Record<
+      RequestPhase,
+      number
+    >;
     this.tell({
       kind: 'round.started',
       at: this.at,
@@ -98,15 +101,18 @@ describe('a round in which everyone answers', () => {
 });
 
 describe('absence', () => {
-  it.each(requestPhases)('of one of three with a threshold of three aborts phase %s at the deadline and names it', (phase) => {
-    const story = new Story({ participants: 3, threshold: 3 });
-    for (const earlier of requestPhases.slice(0, requestPhases.indexOf(phase))) story.answer(earlier, 0, 1, 2);
-    story.answer(phase, 0, 2).deadline();
-    expect(story.state.phase).toBe('aborted');
-    expect(story.effects).toEqual([{ kind: 'end' }]);
-    expect(story.state.cause).toMatch(new RegExp(`phase ${phase}: 2 left of 3, 3 needed.*bank \\(dropped`));
-    expect(story.state.isCharged).toBe(phase === 'unmasking');
-  });
+  it.each(requestPhases)(
+    'of one of three with a threshold of three aborts phase %s at the deadline and names it',
+    (phase) => {
+      const story = new Story({ participants: 3, threshold: 3 });
+      for (const earlier of requestPhases.slice(0, requestPhases.indexOf(phase))) story.answer(earlier, 0, 1, 2);
+      story.answer(phase, 0, 2).deadline();
+      expect(story.state.phase).toBe('aborted');
+      expect(story.effects).toEqual([{ kind: 'end' }]);
+      expect(story.state.cause).toMatch(new RegExp(`phase ${phase}: 2 left of 3, 3 needed.*bank \\(dropped`));
+      expect(story.state.isCharged).toBe(phase === 'unmasking');
+    },
+  );
 
   it.each(requestPhases)('of one of five with a threshold of four is survived in phase %s', (phase) => {
     const story = new Story({ participants: 5, threshold: 4 });
@@ -136,13 +142,18 @@ describe('absence', () => {
   });
 
   it('after the keys were sent in the same phase takes the keys out of the list', () => {
-    const story = new Story({ participants: 5, threshold: 4 }).answer('advertising', 4, 0, 1).decline(4).answer('advertising', 2, 3);
+    const story = new Story({ participants: 5, threshold: 4 })
+      .answer('advertising', 4, 0, 1)
+      .decline(4)
+      .answer('advertising', 2, 3);
     expect(story.state.phase).toBe('sharing');
     expect(story.state.answered.advertising).toEqual([0, 1, 2, 3]);
   });
 
   it('after the upload keeps the contribution in the sum, and asks nothing more', () => {
-    const story = new Story({ participants: 5, threshold: 4 }).answer('advertising', ...all(5)).answer('sharing', ...all(5));
+    const story = new Story({ participants: 5, threshold: 4 })
+      .answer('advertising', ...all(5))
+      .answer('sharing', ...all(5));
     story.answer('training', 0, 1).decline(0).answer('training', 2, 3, 4);
     expect(story.state.phase).toBe('checking');
     expect(story.state.answered.training).toEqual([0, 1, 2, 3, 4]);
@@ -150,7 +161,9 @@ describe('absence', () => {
   });
 
   it('of two after the upload leaves too few to unmask', () => {
-    const story = new Story({ participants: 5, threshold: 4 }).answer('advertising', ...all(5)).answer('sharing', ...all(5));
+    const story = new Story({ participants: 5, threshold: 4 })
+      .answer('advertising', ...all(5))
+      .answer('sharing', ...all(5));
     story.answer('training', 0, 1).decline(0).decline(1);
     expect(story.state.phase).toBe('aborted');
   });
@@ -160,7 +173,9 @@ describe('absence', () => {
     for (const phase of ['advertising', 'sharing', 'training'] as const) story.answer(phase, ...all(5));
     story.answer('checking', 0, 1, 2).deadline().answer('unmasking', 0, 1, 2);
     expect(story.state.phase).toBe('applying');
-    const short = new Story({ participants: 5, threshold: 3, minimumContributors: 5 }).answer('advertising', 0, 1, 2, 3).deadline();
+    const short = new Story({ participants: 5, threshold: 3, minimumContributors: 5 })
+      .answer('advertising', 0, 1, 2, 3)
+      .deadline();
     expect(short.state.phase).toBe('aborted');
   });
 });

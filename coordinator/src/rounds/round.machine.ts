@@ -58,7 +58,12 @@ export type RoundEvent =
       readonly participants: readonly { readonly index: number; readonly name: string }[];
     }
   /** A checked answer is stored. For `training`: the receipt and the whole contribution. */
-  | { readonly kind: 'answer.received'; readonly at: number; readonly participant: number; readonly phase: RequestPhase }
+  | {
+      readonly kind: 'answer.received';
+      readonly at: number;
+      readonly participant: number;
+      readonly phase: RequestPhase;
+    }
   /** The client says that it does not go on, with a code: its owner's policy, or no memory of the round after a restart. */
   | { readonly kind: 'participant.declined'; readonly at: number; readonly participant: number; readonly code: string }
   /** Its answer was refused in a way that no second try can mend. */
@@ -127,15 +132,21 @@ export function transition(state: RoundState, event: RoundEvent): Transition {
         ? settle(withAnswer(state, event.participant, event.phase), event.at)
         : unchanged(state);
     case 'participant.declined':
-      return isIn(state, event.participant) ? settle(leave(state, event.participant, 'declined', event.code), event.at) : unchanged(state);
+      return isIn(state, event.participant)
+        ? settle(leave(state, event.participant, 'declined', event.code), event.at)
+        : unchanged(state);
     case 'participant.refused':
-      return isIn(state, event.participant) ? settle(leave(state, event.participant, 'dropped', event.code), event.at) : unchanged(state);
+      return isIn(state, event.participant)
+        ? settle(leave(state, event.participant, 'dropped', event.code), event.at)
+        : unchanged(state);
     case 'deadline.passed':
       return state.phase === event.phase ? settle(dropSilent(state), event.at) : unchanged(state);
     case 'coordinator.resumed':
       return resume(state, event.at);
     case 'sum.applied':
-      return state.phase === 'applying' ? end({ ...state, version: event.version }, 'done', null, event.at) : unchanged(state);
+      return state.phase === 'applying'
+        ? end({ ...state, version: event.version }, 'done', null, event.at)
+        : unchanged(state);
     case 'round.failed':
       return isOver(state) ? unchanged(state) : end(state, 'aborted', event.cause, event.at);
     default:
@@ -166,7 +177,11 @@ export function asked(state: RoundState): readonly number[] {
 
 function start(state: RoundState, event: Extract<RoundEvent, { kind: 'round.started' }>): Transition {
   const participants = event.participants.map((one): ParticipantState => ({ ...one, status: 'waiting', reason: null }));
-  return enter({ ...state, terms: event.terms, participants, startedAt: event.at, phaseStartedAt: event.at }, 'advertising', event.at);
+  return enter(
+    { ...state, terms: event.terms, participants, startedAt: event.at, phaseStartedAt: event.at },
+    'advertising',
+    event.at,
+  );
 }
 
 /** Goes on if the phase has all its answers, aborts if it can never have enough, else keeps waiting. */
@@ -179,11 +194,15 @@ function settle(state: RoundState, at: number): Transition {
   // Whoever left after its contribution arrived is still in the sum, but will not answer the phases after.
   const reachable = state.answered[phase].length + missing.length;
   const { needed } = needs(state.terms, phase);
-  if (reachable < needed || active.length < state.terms.threshold) return end(state, 'aborted', tooFew(state, phase), at);
+  if (reachable < needed || active.length < state.terms.threshold)
+    return end(state, 'aborted', tooFew(state, phase), at);
   if (missing.length > 0) return unchanged(state);
   const next = phaseAfter(phase);
   if (next === 'applying') {
-    return { state: { ...finishPhase(state, at), phase: 'applying', deadlineAt: null }, effects: [{ kind: 'conclude' }] };
+    return {
+      state: { ...finishPhase(state, at), phase: 'applying', deadlineAt: null },
+      effects: [{ kind: 'conclude' }],
+    };
   }
   return enter(finishPhase(state, at), next, at);
 }
@@ -212,18 +231,28 @@ function enter(state: RoundState, phase: RequestPhase, at: number): Transition {
 }
 
 function finishPhase(state: RoundState, at: number): RoundState {
-  return { ...state, phaseStartedAt: at, phaseDurationsMs: { ...state.phaseDurationsMs, [state.phase]: at - state.phaseStartedAt } };
+  return {
+    ...state,
+    phaseStartedAt: at,
+    phaseDurationsMs: { ...state.phaseDurationsMs, [state.phase]: at - state.phaseStartedAt },
+  };
 }
 
 function end(state: RoundState, phase: 'done' | 'aborted', cause: string | null, at: number): Transition {
-  return { state: { ...finishPhase(state, at), phase, cause, endedAt: at, deadlineAt: null }, effects: [{ kind: 'end' }] };
+  return {
+    state: { ...finishPhase(state, at), phase, cause, endedAt: at, deadlineAt: null },
+    effects: [{ kind: 'end' }],
+  };
 }
 
 function resume(state: RoundState, at: number): Transition {
   if (state.phase === 'applying') return { state, effects: [{ kind: 'conclude' }] };
   if (isOver(state)) return { state, effects: [{ kind: 'end' }] };
   if (!isRequestPhase(state.phase)) return unchanged(state);
-  const deadlineAt = Math.max(state.deadlineAt ?? 0, at + Math.min(state.terms.deadlinesMs[state.phase], LEAST_AFTER_RESUME_MS));
+  const deadlineAt = Math.max(
+    state.deadlineAt ?? 0,
+    at + Math.min(state.terms.deadlinesMs[state.phase], LEAST_AFTER_RESUME_MS),
+  );
   return {
     state: { ...state, deadlineAt },
     effects: [
@@ -261,8 +290,15 @@ function dropSilent(state: RoundState): RoundState {
   };
 }
 
-function replaceParticipant(state: RoundState, participant: number, change: Pick<ParticipantState, 'status' | 'reason'>): RoundState {
-  return { ...state, participants: state.participants.map((one) => (one.index === participant ? { ...one, ...change } : one)) };
+function replaceParticipant(
+  state: RoundState,
+  participant: number,
+  change: Pick<ParticipantState, 'status' | 'reason'>,
+): RoundState {
+  return {
+    ...state,
+    participants: state.participants.map((one) => (one.index === participant ? { ...one, ...change } : one)),
+  };
 }
 
 function isExpected(state: RoundState, participant: number): boolean {
@@ -276,7 +312,9 @@ function isOut(participant: ParticipantState): boolean {
 /** The written cause of an abort: the phase, the numbers, and each absent participant with its reason. */
 function tooFew(state: RoundState, phase: RequestPhase): string {
   const { needed } = needs(state.terms, phase);
-  const absent = state.participants.filter(isOut).map((one) => `${one.name} (${one.status}: ${one.reason ?? 'no reason'})`);
+  const absent = state.participants
+    .filter(isOut)
+    .map((one) => `${one.name} (${one.status}: ${one.reason ?? 'no reason'})`);
   const left = state.participants.length - absent.length;
   return `Too few participants in phase ${phase}: ${left} left of ${state.participants.length}, ${needed} needed. Missing: ${absent.join(', ')}.`;
 }

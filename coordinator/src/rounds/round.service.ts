@@ -79,7 +79,13 @@ export class RoundService {
     for (const record of records) {
       const run = await runs.byId(record.runId);
       if (run === undefined) continue; // The foreign key says it is there.
-      const round = new OpenRound(record, run, await rounds.messages(record.id), await rounds.events(record.id), crypto);
+      const round = new OpenRound(
+        record,
+        run,
+        await rounds.messages(record.id),
+        await rounds.events(record.id),
+        crypto,
+      );
       this.open.set(record.id, round);
       log.info('round.resumed', { runId: run.id, roundId: record.id, phase: round.state.phase });
       await this.serially(round, () => this.apply(round, { kind: 'coordinator.resumed', at: now() }));
@@ -126,7 +132,9 @@ export class RoundService {
 
   /** Whether an organisation takes part in an open round. */
   isBusy(name: string): boolean {
-    return [...this.open.values()].some(({ state }) => state.participants.some((one) => one.name === name && isIn(state, one.index)));
+    return [...this.open.values()].some(({ state }) =>
+      state.participants.some((one) => one.name === name && isIn(state, one.index)),
+    );
   }
 
   /** Repeats what is open for an organisation that has just said hello, or how its last round ended. */
@@ -146,7 +154,11 @@ export class RoundService {
    */
   async reply(name: string, { roundId, phase, message }: RoundReply): Promise<void> {
     const round = await this.find(roundId);
-    await this.serially(round, () => this.recordingRefusals(round, name, phase, () => this.take(round, name, phase, message)));
+    // A plain array of its own: Node's Buffer shares memory where `Uint8Array` copies.
+    const bytes = Uint8Array.from(message);
+    await this.serially(round, () =>
+      this.recordingRefusals(round, name, phase, () => this.take(round, name, phase, bytes)),
+    );
   }
 
   /** Takes a participant out of a round that it does not go on with. A round that has ended needs no goodbye. */
@@ -177,7 +189,10 @@ export class RoundService {
     const participant = this.expectUploader(round, name);
     const totalBytes = round.contributionBytes;
     if (piece.length !== totalBytes) {
-      throw new FedloraError('upload/wrong-length', `A contribution to this round has ${totalBytes} bytes, not ${piece.length}.`);
+      throw new FedloraError(
+        'upload/wrong-length',
+        `A contribution to this round has ${totalBytes} bytes, not ${piece.length}.`,
+      );
     }
     const stored = await this.parts.contributions.append(
       { roundId, participant, totalBytes },
@@ -238,7 +253,8 @@ export class RoundService {
     }
     if (isOver(round.state)) throw new FedloraError('round/over');
     if (!isIn(round.state, participant)) throw new FedloraError('round/not-a-participant');
-    if (round.state.phase !== phase) throw new FedloraError('round/wrong-phase', `The round is in phase ${round.state.phase}.`);
+    if (round.state.phase !== phase)
+      throw new FedloraError('round/wrong-phase', `The round is in phase ${round.state.phase}.`);
     round.check(phase, participant, message);
 
     const keep: Also = async (trx) => {
@@ -269,7 +285,7 @@ export class RoundService {
     throw new FedloraError('upload/wrong-hash');
   }
 
-  /** Stores the event, with what belongs to it, as one; then performs its effects. */
+  /** Stores the event, with what belongs to it, as one; its effects come after whatever is being done. */
   private async apply(round: OpenRound, event: RoundEvent, also?: Also): Promise<void> {
     const { rounds, announcements } = this.parts;
     const before = round.state;
@@ -284,7 +300,14 @@ export class RoundService {
     round.state = state;
     round.sequence += 1;
     announcements.tell('round.changed', round.id);
-    for (const effect of effects) await this.perform(round, effect);
+    round.pending.push(...effects);
+  }
+
+  /** Performs what stored events call for, which may store more. */
+  private async performPending(round: OpenRound): Promise<void> {
+    for (let effect = round.pending.shift(); effect !== undefined; effect = round.pending.shift()) {
+      await this.perform(round, effect);
+    }
   }
 
   private async perform(round: OpenRound, effect: RoundEffect): Promise<void> {
@@ -308,7 +331,13 @@ export class RoundService {
       }
     } catch (error) {
       const { code, message } = FedloraError.from(error);
-      log.error('round.effect.failed', { runId: round.run.id, roundId: round.id, effect: effect.kind, code, err: error });
+      log.error('round.effect.failed', {
+        runId: round.run.id,
+        roundId: round.id,
+        effect: effect.kind,
+        code,
+        err: error,
+      });
       if (effect.kind === 'end') return;
       const cause = `${effect.kind === 'conclude' ? 'The sum could not be made into an adapter' : 'The next phase could not begin'}: ${message} [${code}]`;
       await this.apply(round, { kind: 'round.failed', at: now(), cause });
@@ -329,14 +358,15 @@ export class RoundService {
 
   private deadlinePassed(round: OpenRound, phase: RequestPhase): void {
     if (this.isClosing) return;
-    this.serially(round, () => this.apply(round, { kind: 'deadline.passed', at: this.parts.now(), phase })).catch((error: unknown) =>
-      this.parts.log.error('round.deadline.failed', { roundId: round.id, err: error }),
+    this.serially(round, () => this.apply(round, { kind: 'deadline.passed', at: this.parts.now(), phase })).catch(
+      (error: unknown) => this.parts.log.error('round.deadline.failed', { roundId: round.id, err: error }),
     );
   }
 
   /** From masked contributions to the next adapter version. */
   private async concludeRound(round: OpenRound): Promise<void> {
-    const { crypto, contributions, budget, versionStore, optimizerStore, versions, rounds, announcements, log, now } = this.parts;
+    const { crypto, contributions, budget, versionStore, optimizerStore, versions, rounds, announcements, log, now } =
+      this.parts;
     const { run, record } = round;
     const started = performance.now();
     const conclusion = await conclude(
@@ -393,7 +423,10 @@ export class RoundService {
     const known = this.newest.get(run.id);
     if (known?.version === version) return known.state;
     const { versionStore, optimizerStore } = this.parts;
-    return { adapter: await versionStore.adapter(version, run.manifest), optimizer: await optimizerStore.read(version) };
+    return {
+      adapter: await versionStore.adapter(version, run.manifest),
+      optimizer: await optimizerStore.read(version),
+    };
   }
 
   /** Wrong shares and complaints are news for the operator even when the round ends well. */
@@ -449,11 +482,17 @@ export class RoundService {
   private expectUploader(round: OpenRound, name: string): number {
     const participant = round.indexOf(name);
     if (!isIn(round.state, participant)) throw new FedloraError('round/not-a-participant');
-    if (round.state.phase !== 'training') throw new FedloraError('round/wrong-phase', `The round is in phase ${round.state.phase}.`);
+    if (round.state.phase !== 'training')
+      throw new FedloraError('round/wrong-phase', `The round is in phase ${round.state.phase}.`);
     return participant;
   }
 
-  private async recordingRefusals(round: OpenRound, name: string, phase: RequestPhase, work: () => Promise<void>): Promise<void> {
+  private async recordingRefusals(
+    round: OpenRound,
+    name: string,
+    phase: RequestPhase,
+    work: () => Promise<void>,
+  ): Promise<void> {
     try {
       await work();
     } catch (error) {
@@ -474,9 +513,16 @@ export class RoundService {
     }
   }
 
+  /**
+   * Does one thing of a round after the other. The caller waits until its own is stored, not for the effects: so a participant is
+   * acknowledged at once, even if its answer was the last and the sum is made of it.
+   */
   private serially<Result>(round: OpenRound, work: () => Promise<Result>): Promise<Result> {
     const result = round.tail.then(work);
-    round.tail = result.catch(() => undefined); // Whoever asked hears of it; the queue goes on.
+    round.tail = result
+      .catch(() => undefined) // Whoever asked hears of it; the queue goes on.
+      .then(() => this.performPending(round))
+      .catch((error: unknown) => this.parts.log.error('round.effect.failed', { roundId: round.id, err: error }));
     return result;
   }
 }

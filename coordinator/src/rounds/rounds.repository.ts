@@ -49,7 +49,12 @@ export class RoundsRepository {
 
   /** Newest first. */
   async ofRun(runId: string, limit: number): Promise<RoundRecord[]> {
-    const query = this.db.selectFrom('rounds').selectAll().where('run_id', '=', runId).orderBy('number', 'desc').limit(limit);
+    const query = this.db
+      .selectFrom('rounds')
+      .selectAll()
+      .where('run_id', '=', runId)
+      .orderBy('number', 'desc')
+      .limit(limit);
     return (await query.execute()).map(fromRow);
   }
 
@@ -82,15 +87,29 @@ export class RoundsRepository {
   }
 
   async addEvent(roundId: string, sequence: number, event: RoundEvent, trx: Transaction<Tables>): Promise<void> {
-    await trx.insertInto('round_events').values({ round_id: roundId, sequence, event: JSON.stringify(event) }).execute();
+    await trx
+      .insertInto('round_events')
+      .values({ round_id: roundId, sequence, event: JSON.stringify(event) })
+      .execute();
   }
 
   async events(roundId: string): Promise<RoundEvent[]> {
-    const rows = await this.db.selectFrom('round_events').select('event').where('round_id', '=', roundId).orderBy('sequence').execute();
+    const rows = await this.db
+      .selectFrom('round_events')
+      .select('event')
+      .where('round_id', '=', roundId)
+      .orderBy('sequence')
+      .execute();
     return rows.map((row) => JSON.parse(row.event) as RoundEvent);
   }
 
-  async addMessage(roundId: string, participant: number, phase: RequestPhase, message: Uint8Array, trx: Transaction<Tables>): Promise<void> {
+  async addMessage(
+    roundId: string,
+    participant: number,
+    phase: RequestPhase,
+    message: Uint8Array,
+    trx: Transaction<Tables>,
+  ): Promise<void> {
     await trx
       .insertInto('round_messages')
       .values({ round_id: roundId, participant, phase, message: Buffer.from(message) })
@@ -98,7 +117,12 @@ export class RoundsRepository {
   }
 
   async messages(roundId: string): Promise<RoundMessages> {
-    const rows = await this.db.selectFrom('round_messages').selectAll().where('round_id', '=', roundId).orderBy('arrival').execute();
+    const rows = await this.db
+      .selectFrom('round_messages')
+      .selectAll()
+      .where('round_id', '=', roundId)
+      .orderBy('arrival')
+      .execute();
     const messages = noMessages();
     for (const { phase, participant, message } of rows) {
       const known = requestPhases.find((one) => one === phase);
@@ -120,7 +144,12 @@ export class RoundsRepository {
   async end(round: RoundRecord, state: RoundState, trx: Transaction<Tables>): Promise<void> {
     await trx
       .updateTable('rounds')
-      .set({ ended_at: state.endedAt, outcome: state.phase, version: state.version, final_state: JSON.stringify(state) })
+      .set({
+        ended_at: state.endedAt,
+        outcome: state.phase,
+        version: state.version,
+        final_state: JSON.stringify(state),
+      })
       .where('id', '=', round.id)
       .execute();
     await trx.deleteFrom('round_messages').where('round_id', '=', round.id).execute();
@@ -138,7 +167,11 @@ export class RoundsRepository {
   /** What the noised sum told. */
   async setResult(
     roundId: string,
-    result: { readonly meanLoss: number | null; readonly epsilon: number | null; readonly noiseToSignal: number | null },
+    result: {
+      readonly meanLoss: number | null;
+      readonly epsilon: number | null;
+      readonly noiseToSignal: number | null;
+    },
     trx: Transaction<Tables>,
   ): Promise<void> {
     await trx

@@ -10,10 +10,22 @@ import {
   type RecordStep,
   type Roster,
 } from '@fedlora/protocol';
-import { adaptedModules, expandTargetModules, FedloraError, type RunDescription, type TrainingDescription } from '@fedlora/shared';
+import {
+  adaptedModules,
+  expandTargetModules,
+  FedloraError,
+  type RunDescription,
+  type TrainingDescription,
+} from '@fedlora/shared';
 
 /** How long each phase may last where the description does not say. Training is the operator's to know. */
-const DEFAULT_DEADLINES_MS = { advertising: 30_000, sharing: 30_000, training: 300_000, checking: 30_000, unmasking: 30_000 };
+const DEFAULT_DEADLINES_MS = {
+  advertising: 30_000,
+  sharing: 30_000,
+  training: 300_000,
+  checking: 30_000,
+  unmasking: 30_000,
+};
 
 /** Metric coordinates this long, relative to the bound, cost one per cent of noise. */
 const METRIC_WEIGHT_IN_BOUNDS = 0.1;
@@ -35,7 +47,10 @@ export function planRun(description: RunDescription, runId: string, roster: Rost
   const members = roster.members.length;
   const expanded = expandTargetModules(adapter.target_modules);
   if ('unknown' in expanded) {
-    throw new FedloraError('run/invalid-description', `adapter.target_modules: unknown ${expanded.unknown.join(', ')}.`);
+    throw new FedloraError(
+      'run/invalid-description',
+      `adapter.target_modules: unknown ${expanded.unknown.join(', ')}.`,
+    );
   }
   const threshold = description.threshold ?? leastThreshold(members, privacy.assumedColluders);
   const draft: Manifest = {
@@ -98,7 +113,10 @@ function trainingTerms(training: TrainingDescription): RecordStep | LocalSteps {
   const needed = <Name extends keyof TrainingDescription>(name: Name): NonNullable<TrainingDescription[Name]> => {
     const value = training[name];
     if (value === undefined || value === null) {
-      throw new FedloraError('run/invalid-description', `training.${name} is missing: kind "${training.kind}" needs it.`);
+      throw new FedloraError(
+        'run/invalid-description',
+        `training.${name} is missing: kind "${training.kind}" needs it.`,
+      );
     }
     return value;
   };

@@ -5,7 +5,14 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { canonicalJson, isCertified, manifestMessage, type CryptoProvider, type Manifest, type Roster } from '@fedlora/protocol';
+import {
+  canonicalJson,
+  isCertified,
+  manifestMessage,
+  type CryptoProvider,
+  type Manifest,
+  type Roster,
+} from '@fedlora/protocol';
 import { FedloraError, type RunDescription, type RunStatus } from '@fedlora/shared';
 import type { OptimizerStore } from '../adapters/optimizer-store.js';
 import type { VersionStore } from '../adapters/version-store.js';
@@ -76,7 +83,8 @@ export class RunService {
   /** Goes on with the runs that were running when the coordinator stopped. */
   async resume(): Promise<void> {
     const { organisations, presence, runs, optimizerStore } = this.parts;
-    for (const { name, last_seen_at: seen } of await organisations.list()) if (seen !== null) presence.remember(name, seen);
+    for (const { name, last_seen_at: seen } of await organisations.list())
+      if (seen !== null) presence.remember(name, seen);
     const running = await runs.running();
     await optimizerStore.keepOnly(new Set(running.map((run) => run.version)));
     this.considerAll();
@@ -91,7 +99,8 @@ export class RunService {
 
   /** Starts a run: manifest signed, version 0 published, first round as soon as enough organisations are there. */
   async start(description: RunDescription): Promise<Run> {
-    const { runs, rounds, versions, versionStore, optimizerStore, budget, audit, announcements, key, log, now } = this.parts;
+    const { runs, rounds, versions, versionStore, optimizerStore, budget, audit, announcements, key, log, now } =
+      this.parts;
     const { manifest, roster } = await this.plan(description);
     const version = await versionStore.publish(manifest, firstAdapter(manifest), {
       parent: null,
@@ -124,7 +133,11 @@ export class RunService {
       await runs.add({ ...run, manifest, roster, manifestHash: version.manifestHash }, trx);
       await versions.add(version, trx);
     });
-    await audit.record('run.started', { runId: manifest.runId, title: manifest.title, manifestHash: version.manifestHash });
+    await audit.record('run.started', {
+      runId: manifest.runId,
+      title: manifest.title,
+      manifestHash: version.manifestHash,
+    });
     log.info('run.started', { runId: manifest.runId, rounds: manifest.rounds, organisations: roster.members.length });
     announcements.tell('version.published', version.id);
     announcements.tell('run.changed', manifest.runId);
@@ -191,7 +204,12 @@ export class RunService {
       return this.end(run, 'failed', `${run.consecutiveAborts} rounds in a row were aborted. The last: ${last}`);
     }
     const paused = this.pauseLeft(run);
-    if (paused > 0) return this.wait(run, `The last round was aborted; the next attempt begins in ${Math.ceil(paused / 1000)} s.`, paused);
+    if (paused > 0)
+      return this.wait(
+        run,
+        `The last round was aborted; the next attempt begins in ${Math.ceil(paused / 1000)} s.`,
+        paused,
+      );
 
     const members = run.roster.members.map(({ name }, index) => ({ name, index }));
     const ready = members.filter(({ name }) => presence.isWilling(name) && !roundService.isBusy(name));
@@ -199,7 +217,10 @@ export class RunService {
     const needed = Math.max(run.manifest.aggregation.threshold, run.manifest.privacy.minimumContributors);
     if (ready.length < needed) {
       this.quorumSince.delete(runId);
-      return this.wait(run, `Waits for organisations: ${ready.length} of ${needed} needed are ready. Not ready: ${absent.join(', ')}.`);
+      return this.wait(
+        run,
+        `Waits for organisations: ${ready.length} of ${needed} needed are ready. Not ready: ${absent.join(', ')}.`,
+      );
     }
     if (absent.some((name) => presence.wasHereRecently(name))) {
       const since = this.quorumSince.get(runId) ?? now();
@@ -263,15 +284,23 @@ export class RunService {
     const { organisations, crypto, federationKey } = this.parts;
     const all = await organisations.list();
     const members = all.flatMap(({ name, identity, certificate }) =>
-      certificate === null || !isCertified(crypto, federationKey, { name, identity, certificate }) ? [] : [{ name, identity, certificate }],
+      certificate === null || !isCertified(crypto, federationKey, { name, identity, certificate })
+        ? []
+        : [{ name, identity, certificate }],
     );
     const unknown = (names ?? []).filter((name) => !members.some((member) => member.name === name));
     if (unknown.length > 0) {
-      throw new FedloraError('run/invalid-description', `organisations: not enrolled and certified: ${unknown.join(', ')}.`);
+      throw new FedloraError(
+        'run/invalid-description',
+        `organisations: not enrolled and certified: ${unknown.join(', ')}.`,
+      );
     }
     const chosen = names === undefined ? members : members.filter((member) => names.includes(member.name));
     if (chosen.length < 2) {
-      throw new FedloraError('run/invalid-description', `A run needs at least 2 certified organisations; there are ${chosen.length}.`);
+      throw new FedloraError(
+        'run/invalid-description',
+        `A run needs at least 2 certified organisations; there are ${chosen.length}.`,
+      );
     }
     return { version: 1, members: chosen };
   }

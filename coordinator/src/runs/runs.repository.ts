@@ -41,7 +41,12 @@ export class RunsRepository {
   }
 
   async running(): Promise<Run[]> {
-    const rows = await this.db.selectFrom('runs').selectAll().where('status', '=', 'running').orderBy('created_at').execute();
+    const rows = await this.db
+      .selectFrom('runs')
+      .selectAll()
+      .where('status', '=', 'running')
+      .orderBy('created_at')
+      .execute();
     return rows.map((row) => this.fromRow(row));
   }
 
@@ -76,7 +81,12 @@ export class RunsRepository {
   }
 
   async end(id: string, status: RunStatus, reason: string, at: number): Promise<void> {
-    await this.db.updateTable('runs').set({ status, reason, ended_at: at }).where('id', '=', id).where('status', '=', 'running').execute();
+    await this.db
+      .updateTable('runs')
+      .set({ status, reason, ended_at: at })
+      .where('id', '=', id)
+      .where('status', '=', 'running')
+      .execute();
   }
 
   private fromRow(row: RunsTable): Run {

@@ -18,7 +18,9 @@ export class Access {
   expectOperator(token: string | undefined): void {
     if (token === undefined) throw new FedloraError('session/required');
     if (this.isOperator(token)) return;
-    throw new FedloraError(this.sessions.organisationOf(token) === undefined ? 'session/required' : 'session/not-allowed');
+    throw new FedloraError(
+      this.sessions.organisationOf(token) === undefined ? 'session/required' : 'session/not-allowed',
+    );
   }
 
   /** The organisation behind a client's session. @throws FedloraError session/required | session/not-allowed */

@@ -96,7 +96,11 @@ export class Presence {
   }
 
   /** Sends to an organisation if it is connected and has said hello; what it misses is repeated after its next hello. */
-  send<Event extends keyof ServerToClientEvents>(name: string, event: Event, value: Parameters<ServerToClientEvents[Event]>[0]): void {
+  send<Event extends keyof ServerToClientEvents>(
+    name: string,
+    event: Event,
+    value: Parameters<ServerToClientEvents[Event]>[0],
+  ): void {
     const present = this.present.get(name);
     if (present?.state !== undefined) present.connection.send(event, value);
   }

@@ -75,7 +75,10 @@ export class SessionService {
 /** @throws FedloraError session/wire-version */
 export function expectWireVersion(wireVersion: number): void {
   if (wireVersion !== WIRE_VERSION) {
-    throw new FedloraError('session/wire-version', `This coordinator speaks wire version ${WIRE_VERSION}, the client ${wireVersion}.`);
+    throw new FedloraError(
+      'session/wire-version',
+      `This coordinator speaks wire version ${WIRE_VERSION}, the client ${wireVersion}.`,
+    );
   }
 }
 

@@ -10,6 +10,9 @@ export class AuditRepository {
 
   /** Records an event. `details` holds plain values, never secrets. */
   async record(event: string, details: Readonly<Record<string, string | number | boolean | null>>): Promise<void> {
-    await this.db.insertInto('audit').values({ at: this.now(), event, details: JSON.stringify(details) }).execute();
+    await this.db
+      .insertInto('audit')
+      .values({ at: this.now(), event, details: JSON.stringify(details) })
+      .execute();
   }
 }

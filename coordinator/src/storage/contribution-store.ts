@@ -51,7 +51,9 @@ export class ContributionStore {
       try {
         let stored = (await file.stat()).size;
         if (offset !== stored) {
-          throw new FedloraError('upload/wrong-offset', `The next piece begins at byte ${stored}.`, { details: { offset: stored } });
+          throw new FedloraError('upload/wrong-offset', `The next piece begins at byte ${stored}.`, {
+            details: { offset: stored },
+          });
         }
         for await (const chunk of piece) {
           if (stored + chunk.length > of.totalBytes) throw new FedloraError('upload/wrong-length');

@@ -81,7 +81,9 @@ export class DataFolder {
         rmSync(this.lock, { force: true });
       }
     }
-    throw new FedloraError('data-folder/locked', 'Another process takes this data folder at the same time.', { where: this.root });
+    throw new FedloraError('data-folder/locked', 'Another process takes this data folder at the same time.', {
+      where: this.root,
+    });
   }
 }
 

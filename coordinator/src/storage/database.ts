@@ -1,7 +1,7 @@
 /** The embedded profile's database: Kysely on libsql. Every commit is on disk before it returns. */
 
 import Sqlite from 'libsql';
-import { Kysely, SqliteDialect, type Generated, type SqliteDatabase } from 'kysely';
+import { Kysely, SqliteDialect, type Generated } from 'kysely';
 import { FedloraError } from '@fedlora/shared';
 import { migrations } from './migrations.js';
 
@@ -134,11 +134,13 @@ export function openDatabase(path: string): Database {
   const [{ user_version: version }] = sqlite.prepare('PRAGMA user_version').all() as { user_version: number }[];
   if (version > migrations.length) {
     sqlite.close();
-    throw new FedloraError('data-folder/foreign', 'The database was made by a newer version of the coordinator.', { where: path });
+    throw new FedloraError('data-folder/foreign', 'The database was made by a newer version of the coordinator.', {
+      where: path,
+    });
   }
   migrations.slice(version).forEach((migration, i) => {
     sqlite.exec(`BEGIN; ${migration}; PRAGMA user_version = ${version + i + 1}; COMMIT;`);
   });
   // Safe: libsql has better-sqlite3's interface, which is what Kysely's dialect is written for.
-  return new Kysely<Tables>({ dialect: new SqliteDialect({ database: sqlite as unknown as SqliteDatabase }) });
+  return new Kysely<Tables>({ dialect: new SqliteDialect({ database: sqlite }) });
 }

@@ -29,14 +29,17 @@ async function readSeed(path: string): Promise<Uint8Array | undefined> {
   try {
     const facts = await stat(path);
     if (process.platform !== 'win32' && (facts.mode & 0o077) !== 0) {
-      throw new FedloraError('config/invalid', 'The coordinator’s key can be read by others; chmod it to 600.', { where: path });
+      throw new FedloraError('config/invalid', 'The coordinator’s key can be read by others; chmod it to 600.', {
+        where: path,
+      });
     }
     text = (await readFile(path, 'utf8')).trim();
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
   }
-  if (!/^[0-9a-f]{64}$/.test(text)) throw new FedloraError('config/invalid', 'The coordinator’s key is damaged.', { where: path });
+  if (!/^[0-9a-f]{64}$/.test(text))
+    throw new FedloraError('config/invalid', 'The coordinator’s key is damaged.', { where: path });
   return fromHex(text);
 }
 

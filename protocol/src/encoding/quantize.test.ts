@@ -42,7 +42,14 @@ describe('quantize', () => {
       const length = Math.hypot(...change);
       const unit = change.map((value) => value / length / 4); // norm 1/4
       const before = quantize(clipped(sum, 0.25, 100), 4);
-      const after = quantize(clipped(sum.map((value, i) => value + unit[i]), 0.2500001, 100), 4);
+      const after = quantize(
+        clipped(
+          sum.map((value, i) => value + unit[i]),
+          0.2500001,
+          100,
+        ),
+        4,
+      );
       const moved = Math.hypot(...before.levels.map((level, i) => level - after.levels[i]));
       expect(moved).toBeLessThanOrEqual(before.l2SensitivityInSteps);
     }
@@ -87,7 +94,9 @@ describe('dequantize', () => {
     expect(Math.abs(back[1] + 0.456)).toBeLessThanOrEqual(0.5 / 4096);
   });
   it.each([0, -1, NaN, Infinity])('refuses the divisor %d', (divisor) =>
-    expect(code(() => dequantize({ levels: Int32Array.of(1) } as NoisySum, 1, divisor))).toBe('privacy/invalid-parameter'),
+    expect(code(() => dequantize({ levels: Int32Array.of(1) } as NoisySum, 1, divisor))).toBe(
+      'privacy/invalid-parameter',
+    ),
   );
 });
 
@@ -104,7 +113,7 @@ const terms: ScaleTerms = {
 /** The formula of DESIGN §4, written out once more. */
 function largestSum(s: number): number {
   const sigma = 1.1 * (s * 0.7 + 1024);
-  const total = Math.sqrt(10 * (sigma * sigma) / (8 - 2));
+  const total = Math.sqrt((10 * (sigma * sigma)) / (8 - 2));
   return 640 * (s * 0.7 + 1) + 8 * total;
 }
 
@@ -136,12 +145,16 @@ describe('largestStepsPerUnit', () => {
 describe('checkNoWrap', () => {
   const fits = { maximumUnits: 2 ** 10, l2SensitivityPerUnit: 1, stepsPerUnit: 2 ** 20, totalStddevInSteps: 2 ** 20 };
   it('accepts terms that fit', () => expect(() => checkNoWrap(fits)).not.toThrow());
-  it('counts the noise', () => expect(code(() => checkNoWrap({ ...fits, totalStddevInSteps: 2 ** 27.9 }))).toBe('manifest/invalid'));
-  it('counts the units', () => expect(code(() => checkNoWrap({ ...fits, maximumUnits: 2 ** 11 }))).toBe('manifest/invalid'));
+  it('counts the noise', () =>
+    expect(code(() => checkNoWrap({ ...fits, totalStddevInSteps: 2 ** 27.9 }))).toBe('manifest/invalid'));
+  it('counts the units', () =>
+    expect(code(() => checkNoWrap({ ...fits, maximumUnits: 2 ** 11 }))).toBe('manifest/invalid'));
   it('counts one step of rounding per unit', () => {
     const tight = { maximumUnits: 2 ** 10, l2SensitivityPerUnit: 1, stepsPerUnit: 2 ** 21, totalStddevInSteps: 0 };
     expect(code(() => checkNoWrap(tight))).toBe('manifest/invalid');
   });
-  it('refuses a scale that is no power of two', () => expect(code(() => checkNoWrap({ ...fits, stepsPerUnit: 1000 }))).toBe('manifest/invalid'));
-  it('refuses NaN', () => expect(code(() => checkNoWrap({ ...fits, l2SensitivityPerUnit: NaN }))).toBe('manifest/invalid'));
+  it('refuses a scale that is no power of two', () =>
+    expect(code(() => checkNoWrap({ ...fits, stepsPerUnit: 1000 }))).toBe('manifest/invalid'));
+  it('refuses NaN', () =>
+    expect(code(() => checkNoWrap({ ...fits, l2SensitivityPerUnit: NaN }))).toBe('manifest/invalid'));
 });

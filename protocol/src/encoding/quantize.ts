@@ -110,7 +110,8 @@ export function checkNoWrap(terms: NoWrapTerms): void {
     throw new ProtocolError('manifest/invalid', `encoding.stepsPerUnit: ${why}`, { field: 'encoding.stepsPerUnit' });
   };
   if (!isPowerOfTwo(stepsPerUnit)) refuse(`must be a power of two, is ${stepsPerUnit}.`);
-  if (!(maximumUnits >= 1 && l2SensitivityPerUnit >= 0 && totalStddevInSteps >= 0)) refuse('the other terms are invalid.');
+  if (!(maximumUnits >= 1 && l2SensitivityPerUnit >= 0 && totalStddevInSteps >= 0))
+    refuse('the other terms are invalid.');
   const largest = largestValue(maximumUnits, l2SensitivityPerUnit, stepsPerUnit, totalStddevInSteps);
   if (!(largest <= RING_HALF)) refuse(`sums could reach ${largest.toPrecision(4)}, over 2^31; use a smaller scale.`);
 }
@@ -151,7 +152,10 @@ export function largestStepsPerUnit(terms: ScaleTerms): number {
     const largest = largestValue(maximumUnits, l2SensitivityPerUnit, stepsPerUnit, totalStddevInSteps);
     if (largest <= RING_HALF) return stepsPerUnit;
   }
-  throw new ProtocolError('manifest/invalid', 'No scale fits the ring: too many units, or too much noise for their number.');
+  throw new ProtocolError(
+    'manifest/invalid',
+    'No scale fits the ring: too many units, or too much noise for their number.',
+  );
 }
 
 function largestValue(maximumUnits: number, perUnit: number, stepsPerUnit: number, totalStddevInSteps: number): number {

@@ -69,7 +69,8 @@ describe('clipToL2Norm', () => {
     it('an all-zero update passes unchanged', () => expect([...clipToL2Norm(raw(0, 0), 1).values]).toEqual([0, 0]));
     it('an empty update passes unchanged', () => expect(clipToL2Norm(raw(), 1).values).toHaveLength(0));
     it('NaN is update/not-finite', () => expect(code(() => clipToL2Norm(raw(1, NaN), 1))).toBe('update/not-finite'));
-    it('infinity is update/not-finite', () => expect(code(() => clipToL2Norm(raw(-Infinity), 1))).toBe('update/not-finite'));
+    it('infinity is update/not-finite', () =>
+      expect(code(() => clipToL2Norm(raw(-Infinity), 1))).toBe('update/not-finite'));
     it('the bound 0 gives zeros', () => expect([...clipToL2Norm(raw(1, 2), 0).values].map(Math.abs)).toEqual([0, 0]));
     it('a norm over the range of f64 is clipped like any other', () => {
       const { values } = clipToL2Norm(raw(1.5e308, 1.5e308), 1);
@@ -99,7 +100,9 @@ describe('clippedRecordSum', () => {
     expect(clippedRecordSum(Float64Array.of(3 * (1 + ARITHMETIC_SLACK * 0.99)), 3, 1).values[0]).toBeGreaterThan(3);
   });
   it('refuses a sum that its parts cannot reach', () => {
-    expect(code(() => clippedRecordSum(Float64Array.of(3 * (1 + ARITHMETIC_SLACK * 1.01)), 3, 1))).toBe('update/over-bound');
+    expect(code(() => clippedRecordSum(Float64Array.of(3 * (1 + ARITHMETIC_SLACK * 1.01)), 3, 1))).toBe(
+      'update/over-bound',
+    );
   });
   it('does not name the number of contributors in the refusal', () => {
     expect(() => clippedRecordSum(Float64Array.of(1000), 37, 1)).toThrowError(/^(?!.*37)/);
@@ -109,7 +112,8 @@ describe('clippedRecordSum', () => {
     expect(code(() => clippedRecordSum(Float32Array.of(1e-30), 0, 1))).toBe('update/over-bound');
   });
   it('refuses NaN', () => expect(code(() => clippedRecordSum(Float32Array.of(NaN), 1, 1))).toBe('update/not-finite'));
-  it('refuses infinity', () => expect(code(() => clippedRecordSum(Float32Array.of(Infinity), 1, 1))).toBe('update/not-finite'));
+  it('refuses infinity', () =>
+    expect(code(() => clippedRecordSum(Float32Array.of(Infinity), 1, 1))).toBe('update/not-finite'));
   it.each([-1, 1.5, NaN])('refuses %d contributors', (count) =>
     expect(code(() => clippedRecordSum(new Float32Array(1), count, 1))).toBe('privacy/invalid-parameter'),
   );

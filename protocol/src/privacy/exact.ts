@@ -105,7 +105,13 @@ export function expInterval(t: Rational, bits: number): { low: bigint; high: big
  *
  * Guarantee  the decision is exact: true with probability min(1, factor exp(-t)) over U's unknown bits, given the known ones.
  */
-export function isBelowExp(known: bigint, knownBits: number, factor: Rational, t: Rational, random: RandomSource): boolean {
+export function isBelowExp(
+  known: bigint,
+  knownBits: number,
+  factor: Rational,
+  t: Rational,
+  random: RandomSource,
+): boolean {
   let u = known;
   let bits = knownBits;
   for (;;) {

@@ -27,7 +27,11 @@ function chiSquaredLimit(freedom: number): number {
 }
 
 /** Chi-squared of counts against probabilities; neighbours are joined until 10 are expected. */
-function chiSquared(seen: ArrayLike<number>, probability: ArrayLike<number>, count: number): { chi: number; limit: number } {
+function chiSquared(
+  seen: ArrayLike<number>,
+  probability: ArrayLike<number>,
+  count: number,
+): { chi: number; limit: number } {
   let [chi, bins, observed, expected, total] = [0, 0, 0, 0, 0];
   for (let i = 0; i < seen.length; i++) total += probability[i];
   let left = total;
@@ -112,7 +116,10 @@ describe('discreteGaussianSampler', () => {
     it.each([
       { name: 'undecided comparisons', internals: { acceptBits: 1, hatBits: 4 } },
       { name: 'the tail', internals: { tailStartInSigmas: 0.5 } },
-      { name: 'both, with coarse blocks', internals: { acceptBits: 2, hatBits: 2, tailStartInSigmas: 1, blocksPerSigma: 1 } },
+      {
+        name: 'both, with coarse blocks',
+        internals: { acceptBits: 2, hatBits: 2, tailStartInSigmas: 1, blocksPerSigma: 1 },
+      },
     ])('follows the law through $name', ({ internals }) => {
       for (const sigma of [0.7, 2.5, 21.5]) {
         const rare = { tail: 0, undecided: 0 };
@@ -127,7 +134,12 @@ describe('discreteGaussianSampler', () => {
     it('follows the law through both at a large sigma', () => {
       const sigma = 2 ** 26 + 0.125;
       const rare = { tail: 0, undecided: 0 };
-      const internals = { acceptBits: 3, hatBits: 3, tailStartInSigmas: 1, onRarePath: (path: 'tail' | 'undecided') => rare[path]++ };
+      const internals = {
+        acceptBits: 3,
+        hatBits: 3,
+        tailStartInSigmas: 1,
+        onRarePath: (path: 'tail' | 'undecided') => rare[path]++,
+      };
       const { chi, limit } = againstNormal(sigma, draw(sigma, 20_000, 'rare and large', internals));
       expect(chi).toBeLessThan(limit);
       expect(Math.min(rare.tail, rare.undecided)).toBeGreaterThan(500);
@@ -144,7 +156,9 @@ describe('discreteGaussianSampler', () => {
         return seen;
       };
       const loop = histogram(
-        Array.from({ length: count }, () => Number(canonneDiscreteGaussian(numerator ** 2n, denominator ** 2n, random))),
+        Array.from({ length: count }, () =>
+          Number(canonneDiscreteGaussian(numerator ** 2n, denominator ** 2n, random)),
+        ),
       );
       const fast = histogram(draw(sigma, count, 'fast', { acceptBits: 1, hatBits: 2, tailStartInSigmas: 1 }));
       let chi = 0;
@@ -216,7 +230,12 @@ describe('addDiscreteGaussian', () => {
     expect(levels[1]).toBe(1_000_000); // the input is left alone
   });
   it('gives the sum over m - c shares the variance (z D2)^2', () => {
-    const share = noiseShareStddev({ noiseMultiplier: 1.3, l2SensitivityInSteps: 70, minimumContributors: 7, assumedColluders: 2 });
+    const share = noiseShareStddev({
+      noiseMultiplier: 1.3,
+      l2SensitivityInSteps: 70,
+      minimumContributors: 7,
+      assumedColluders: 2,
+    });
     const count = 200_000;
     const sum = new Float64Array(count);
     for (let i = 0; i < 5; i++) {
@@ -227,7 +246,9 @@ describe('addDiscreteGaussian', () => {
     expect(Math.abs(variance / (1.3 * 70) ** 2 - 1)).toBeLessThan(STANDARD_DEVIATIONS * Math.sqrt(2 / count));
   });
   it('refuses to add no noise', () => {
-    expect(() => addDiscreteGaussian(quantized(new Int32Array(1)), 0, seededRandom(0))).toThrow('standard deviation of 0');
+    expect(() => addDiscreteGaussian(quantized(new Int32Array(1)), 0, seededRandom(0))).toThrow(
+      'standard deviation of 0',
+    );
   });
 });
 

@@ -72,7 +72,10 @@ export interface DiscreteGaussianSampler {
  * Cost       some milliseconds and at most 60 KiB for the tables; 16 random bytes a draw, about 1.02 draws a sample
  * Secrets    randomness is zeroed after use; samples are in `target` only
  */
-export function discreteGaussianSampler(stddevInSteps: number, internals: SamplerInternals = {}): DiscreteGaussianSampler {
+export function discreteGaussianSampler(
+  stddevInSteps: number,
+  internals: SamplerInternals = {},
+): DiscreteGaussianSampler {
   const table = buildTable(stddevInSteps, internals);
   return { stddevInSteps, sampleInto: (target, random) => sampleWith(table, target, random) };
 }
@@ -103,7 +106,13 @@ interface Table {
 }
 
 function buildTable(sigma: number, internals: SamplerInternals): Table {
-  const { hatBits = 20, acceptBits = 32, blocksPerSigma = 64, tailStartInSigmas = 9.5, onRarePath = () => undefined } = internals;
+  const {
+    hatBits = 20,
+    acceptBits = 32,
+    blocksPerSigma = 64,
+    tailStartInSigmas = 9.5,
+    onRarePath = () => undefined,
+  } = internals;
   const allowed =
     sigma >= LEAST_STDDEV &&
     sigma <= LARGEST_STDDEV &&
@@ -118,7 +127,10 @@ function buildTable(sigma: number, internals: SamplerInternals): Table {
     tailStartInSigmas >= 0.5 &&
     tailStartInSigmas <= 9.5;
   if (!allowed) {
-    throw new ProtocolError('privacy/invalid-parameter', `No noise sampler for a standard deviation of ${sigma} steps.`);
+    throw new ProtocolError(
+      'privacy/invalid-parameter',
+      `No noise sampler for a standard deviation of ${sigma} steps.`,
+    );
   }
   const { numerator, denominator } = exactRational(sigma);
   const inverseTwiceVariance = { numerator: denominator * denominator, denominator: 2n * numerator * numerator };
@@ -171,7 +183,10 @@ function checkExp(float: number, x: number, inverseTwiceVariance: Rational): voi
   const { low, high } = expInterval(scaled(inverseTwiceVariance, BigInt(x)), bits);
   const unit = 2 ** -bits;
   if (float >= Number(low) * unit * (1 - EXP_TOLERANCE) && float <= Number(high) * unit * (1 + EXP_TOLERANCE)) return;
-  throw new ProtocolError('privacy/invalid-parameter', 'Math.exp of this platform is not precise enough for the noise.');
+  throw new ProtocolError(
+    'privacy/invalid-parameter',
+    'Math.exp of this platform is not precise enough for the noise.',
+  );
 }
 
 /** x^2 times a rational. */
@@ -228,7 +243,7 @@ function sampleWith(table: Table, target: Int32Array, random: RandomSource): voi
   const fairLimit = 2 ** 32 - (2 ** 32 % slotWeight);
   const n = target.length;
 
-  for (let i = 0; i < n; ) {
+  for (let i = 0; i < n;) {
     // As much as the rest is likely to take, in whole chunks for long vectors.
     const wanted = Math.ceil((n - i) * 1.05 + 16) * WORDS_PER_DRAW * 4;
     const words = toWords(random(Math.min(CHUNK_BYTES, wanted)));
@@ -306,7 +321,7 @@ function toWords(bytes: Uint8Array): Uint32Array {
  * Adds this participant's share of the noise to its rounded update.
  *
  * Shapes     levels [P] i32 -> levels [P] i32
- * Units      stddevInSteps: sigma of this share, as `noiseShareStddev` gives it
+ * Units      stddevInSteps: sigma of this share, as `noiseShareStddev` gives it; or a sampler of it, whose tables are made once
  * Guarantee  every value gets an independent exact discrete Gaussian; the addition is mod 2^32, like the sum it goes into
  * Edge cases stddev 0 -> privacy/invalid-parameter: without noise is a decision with a name of its own, `withoutNoise`
  * Secrets    the noise alone exists in the result only: a copy of it would undo it
@@ -314,11 +329,12 @@ function toWords(bytes: Uint8Array): Uint32Array {
  */
 export function addDiscreteGaussian(
   quantized: QuantizedUpdate,
-  stddevInSteps: number,
+  stddevInSteps: number | DiscreteGaussianSampler,
   random: RandomSource,
 ): NoisedUpdate {
+  const sampler = typeof stddevInSteps === 'number' ? discreteGaussianSampler(stddevInSteps) : stddevInSteps;
   const levels = new Int32Array(quantized.levels.length);
-  discreteGaussianSampler(stddevInSteps).sampleInto(levels, random);
+  sampler.sampleInto(levels, random);
   for (let i = 0; i < levels.length; i++) levels[i] += quantized.levels[i];
   // Safe: this is the step that makes a noised update.
   return { levels } as NoisedUpdate;
@@ -364,7 +380,10 @@ export function noiseShareStddev(terms: NoiseShareTerms): number {
     assumedColluders >= 0 &&
     minimumContributors > assumedColluders;
   if (!allowed) {
-    throw new ProtocolError('privacy/invalid-parameter', 'The terms of a noise share need z > 0, D2 > 0 and 0 <= c < m.');
+    throw new ProtocolError(
+      'privacy/invalid-parameter',
+      'The terms of a noise share need z > 0, D2 > 0 and 0 <= c < m.',
+    );
   }
   return (noiseMultiplier * l2SensitivityInSteps) / Math.sqrt(minimumContributors - assumedColluders);
 }
@@ -378,7 +397,10 @@ export function noiseShareStddev(terms: NoiseShareTerms): number {
  */
 export function distributedGaussianTau(stddevInSteps: number, shares: number): number {
   if (!(stddevInSteps > 0) || !Number.isInteger(shares) || shares < 1) {
-    throw new ProtocolError('privacy/invalid-parameter', 'tau needs a positive standard deviation and at least one share.');
+    throw new ProtocolError(
+      'privacy/invalid-parameter',
+      'tau needs a positive standard deviation and at least one share.',
+    );
   }
   let sum = 0;
   for (let k = 1; k < shares; k++) sum += Math.exp((-2 * Math.PI ** 2 * stddevInSteps ** 2 * k) / (k + 1));

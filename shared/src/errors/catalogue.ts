@@ -102,12 +102,31 @@ const baseModelErrors = {
   },
 } as const satisfies Record<string, CatalogueEntry>;
 
+// --- GGUF: client/src/engine/weights/gguf ---
+const ggufErrors = {
+  'gguf/malformed': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'A GGUF file does not follow its format, or was cut short.',
+    remedy: 'Fetch the file again and compare its SHA-256 with the publisher’s.',
+  },
+  'gguf/unsupported': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'A GGUF file is of a version, byte order or number format that is not read here.',
+    remedy:
+      'Use a little-endian file of version 2 or 3 in F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K or Q6_K, or the original safetensors.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
 const adapterErrors = {
   'adapter/invalid-config': {
     blame: 'environment',
     retry: 'never',
     exitCode: exitCodes.model,
-    meaning: 'adapter_config.json is malformed or lacks a setting.',
+    meaning: 'The file adapter_config.json is malformed or lacks a setting.',
     remedy: 'Fetch the adapter again.',
   },
   'adapter/unsupported': {
@@ -828,6 +847,7 @@ export const errorCatalogue = {
   ...generalErrors,
   ...safetensorsErrors,
   ...baseModelErrors,
+  ...ggufErrors,
   ...adapterErrors,
   ...dataErrors,
   ...tokenizerErrors,

@@ -60,7 +60,7 @@ export function answerLosses(
     const [chunkLosses, chunkCorrect] = tf.tidy(() => {
       const targets = tf.tensor1d(answers.targets.subarray(begin, end), 'int32');
       const logits = logitsAt(hidden, answers.rows.subarray(begin, end), weights); // [n, V]
-      const isLargest = tf.cast(tf.equal(tf.argMax(logits, 1), targets), 'int32') as tf.Tensor1D;
+      const isLargest = tf.cast<tf.Tensor1D>(tf.equal(tf.argMax(logits, 1), targets), 'int32');
       return [crossEntropy(logits, oneHot(targets, logits.shape[1])), isLargest] as [tf.Tensor1D, tf.Tensor1D];
     });
     losses.push(chunkLosses);
@@ -114,12 +114,12 @@ function headLosses(states: tf.Tensor2D, targets: tf.Tensor1D, weights: HeadWeig
     return {
       value: crossEntropy(logits, isTarget),
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-        const dLogits = tf.mul(saved[0] as tf.Tensor2D, tf.expandDims(dy, 1)); // [n, V] = (softmax - isTarget) * [n, 1]
-        return tf.matMul(dLogits as tf.Tensor2D, weights.head); // [n, D] = [n, V] x [V, D]
+        const dLogits = tf.mul(saved[0], tf.expandDims(dy, 1)); // [n, V] = (softmax - isTarget) * [n, 1]
+        return tf.matMul(dLogits, weights.head); // [n, D] = [n, V] x [V, D]
       },
     };
   });
-  return losses(rmsNorm(states, weights.norm, weights.epsilon)) as tf.Tensor1D;
+  return losses(rmsNorm(states, weights.norm, weights.epsilon));
 }
 
 /** log(sum(exp(logits))) - logit of the target: [n] = [n, V]. */
@@ -128,5 +128,5 @@ function crossEntropy(logits: tf.Tensor2D, isTarget: tf.Tensor2D): tf.Tensor1D {
 }
 
 function oneHot(targets: tf.Tensor1D, size: number): tf.Tensor2D {
-  return tf.cast(tf.oneHot(targets, size), 'float32') as tf.Tensor2D;
+  return tf.cast(tf.oneHot(targets, size) as tf.Tensor2D, 'float32');
 }

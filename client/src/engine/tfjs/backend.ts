@@ -35,12 +35,21 @@ const registeredName: Record<TfjsBackend, string> = {
 
 const require = createRequire(import.meta.url);
 
+/** The detection in progress. TensorFlow.js mixes up backends that initialise at the same time, so they take turns. */
+let turn: Promise<unknown> = Promise.resolve();
+
 /**
- * Loads the first backend that works and makes it current.
+ * Loads the first backend that works. It is the current one until somebody else wants another: see `useBackend`.
  *
  * @throws FedloraError config/invalid - the backend that was asked for does not work here
  */
-export async function detectTfjsBackend(wanted: TfjsBackend | 'auto' = 'auto'): Promise<TfjsDetection> {
+export function detectTfjsBackend(wanted: TfjsBackend | 'auto' = 'auto'): Promise<TfjsDetection> {
+  const detection = turn.then(() => detect(wanted));
+  turn = detection.catch(() => undefined);
+  return detection;
+}
+
+async function detect(wanted: TfjsBackend | 'auto'): Promise<TfjsDetection> {
   // No advice to install other packages on the terminal, and no check for NaN after each operation.
   tf.enableProdMode();
   const tried: { backend: TfjsBackend; whyNot: string }[] = [];
@@ -66,7 +75,9 @@ export async function detectTfjsBackend(wanted: TfjsBackend | 'auto' = 'auto'): 
  * and waiting for it would let another engine choose its own in between.
  */
 export function useBackend(backend: TfjsBackend): void {
-  if (tf.getBackend() !== registeredName[backend]) void tf.setBackend(registeredName[backend]);
+  const name = registeredName[backend];
+  // Name and instance disagree for a moment when a backend has initialised while another was in use.
+  if (tf.getBackend() !== name || tf.backend() !== tf.findBackend(name)) void tf.setBackend(name);
 }
 
 /** What computes, for people: the device behind a loaded backend. */
@@ -118,7 +129,7 @@ async function withoutNewProcessListeners<T>(work: () => Promise<T>): Promise<T>
   } finally {
     events.forEach((event, i) => {
       for (const listener of process.listeners(event as 'uncaughtException')) {
-        if (!before[i]!.has(listener)) process.removeListener(event, listener);
+        if (!before[i].has(listener)) process.removeListener(event, listener);
       }
     });
   }
@@ -141,5 +152,5 @@ function reasonFor(backend: TfjsBackend, wanted: TfjsBackend | 'auto'): string {
 
 function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return text.split('\n', 1)[0]!.trim();
+  return text.split('\n', 1)[0].trim();
 }

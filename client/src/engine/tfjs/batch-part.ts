@@ -38,9 +38,9 @@ export function partOf(batch: Batch, begin = 0, end = batch.examples): BatchPart
     for (let column = 1; column < batch.length; column++) {
       if (batch.answerMask[offset + column] === 0) continue;
       rows.push(column - 1); // the row within its example, until T' is known
-      targets.push(batch.ids[offset + column]!);
+      targets.push(batch.ids[offset + column]);
       owners.push(example);
-      counts[example]!++;
+      counts[example]++;
       length = Math.max(length, column); // the last token is predicted, not read
     }
   }
@@ -48,7 +48,7 @@ export function partOf(batch: Batch, begin = 0, end = batch.examples): BatchPart
     examples,
     length,
     ids: cutRows(batch, begin, end, length),
-    answers: { rows: Int32Array.from(rows, (row, i) => owners[i]! * length + row), targets: Int32Array.from(targets) },
+    answers: { rows: Int32Array.from(rows, (row, i) => owners[i] * length + row), targets: Int32Array.from(targets) },
     owners: Int32Array.from(owners),
     counts,
   };

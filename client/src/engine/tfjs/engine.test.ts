@@ -2,7 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import * as tf from '@tensorflow/tfjs';
 import type { AdapterValues, Batch, Engine, LoraConfig, TrainedFactor } from '../engine.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
-import { expectedTensors } from '../weights/hugging-face.js';
+import { knownAdapter, knownModel, KnownValues } from '../onnx/known-model.js';
+import { expectedTensors } from '../weights/model-config.js';
 import { ropeFrequencies } from '../weights/rope.js';
 import { createTfjsEngine } from './engine.js';
 
@@ -14,13 +15,6 @@ const DIFFERENCES = 1e-4;
 
 const allLinear = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 const lora: LoraConfig = { r: 3, lora_alpha: 5, use_rslora: false, target_modules: allLinear };
-
-/** Seeded values in (-1, 1). */
-function randomValues(seed: number): (count: number, spread: number) => Float32Array {
-  let state = seed >>> 0;
-  const next = (): number => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 31 - 1;
-  return (count, spread) => Float32Array.from({ length: count }, () => next() * spread);
-}
 
 function aConfig(changes: Partial<ModelConfig> = {}): ModelConfig {
   return {
@@ -40,42 +34,16 @@ function aConfig(changes: Partial<ModelConfig> = {}): ModelConfig {
   };
 }
 
-/** A base model of random tensors; what is in it follows from the model type. */
-function aBaseModel(
-  config: ModelConfig,
-  seed = 1,
-): BaseModel & { readonly tensors: ReadonlyMap<string, Float32Array> } {
-  const random = randomValues(seed);
-  const tensors = new Map<string, Float32Array>();
-  for (const [name, shape] of expectedTensors(config)) {
-    const values = random(
-      shape.reduce((product, size) => product * size, 1),
-      shape.length === 1 ? 0.3 : 0.6,
-    );
-    tensors.set(name, name.includes('norm') ? values.map((value) => 1 + value) : values);
-  }
-  return {
-    config,
-    directory: '',
-    digest: '',
-    tensors,
-    has: (name) => tensors.has(name),
-    tensor: async (name, shape) => {
-      const values = tensors.get(name)!;
-      expect(values.length).toBe(shape.reduce((product, size) => product * size, 1));
-      return values;
-    },
-  };
+interface InspectableModel extends BaseModel {
+  readonly tensors: ReadonlyMap<string, Float32Array>;
 }
 
-function anAdapter(engine: Engine, seed = 7): AdapterValues {
-  const random = randomValues(seed);
-  return {
-    modules: engine.modules.map(({ inFeatures, outFeatures }) => ({
-      A: random(engine.lora.r * inFeatures, 0.4),
-      B: random(engine.lora.r * outFeatures, 0.4),
-    })),
-  };
+/** A base model of seeded tensors; what is in it follows from the model type. */
+async function aBaseModel(config: ModelConfig, seed = 1): Promise<InspectableModel> {
+  const { base } = knownModel(config, seed);
+  const tensors = new Map<string, Float32Array>();
+  for (const [name, shape] of expectedTensors(config)) tensors.set(name, await base.tensor(name, shape));
+  return { ...base, tensors };
 }
 
 /** Rows of different lengths, each with its answer at the end, but for the gap that a chat of two answers has. */
@@ -96,20 +64,16 @@ function aBatch(): Batch {
 }
 
 /** The model spelt out in f64 with loops: slow, plain, and written without a look at the engine. */
-function referenceLogits(
-  base: ReturnType<typeof aBaseModel>,
-  adapter: ReferenceAdapter,
-  ids: readonly number[],
-): number[][] {
+function referenceLogits(base: InspectableModel, adapter: ReferenceAdapter, ids: readonly number[]): number[][] {
   const c = base.config;
   const weight = (name: string): Float32Array => base.tensors.get(name)!;
   const norm = (x: readonly number[], name: string): number[] => {
     const scale = 1 / Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length + c.rms_norm_eps);
-    return x.map((value, i) => value * scale * weight(name)[i]!);
+    return x.map((value, i) => value * scale * weight(name)[i]);
   };
   const times = (matrix: ArrayLike<number>, x: readonly number[]): number[] =>
     Array.from({ length: matrix.length / x.length }, (_, row) =>
-      x.reduce((sum, value, i) => sum + matrix[row * x.length + i]! * value, 0),
+      x.reduce((sum, value, i) => sum + matrix[row * x.length + i] * value, 0),
     );
   const linear = (x: readonly number[], block: number, parent: string, name: string): number[] => {
     const path = `model.layers.${block}.${parent}.${name}`;
@@ -122,8 +86,8 @@ function referenceLogits(
   const turn = (x: readonly number[], position: number): number[] =>
     x.map((value, i) => {
       const half = c.head_dim / 2;
-      const angle = position * frequencies[i % half]!;
-      return value * Math.cos(angle) + (i < half ? -x[i + half]! : x[i - half]!) * Math.sin(angle);
+      const angle = position * frequencies[i % half];
+      return value * Math.cos(angle) + (i < half ? -x[i + half] : x[i - half]) * Math.sin(angle);
     });
   const heads = (x: readonly number[]): number[][] =>
     Array.from({ length: x.length / c.head_dim }, (_, head) => x.slice(head * c.head_dim, (head + 1) * c.head_dim));
@@ -144,19 +108,19 @@ function referenceLogits(
     );
     const values = inputs.map((x) => heads(linear(x, block, 'self_attn', 'v_proj')));
     states = states.map((x, t) => {
-      const mixed = queries[t]!.flatMap((query, head) => {
+      const mixed = queries[t].flatMap((query, head) => {
         const source = Math.floor(head / (c.num_attention_heads / c.num_key_value_heads));
         const weights = keys
           .slice(0, t + 1)
-          .map((key) => Math.exp(query.reduce((sum, q, i) => sum + q * key[source]![i]!, 0) / Math.sqrt(c.head_dim)));
+          .map((key) => Math.exp(query.reduce((sum, q, i) => sum + q * key[source][i], 0) / Math.sqrt(c.head_dim)));
         const total = weights.reduce((sum, one) => sum + one, 0);
-        return query.map((_, i) => weights.reduce((sum, one, s) => sum + (one / total) * values[s]![source]![i]!, 0));
+        return query.map((_, i) => weights.reduce((sum, one, s) => sum + (one / total) * values[s][source][i], 0));
       });
-      const after = linear(mixed, block, 'self_attn', 'o_proj').map((y, i) => x[i]! + y);
+      const after = linear(mixed, block, 'self_attn', 'o_proj').map((y, i) => x[i] + y);
       const input = norm(after, `${layer}.post_attention_layernorm.weight`);
       const up = linear(input, block, 'mlp', 'up_proj');
-      const gated = linear(input, block, 'mlp', 'gate_proj').map((g, i) => (g / (1 + Math.exp(-g))) * up[i]!);
-      return linear(gated, block, 'mlp', 'down_proj').map((y, i) => after[i]! + y);
+      const gated = linear(input, block, 'mlp', 'gate_proj').map((g, i) => (g / (1 + Math.exp(-g))) * up[i]);
+      return linear(gated, block, 'mlp', 'down_proj').map((y, i) => after[i] + y);
     });
   }
   const head = weight(c.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
@@ -169,21 +133,21 @@ function referenceAdapter(engine: Engine, values: AdapterValues): ReferenceAdapt
   const { r, lora_alpha, use_rslora } = engine.lora;
   const factors = engine.modules.map(({ name }, i): [string, { A: Float64Array; B: Float64Array }] => [
     name,
-    { A: Float64Array.from(values.modules[i]!.A), B: Float64Array.from(values.modules[i]!.B) },
+    { A: Float64Array.from(values.modules[i].A), B: Float64Array.from(values.modules[i].B) },
   ]);
   return Object.assign(new Map(factors), { scaling: lora_alpha / (use_rslora ? Math.sqrt(r) : r) });
 }
 
 /** Mean cross-entropy over the answer of each example, f64. */
-function referenceLosses(base: ReturnType<typeof aBaseModel>, adapter: ReferenceAdapter, batch: Batch): number[] {
+function referenceLosses(base: InspectableModel, adapter: ReferenceAdapter, batch: Batch): number[] {
   return Array.from({ length: batch.examples }, (_, example) => {
     const ids = Array.from(batch.ids.slice(example * batch.length, (example + 1) * batch.length));
     const logits = referenceLogits(base, adapter, ids);
     const losses: number[] = [];
     for (let t = 1; t < batch.length; t++) {
       if (batch.answerMask[example * batch.length + t] === 0) continue;
-      const row = logits[t - 1]!;
-      losses.push(Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0)) - row[ids[t]!]!);
+      const row = logits[t - 1];
+      losses.push(Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0)) - row[ids[t]]);
     }
     return losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
   });
@@ -191,7 +155,7 @@ function referenceLosses(base: ReturnType<typeof aBaseModel>, adapter: Reference
 
 const normOf = (values: ArrayLike<number>): number => Math.sqrt(Array.from(values).reduce((sum, v) => sum + v * v, 0));
 const difference = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
-  normOf(Array.from(a).map((value, i) => value - b[i]!)) / normOf(b);
+  normOf(Array.from(a).map((value, i) => value - b[i])) / normOf(b);
 
 const engines: Engine[] = [];
 afterEach(async () => {
@@ -204,7 +168,7 @@ async function anEngine(
 ): Promise<{ engine: Engine; values: AdapterValues }> {
   const engine = await createTfjsEngine({ base, lora, quantization: 'none', backend: 'wasm', ...changes });
   engines.push(engine);
-  const values = anAdapter(engine);
+  const values = knownAdapter(new KnownValues(7), engine.modules, engine.lora.r);
   engine.setAdapter(values);
   return { engine, values };
 }
@@ -219,7 +183,7 @@ const models: readonly (readonly [string, Partial<ModelConfig>])[] = [
 
 describe.each(['wasm', 'cpu'] as const)('the tfjs engine on %s against f64 loops', (backend) => {
   it.each(models)('%s: losses and logits agree', async (_, changes) => {
-    const base = aBaseModel(aConfig(changes));
+    const base = await aBaseModel(aConfig(changes));
     const { engine, values } = await anEngine(base, { backend });
     const batch = aBatch();
     const expected = referenceLosses(base, referenceAdapter(engine, values), batch);
@@ -239,7 +203,7 @@ describe.each(['wasm', 'cpu'] as const)('the tfjs engine on %s against f64 loops
   });
 
   it.each(models)('%s: the gradient has the slopes of the loss', async (_, changes) => {
-    const base = aBaseModel(aConfig(changes));
+    const base = await aBaseModel(aConfig(changes));
     const { engine, values } = await anEngine(base, { backend });
     const batch = aBatch();
     const { clippedSum } = await engine.gradients(batch, { trained: 'both', l2Bound: null });
@@ -252,13 +216,13 @@ describe.each(['wasm', 'cpu'] as const)('the tfjs engine on %s against f64 loops
       const factors = reference.get(module.name)!;
       for (const factor of [factors.A, factors.B]) {
         const coordinate = (i * 7 + 5) % factor.length;
-        const value = factor[coordinate]!;
+        const value = factor[coordinate];
         factor[coordinate] = value + 1e-4;
         const above = loss();
         factor[coordinate] = value - 1e-4;
         const slope = (above - loss()) / 2e-4;
         factor[coordinate] = value;
-        expect(Math.abs(clippedSum[offset + coordinate]! - slope) / largest, module.name).toBeLessThan(DIFFERENCES);
+        expect(Math.abs(clippedSum[offset + coordinate] - slope) / largest, module.name).toBeLessThan(DIFFERENCES);
         offset += factor.length;
       }
     }
@@ -268,7 +232,7 @@ describe.each(['wasm', 'cpu'] as const)('the tfjs engine on %s against f64 loops
 
 describe('gradients', () => {
   it('lays out A and B of each module in turn, of which a single trained factor is a part', async () => {
-    const base = aBaseModel(aConfig({ num_hidden_layers: 2 }));
+    const base = await aBaseModel(aConfig({ num_hidden_layers: 2 }));
     const target_modules = ['down_proj', 'q_proj', 'v_proj'];
     const { engine } = await anEngine(base, { lora: { ...lora, target_modules } });
     expect(engine.modules.map(({ name }) => name.split('.').slice(4).join('.'))).toEqual(
@@ -292,7 +256,7 @@ describe('gradients', () => {
   });
 
   it('sums over examples: a batch is the sum of its rows, whatever their padding', async () => {
-    const { engine } = await anEngine(aBaseModel(aConfig()));
+    const { engine } = await anEngine(await aBaseModel(aConfig()));
     const whole = await engine.gradients(aBatch(), { trained: 'both', l2Bound: null });
     const apart = await engine.gradients(aBatch(), { trained: 'both', l2Bound: 1e9 });
     expect(difference(apart.clippedSum, whole.clippedSum)).toBeLessThan(F32_AGAINST_F64);
@@ -301,7 +265,7 @@ describe('gradients', () => {
   });
 
   it('clips each example to the bound and leaves shorter ones alone', async () => {
-    const { engine } = await anEngine(aBaseModel(aConfig()));
+    const { engine } = await anEngine(await aBaseModel(aConfig()));
     const batch = aBatch();
     const rows = [0, 1, 2].map((row) => ({
       examples: 1,
@@ -312,10 +276,10 @@ describe('gradients', () => {
     const alone: Float32Array[] = [];
     for (const row of rows) alone.push((await engine.gradients(row, { trained: 'B', l2Bound: null })).clippedSum);
     const lengths = alone.map(normOf);
-    const l2Bound = lengths.toSorted((a, b) => a - b)[1]! * 0.999; // two are longer, one is not
+    const l2Bound = lengths.toSorted((a, b) => a - b)[1] * 0.999; // two are longer, one is not
     const { clippedSum, norms } = await engine.gradients(batch, { trained: 'B', l2Bound });
     const expected = clippedSum.map((_, i) =>
-      alone.reduce((sum, gradient, row) => sum + gradient[i]! * Math.min(1, l2Bound / lengths[row]!), 0),
+      alone.reduce((sum, gradient, row) => sum + gradient[i] * Math.min(1, l2Bound / lengths[row]), 0),
     );
     expect(difference(clippedSum, expected)).toBeLessThan(F32_AGAINST_F64);
     expect(difference(norms!, lengths)).toBeLessThan(F32_AGAINST_F64);
@@ -328,7 +292,7 @@ describe('gradients', () => {
   });
 
   it('an example without an answer has no loss, no gradient and no part in the sum', async () => {
-    const { engine } = await anEngine(aBaseModel(aConfig()));
+    const { engine } = await anEngine(await aBaseModel(aConfig()));
     const batch = aBatch();
     const others = { examples: 2, length: 9, ids: batch.ids.slice(0, 18), answerMask: batch.answerMask.slice(0, 18) };
     const before = await engine.gradients(others, { trained: 'B', l2Bound: 0.5 });
@@ -344,11 +308,12 @@ describe('gradients', () => {
     expect(difference(clippedSum, before.clippedSum)).toBeLessThan(F32_AGAINST_F64);
     const empty = await engine.gradients({ ...batch, answerMask: new Uint8Array(27) }, { trained: 'A', l2Bound: null });
     expect(empty.clippedSum.every((value) => value === 0)).toBe(true);
-    expect((await engine.evaluate({ ...batch, answerMask: new Uint8Array(27) })).losses).toEqual(new Float32Array(3));
+    const nothing = await engine.evaluate({ ...batch, answerMask: new Uint8Array(27) });
+    expect(nothing).toEqual({ losses: new Float32Array(3), exact: new Uint8Array(3) });
   });
 
   it('a diverged adapter is an error and not a vector of NaN', async () => {
-    const { engine, values } = await anEngine(aBaseModel(aConfig()));
+    const { engine, values } = await anEngine(await aBaseModel(aConfig()));
     engine.setAdapter({ modules: values.modules.map(({ A, B }) => ({ A: A.map(() => Infinity), B })) });
     await expect(engine.gradients(aBatch(), { trained: 'B', l2Bound: 1 })).rejects.toMatchObject({
       code: 'update/not-finite',
@@ -361,7 +326,7 @@ describe('gradients', () => {
 
 describe('evaluate', () => {
   it('calls an answer exact where each of its tokens has the largest logit', async () => {
-    const { engine } = await anEngine(aBaseModel(aConfig()));
+    const { engine } = await anEngine(await aBaseModel(aConfig()));
     const batch = aBatch();
     const prompt = Array.from(batch.ids.slice(0, 3));
     const greedy = prompt.slice();
@@ -375,7 +340,7 @@ describe('evaluate', () => {
       const logits = await engine.logits(one, Int32Array.of(greedy.length));
       greedy.push(logits.indexOf(Math.max(...logits)));
     }
-    const wrong = greedy.with(6, (greedy[6]! + 1) % 19);
+    const wrong = greedy.with(6, (greedy[6] + 1) % 19);
     const ids = Int32Array.from([...greedy, ...wrong]);
     const answerMask = Uint8Array.of(0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1);
     expect((await engine.evaluate({ examples: 2, length: 7, ids, answerMask })).exact).toEqual(Uint8Array.of(1, 0));
@@ -384,17 +349,17 @@ describe('evaluate', () => {
 
 describe('the adapter', () => {
   it('is copied on its way in and out', async () => {
-    const { engine, values } = await anEngine(aBaseModel(aConfig()), { backend: 'cpu' });
+    const { engine, values } = await anEngine(await aBaseModel(aConfig()), { backend: 'cpu' });
     const { losses } = await engine.evaluate(aBatch());
-    engine.adapter().modules[0]!.A.fill(9);
-    const kept = values.modules[0]!.A.slice();
-    values.modules[0]!.A.fill(9);
-    expect(engine.adapter().modules[0]!.A).toEqual(kept);
+    engine.adapter().modules[0].A.fill(9);
+    const kept = values.modules[0].A.slice();
+    values.modules[0].A.fill(9);
+    expect(engine.adapter().modules[0].A).toEqual(kept);
     expect((await engine.evaluate(aBatch())).losses).toEqual(losses);
   });
 
   it('of the wrong shape is refused and the old one stays', async () => {
-    const { engine, values } = await anEngine(aBaseModel(aConfig()));
+    const { engine, values } = await anEngine(await aBaseModel(aConfig()));
     const modules = values.modules.map((module, i) => (i === 6 ? { A: module.A, B: module.B.slice(1) } : module));
     expect(() => engine.setAdapter({ modules })).toThrow(expect.objectContaining({ code: 'adapter/wrong-shape' }));
     expect(() => engine.setAdapter({ modules: [] })).toThrow(expect.objectContaining({ code: 'adapter/wrong-shape' }));
@@ -402,7 +367,7 @@ describe('the adapter', () => {
   });
 
   it('is scaled by alpha over the root of r with rsLoRA', async () => {
-    const base = aBaseModel(aConfig());
+    const base = await aBaseModel(aConfig());
     const { engine, values } = await anEngine(base, { lora: { ...lora, use_rslora: true } });
     const expected = referenceLosses(base, referenceAdapter(engine, values), aBatch());
     expect(difference((await engine.evaluate(aBatch())).losses, expected)).toBeLessThan(F32_AGAINST_F64);
@@ -412,9 +377,12 @@ describe('the adapter', () => {
 describe('memory', () => {
   it('no call leaves a tensor behind, and closing leaves none at all', async () => {
     const atStart = tf.memory().numTensors;
-    const { engine, values } = await anEngine(aBaseModel(aConfig({ num_hidden_layers: 2, model_type: 'qwen3' })), {
-      quantization: 'nf4',
-    });
+    const { engine, values } = await anEngine(
+      await aBaseModel(aConfig({ num_hidden_layers: 2, model_type: 'qwen3' })),
+      {
+        quantization: 'nf4',
+      },
+    );
     const held = tf.memory().numTensors;
     for (let step = 0; step < 3; step++) {
       for (const trained of ['A', 'B', 'both'] as const) {
@@ -431,10 +399,22 @@ describe('memory', () => {
     await expect(engine.evaluate(aBatch())).rejects.toThrow('closed');
   });
 
+  it('a base model that cannot be read to its end leaves no tensor behind', async () => {
+    await anEngine(await aBaseModel(aConfig())); // what the process holds once and for all
+    const before = tf.memory().numTensors;
+    const { tensor, ...base } = await aBaseModel(aConfig());
+    const broken = (name: string, shape: readonly number[]): Promise<Float32Array> =>
+      name === 'model.norm.weight' ? Promise.reject(new Error('the disk is gone')) : tensor(name, shape);
+    await expect(anEngine({ ...base, tensor: broken })).rejects.toThrow('the disk is gone');
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
   it('two engines on different backends do not disturb each other', async () => {
-    const base = aBaseModel(aConfig());
-    const { engine: first } = await anEngine(base, { backend: 'wasm' });
-    const { engine: second } = await anEngine(base, { backend: 'cpu' });
+    const base = await aBaseModel(aConfig());
+    const [{ engine: first }, { engine: second }] = await Promise.all([
+      anEngine(base, { backend: 'wasm' }),
+      anEngine(base, { backend: 'cpu' }),
+    ]);
     const options = { trained: 'B', l2Bound: 0.3 } as const;
     const [a, b] = await Promise.all([first.gradients(aBatch(), options), second.gradients(aBatch(), options)]);
     expect(difference(a.clippedSum, b.clippedSum)).toBeLessThan(F32_AGAINST_F64);
@@ -444,7 +424,7 @@ describe('memory', () => {
 
 describe('what is refused', () => {
   it('batches that the model cannot take', async () => {
-    const { engine } = await anEngine(aBaseModel(aConfig()));
+    const { engine } = await anEngine(await aBaseModel(aConfig()));
     const batch = aBatch();
     const options = { trained: 'B', l2Bound: 1 } as const;
     await expect(engine.gradients({ ...batch, ids: batch.ids.map((id) => id + 1) }, options)).rejects.toMatchObject({
@@ -462,7 +442,7 @@ describe('what is refused', () => {
 
   it('target modules that no model has', async () => {
     const unknown = { ...lora, target_modules: ['q_proj', 'c_attn'] };
-    await expect(anEngine(aBaseModel(aConfig()), { lora: unknown })).rejects.toMatchObject({
+    await expect(anEngine(await aBaseModel(aConfig()), { lora: unknown })).rejects.toMatchObject({
       code: 'adapter/unsupported',
     });
   });

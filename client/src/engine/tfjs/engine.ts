@@ -30,12 +30,12 @@ import { checkBatch, cutRows, partOf, type BatchPart } from './batch-part.js';
 import { checkUnpacking, nf4Weight, plainWeight } from './frozen-weight.js';
 import {
   blockForward,
-  disposeBlock,
   loadBlock,
   positionsOf,
   type BlockFactors,
   type BlockWeights,
   type Positions,
+  type Upload,
 } from './transformer.js';
 
 export interface TfjsEngineOptions {
@@ -70,35 +70,53 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
   options.log?.('engine.tfjs.backend.chosen', { ...detection });
 
   const { backend } = detection;
-  const { config } = base;
   const home = backend === 'wasm' || backend === 'cpu' ? 'process' : 'device';
+  useBackend(backend);
   if (quantization === 'nf4') await checkUnpacking(home);
-  const tensor = async (name: string, rows: number, columns: number): Promise<tf.Tensor2D> => {
-    const values = await base.tensor(name, [rows, columns]);
-    useBackend(backend);
-    return tf.tensor2d(values, [rows, columns]);
-  };
-  const blocks: BlockWeights[] = [];
-  for (let block = 0; block < config.num_hidden_layers; block++) {
-    const loaded = await loadBlock(base, block, (values, shape) => {
-      useBackend(backend);
-      return quantization === 'nf4' ? nf4Weight(values, shape, home) : plainWeight(values, shape);
-    });
-    blocks.push(loaded);
-  }
-  const embedding = await tensor('model.embed_tokens.weight', config.vocab_size, config.hidden_size);
-  const head = config.tie_word_embeddings
-    ? embedding
-    : await tensor('lm_head.weight', config.vocab_size, config.hidden_size);
-  const norm = tf.tensor1d(await base.tensor('model.norm.weight', [config.hidden_size]));
-  const weights: ModelWeights = { embedding, blocks, head: { norm, head, epsilon: config.rms_norm_eps } };
-  return new TfjsEngine(backend, config, lora, expanded.names, weights);
+  const weights = await loadWeights(base, backend, (values, shape) =>
+    quantization === 'nf4' ? nf4Weight(values, shape, home) : plainWeight(values, shape),
+  );
+  return new TfjsEngine(backend, base.config, lora, expanded.names, weights);
 }
 
 interface ModelWeights {
   readonly embedding: tf.Tensor2D; // [V, D]
   readonly blocks: readonly BlockWeights[];
   readonly head: HeadWeights;
+  dispose(): void;
+}
+
+/** Reads the base model tensor by tensor, so that memory never holds it whole in f32. Holds all of it, or nothing. */
+async function loadWeights(base: BaseModel, backend: TfjsBackend, freeze: Upload['linear']): Promise<ModelWeights> {
+  const { config } = base;
+  const held: { dispose(): void }[] = [];
+  const dispose = (): void => held.forEach((one) => one.dispose());
+  const hold = <T extends { dispose(): void }>(make: () => T): T => {
+    // Reading takes its time, in which another engine may have made its own backend the current one.
+    useBackend(backend);
+    const made = make();
+    held.push(made);
+    return made;
+  };
+  const upload: Upload = {
+    linear: (values, shape) => hold(() => freeze(values, shape)),
+    vector: (values) => hold(() => tf.tensor1d(values)),
+  };
+  const table = async (name: string): Promise<tf.Tensor2D> => {
+    const values = await base.tensor(name, [config.vocab_size, config.hidden_size]);
+    return hold(() => tf.tensor2d(values, [config.vocab_size, config.hidden_size]));
+  };
+  try {
+    const blocks: BlockWeights[] = [];
+    for (let block = 0; block < config.num_hidden_layers; block++) blocks.push(await loadBlock(base, block, upload));
+    const embedding = await table('model.embed_tokens.weight');
+    const head = config.tie_word_embeddings ? embedding : await table('lm_head.weight');
+    const norm = upload.vector(await base.tensor('model.norm.weight', [config.hidden_size]));
+    return { embedding, blocks, head: { norm, head, epsilon: config.rms_norm_eps }, dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
 }
 
 /** One adapted layer: its values here, and on the device. */
@@ -139,7 +157,7 @@ class TfjsEngine implements Engine {
       const A = new Float32Array(lora.r * module.inFeatures);
       const B = new Float32Array(module.outFeatures * lora.r);
       const block = Math.floor(i / names.length);
-      return { module, block, name: names[i % names.length]!, A, B, ...this.#upload(module, A, B) };
+      return { module, block, name: names[i % names.length], A, B, ...this.#upload(module, A, B) };
     });
   }
 
@@ -153,7 +171,7 @@ class TfjsEngine implements Engine {
       );
     }
     values.modules.forEach(({ A, B }, i) => {
-      const layer = expected[i]!;
+      const layer = expected[i];
       if (A.length === layer.A.length && B.length === layer.B.length) return;
       throw new FedloraError(
         'adapter/wrong-shape',
@@ -161,7 +179,7 @@ class TfjsEngine implements Engine {
       );
     });
     values.modules.forEach(({ A, B }, i) => {
-      const layer = expected[i]!;
+      const layer = expected[i];
       tf.dispose([layer.deviceA, layer.deviceB]);
       layer.A = A.slice();
       layer.B = B.slice();
@@ -176,7 +194,8 @@ class TfjsEngine implements Engine {
   /**
    * Shapes     batch [B, T] -> clippedSum [P] f32, losses [B], norms [B]
    * Guarantee  The norm of each example's part of the sum is at most l2Bound: norms are taken in f64 of the f32 gradient, factors
-   *            are 2^-20 below l2Bound / norm, and the sum is kept in f64 until it is rounded once.
+   *            are 2^-20 below l2Bound / norm, and the sum is kept in f64 until it is rounded once. An example is computed in
+   *            a graph of its own, so that its part does not depend on its neighbours, not even in its rounding.
    * Edge cases an example without answer tokens -> loss 0, norm 0, no part in the sum
    * @throws FedloraError update/not-finite - the adapter has diverged
    */
@@ -201,7 +220,7 @@ class TfjsEngine implements Engine {
       const { gradient, losses: own } = await this.#gradient(partOf(batch, example, example + 1), trained, count);
       const norm = normOf(gradient);
       const clipFactor = norm === 0 ? 1 : Math.min(1, (l2Bound * (1 - ROUNDING_MARGIN)) / norm);
-      for (let i = 0; i < count; i++) sum[i]! += clipFactor * gradient[i]!;
+      for (let i = 0; i < count; i++) sum[i] += clipFactor * gradient[i];
       gradient.fill(0);
       losses[example] = own[0]!;
       norms[example] = norm;
@@ -209,20 +228,20 @@ class TfjsEngine implements Engine {
     return { clippedSum: Float32Array.from(sum), losses, norms };
   }
 
-  /** Edge cases: an example without answer tokens -> loss 0, exact 1. */
+  /** Edge cases: an example without answer tokens -> loss 0, exact 0. */
   async evaluate(batch: Batch): Promise<Evaluation> {
     this.#open();
     checkBatch(batch, this.vocabularySize, this.maximumLength);
     const part = partOf(batch);
-    const exact = new Uint8Array(batch.examples).fill(1);
+    const exact = Uint8Array.from(part.counts, (count) => (count > 0 ? 1 : 0));
     if (part.owners.length === 0) return { losses: new Float32Array(batch.examples), exact };
     const { losses, correct } = tf.tidy(() => {
       const hidden = this.#forward(part, positionsOf(this.config, part.length)).at(-1)!; // [b * T, D]
       return answerLosses(hidden, part.answers, this.weights.head);
     });
     const [tokenLosses, isCorrect] = await readAndDispose([losses, correct]);
-    part.owners.forEach((example, i) => (exact[example]! &= isCorrect![i]!));
-    return { losses: meanByExample(tokenLosses!, part), exact };
+    part.owners.forEach((example, i) => (exact[example] &= isCorrect[i]));
+    return { losses: meanByExample(tokenLosses, part), exact };
   }
 
   async logits(batch: Batch, lengths: Int32Array): Promise<Float32Array> {
@@ -245,11 +264,8 @@ class TfjsEngine implements Engine {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const { embedding, blocks, head } = this.weights;
-    for (const block of blocks) disposeBlock(block);
+    this.weights.dispose();
     for (const { deviceA, deviceB } of this.#layers) tf.dispose([deviceA, deviceB]);
-    tf.dispose([embedding, head.norm]);
-    if (head.head !== embedding) head.head.dispose();
   }
 
   /** Gradient of the sum of a part's losses, [P] f32, and its losses [b]. */
@@ -262,7 +278,7 @@ class TfjsEngine implements Engine {
     useBackend(this.backend);
     const { losses, gradient } = tf.tidy(() => this.#backward(part, trained));
     const [tokenLosses, values] = await readAndDispose([losses, gradient]);
-    return { gradient: values as Float32Array, losses: meanByExample(tokenLosses!, part) }; // Safe: both are float32.
+    return { gradient: values as Float32Array, losses: meanByExample(tokenLosses, part) }; // Safe: both are float32.
   }
 
   /** The input of every block and the output of the last: [b * T, D] each, L + 1 of them. */
@@ -270,7 +286,7 @@ class TfjsEngine implements Engine {
     const states: tf.Tensor2D[] = [tf.gather(this.weights.embedding, tf.tensor1d(tokens.ids, 'int32'))]; // [b * T, D]
     this.weights.blocks.forEach((_, block) => {
       const factors = this.#factors(block, undefined);
-      states.push(tf.tidy(() => this.#block(block, states[block]!, factors, positions)));
+      states.push(tf.tidy(() => this.#block(block, states[block], factors, positions)));
     });
     return states;
   }
@@ -279,13 +295,13 @@ class TfjsEngine implements Engine {
   #backward(part: BatchPart, trained: TrainedFactor): { losses: tf.Tensor1D; gradient: tf.Tensor1D } {
     const positions = positionsOf(this.config, part.length);
     const states = this.#forward(part, positions);
-    const tokenWeights = Float32Array.from(part.owners, (example) => 1 / part.counts[example]!); // [N]
+    const tokenWeights = Float32Array.from(part.owners, (example) => 1 / part.counts[example]); // [N]
     const { losses, dHidden } = answerLossGradient(states.at(-1)!, part.answers, tokenWeights, this.weights.head);
 
     const byBlock: tf.Tensor[][] = [];
     let dState = dHidden; // [b * T, D]
     for (let block = this.weights.blocks.length - 1; block >= 0; block--) {
-      const state = states[block]!; // the last but one
+      const state = states[block]; // the last but one
       const variables = this.#variables(block, trained);
       // The first block's input is the embedding, which is not trained: nobody needs its gradient.
       const [dBefore, ...dFactors] = tf.tidy(() => {
@@ -304,11 +320,11 @@ class TfjsEngine implements Engine {
       dState = dBefore as tf.Tensor2D;
       byBlock.unshift(dFactors);
     }
-    return { losses, gradient: tf.concat(byBlock.flat().map((factor) => tf.reshape(factor, [-1]))) as tf.Tensor1D };
+    return { losses, gradient: tf.concat<tf.Tensor1D>(byBlock.flat().map((factor) => tf.reshape(factor, [-1]))) };
   }
 
   #block(block: number, x: tf.Tensor2D, factors: BlockFactors, positions: Positions): tf.Tensor2D {
-    return blockForward(x, this.weights.blocks[block]!, factors, positions, this.config, this.#loraScaling);
+    return blockForward(x, this.weights.blocks[block], factors, positions, this.config, this.#loraScaling);
   }
 
   /** The trained factors of a block, in layout order. */
@@ -351,7 +367,7 @@ class TfjsEngine implements Engine {
 /** @throws FedloraError update/not-finite */
 function normOf(gradient: Float32Array): number {
   let squares = 0;
-  for (let i = 0; i < gradient.length; i++) squares += gradient[i]! * gradient[i]!;
+  for (let i = 0; i < gradient.length; i++) squares += gradient[i] * gradient[i];
   const norm = Math.sqrt(squares);
   if (!Number.isFinite(norm)) throw new FedloraError('update/not-finite', 'A gradient is not finite.');
   return norm;
@@ -360,8 +376,8 @@ function normOf(gradient: Float32Array): number {
 /** [b] means of [N] token losses over each example's answer; 0 where there is none. */
 function meanByExample(tokenLosses: ArrayLike<number>, part: BatchPart): Float32Array {
   const sums = new Float64Array(part.examples);
-  part.owners.forEach((example, i) => (sums[example]! += tokenLosses[i]!));
-  return Float32Array.from(sums, (sum, example) => (part.counts[example] === 0 ? 0 : sum / part.counts[example]!));
+  part.owners.forEach((example, i) => (sums[example] += tokenLosses[i]));
+  return Float32Array.from(sums, (sum, example) => (part.counts[example] === 0 ? 0 : sum / part.counts[example]));
 }
 
 /** Copies tensors out of the device and disposes them, whatever happens. */

@@ -72,7 +72,7 @@ function nf4OnDevice({ codes, absmax }: Nf4Values, shape: Shape): FrozenWeight {
   const blocks = absmax.length;
   const packed = new Int32Array(blocks * (NF4_BLOCK / 8)); // [K * 8], the last block filled up
   new Uint8Array(packed.buffer).set(codes); // Node's platforms are little-endian
-  for (let i = 0; i < packed.length; i++) packed[i]! ^= SIGN_BIT;
+  for (let i = 0; i < packed.length; i++) packed[i] ^= SIGN_BIT;
 
   const backend = tf.getBackend();
   const shared = halfTables.get(backend) ?? { table: tf.tensor2d(makeHalfTable(), [HALF, 4]), weights: 0 };
@@ -129,7 +129,7 @@ export async function checkUnpacking(home: 'device' | 'process'): Promise<void> 
   const awkward = [0x0000, 0x0001, 0x7fff, 0x8000, 0x8001, 0xff7f, 0xff80, 0xffff];
   const codes = new Uint8Array(64 * 4 + 5);
   const view = new DataView(codes.buffer);
-  for (let i = 0; i < 64; i++) view.setUint32(i * 4, ((awkward[i >> 3]! << 16) | awkward[i & 7]!) >>> 0, true);
+  for (let i = 0; i < 64; i++) view.setUint32(i * 4, ((awkward[i >> 3] << 16) | awkward[i & 7]) >>> 0, true);
   codes.set([0x12, 0xf0, 0x0f, 0x77, 0xe1], 64 * 4);
   const count = codes.length * 2;
   const absmax = Float32Array.from({ length: Math.ceil(count / NF4_BLOCK) }, (_, i) => 0.3 + i / 7);

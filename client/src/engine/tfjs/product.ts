@@ -19,13 +19,22 @@ export function timesTransposed(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
   return tf.matMul(a, tf.transpose(b));
 }
 
+/** The G matrices of [G, ., .]. A slice copies the whole tensor on `wasm`, G of them G times; this copies it twice. */
+function matricesOf(batch: tf.Tensor): tf.Tensor[] {
+  const [count, rows, columns] = batch.shape as [number, number, number];
+  const values = batch.dataSync<'float32'>();
+  const size = rows * columns;
+  return Array.from({ length: count }, (_, i) =>
+    tf.tensor2d(values.subarray(i * size, (i + 1) * size), [rows, columns]),
+  );
+}
+
 /** a b, a b^T or a^T b without a gradient, for [., .] or [G, ., .]. */
 function rawProduct<T extends tf.Tensor>(a: T, b: T, transposeA: boolean, transposeB: boolean): T {
   if (!wantsPlainMatrices()) return tf.matMul(a, b, transposeA, transposeB);
   if (a.rank === 3) {
-    const left = tf.unstack(a);
-    const right = tf.unstack(b);
-    return tf.stack(left.map((matrix, i) => rawProduct(matrix, right[i]!, transposeA, transposeB))) as T;
+    const right = matricesOf(b);
+    return tf.stack(matricesOf(a).map((matrix, i) => rawProduct(matrix, right[i], transposeA, transposeB))) as T;
   }
   return tf.matMul(transposeA ? tf.transpose(a) : a, transposeB ? tf.transpose(b) : b);
 }
@@ -53,7 +62,7 @@ export function product<T extends tf.Tensor>(a: T, b: T, transposeB = false): T 
       },
     };
   });
-  return multiply(a, b) as T;
+  return multiply(a, b);
 }
 
 /**
@@ -65,7 +74,7 @@ export function product<T extends tf.Tensor>(a: T, b: T, transposeB = false): T 
 export function timesConstant(x: tf.Tensor2D, weight: () => tf.Tensor2D): tf.Tensor2D {
   const multiply = tf.customGrad((input) => ({
     value: timesTransposed(input as tf.Tensor2D, weight()),
-    gradFunc: (dy: tf.Tensor) => tf.matMul(dy as tf.Tensor2D, weight()), // [m, in] = [m, out] x [out, in]
+    gradFunc: (dy: tf.Tensor) => tf.matMul(dy, weight()), // [m, in] = [m, out] x [out, in]
   }));
   return multiply(x) as tf.Tensor2D;
 }

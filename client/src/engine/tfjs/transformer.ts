@@ -40,6 +40,8 @@ export interface Positions {
   readonly length: number;
   readonly cos: tf.Tensor2D; // [T, dh]
   readonly sin: tf.Tensor2D; // [T, dh]
+  /** [dh, dh] turns every pair by 90 degrees. */
+  readonly quarterTurn: tf.Tensor2D;
   /** [T, T] 0 at and below the diagonal, hugely negative above. */
   readonly causal: tf.Tensor2D;
 }
@@ -54,9 +56,14 @@ export function positionsOf(config: ModelConfig, length: number): Positions {
   const cos = new Float32Array(length * head_dim);
   const sin = new Float32Array(length * head_dim);
   const causal = new Float32Array(length * length);
+  const quarterTurn = new Float32Array(head_dim * head_dim);
+  for (let i = 0, half = head_dim / 2; i < half; i++) {
+    quarterTurn[i * head_dim + half + i] = -1;
+    quarterTurn[(half + i) * head_dim + i] = 1;
+  }
   for (let position = 0; position < length; position++) {
     for (let i = 0; i < head_dim; i++) {
-      const angle = position * frequencies[i % (head_dim / 2)]!;
+      const angle = position * frequencies[i % (head_dim / 2)];
       cos[position * head_dim + i] = Math.cos(angle);
       sin[position * head_dim + i] = Math.sin(angle);
     }
@@ -66,20 +73,23 @@ export function positionsOf(config: ModelConfig, length: number): Positions {
     length,
     cos: tf.tensor2d(cos, [length, head_dim]),
     sin: tf.tensor2d(sin, [length, head_dim]),
+    quarterTurn: tf.tensor2d(quarterTurn, [head_dim, head_dim]),
     causal: tf.tensor2d(causal, [length, length]),
   };
 }
 
-/** Reads one block of the base model; `freeze` decides how linear layers are held. */
-export async function loadBlock(
-  base: BaseModel,
-  block: number,
-  freeze: (values: Float32Array, shape: readonly [number, number]) => FrozenWeight,
-): Promise<BlockWeights> {
+/** How what has been read is put on a device. */
+export interface Upload {
+  linear(values: Float32Array, shape: readonly [number, number]): FrozenWeight;
+  vector(values: Float32Array): tf.Tensor1D;
+}
+
+/** Reads one block of the base model. */
+export async function loadBlock(base: BaseModel, block: number, upload: Upload): Promise<BlockWeights> {
   const { config } = base;
   const prefix = `model.layers.${block}`;
   const vector = async (name: string, size: number): Promise<tf.Tensor1D> =>
-    tf.tensor1d(await base.tensor(name, [size]));
+    upload.vector(await base.tensor(name, [size]));
   const optional = async (name: string, size: number): Promise<tf.Tensor1D | undefined> =>
     base.has(name) ? vector(name, size) : undefined;
 
@@ -87,7 +97,7 @@ export async function loadBlock(
   const bias: Partial<Record<LinearName, tf.Tensor1D>> = {};
   for (const [name, parent] of linearLayers) {
     const shape = linearShape(config, name);
-    linear[name] = freeze(await base.tensor(`${prefix}.${parent}.${name}.weight`, shape), shape);
+    linear[name] = upload.linear(await base.tensor(`${prefix}.${parent}.${name}.weight`, shape), shape);
     const ofLayer = await optional(`${prefix}.${parent}.${name}.bias`, shape[0]);
     if (ofLayer !== undefined) bias[name] = ofLayer;
   }
@@ -99,13 +109,6 @@ export async function loadBlock(
     queryNorm: await optional(`${prefix}.self_attn.q_norm.weight`, config.head_dim),
     keyNorm: await optional(`${prefix}.self_attn.k_norm.weight`, config.head_dim),
   };
-}
-
-export function disposeBlock(weights: BlockWeights): void {
-  for (const weight of Object.values(weights.linear)) weight.dispose();
-  tf.dispose([...Object.values(weights.bias), weights.attentionNorm, weights.mlpNorm]);
-  if (weights.queryNorm !== undefined) weights.queryNorm.dispose();
-  if (weights.keyNorm !== undefined) weights.keyNorm.dispose();
 }
 
 /**
@@ -184,11 +187,17 @@ function rowsOf(states: tf.Tensor3D, heads: number): tf.Tensor2D {
   return tf.reshape(tf.transpose(split, [0, 2, 1, 3]), [-1, heads * headDim]);
 }
 
-/** Turns each pair (i, i + dh / 2) by its angle: Hugging Face's half-split order, not the interleaved one of the paper. */
+/**
+ * Turns each pair (i, i + dh / 2) by its angle: Hugging Face's half-split order, not the interleaved one of the paper.
+ *
+ * The other half of each pair, with its sign, comes from a product with a matrix of 0 and 1, which is exact; slicing is slow on
+ * `wasm`, where each slice copies its whole source.
+ */
 function rotate(states: tf.Tensor3D, positions: Positions): tf.Tensor3D {
-  const [first, second] = tf.split(states, 2, 2) as [tf.Tensor3D, tf.Tensor3D]; // [b * heads, T, dh / 2] each
-  const turned = tf.concat([tf.neg(second), first], 2);
-  return tf.add(tf.mul(states, positions.cos), tf.mul(turned, positions.sin)); // [b * heads, T, dh] * [T, dh]
+  const rows: tf.Tensor2D = tf.reshape(states, [-1, states.shape[2]]);
+  const turned = timesConstant(rows, () => tf.clone(positions.quarterTurn)); // (x, y) -> (-y, x)
+  const sine = tf.mul(tf.reshape(turned, states.shape), positions.sin);
+  return tf.add(tf.mul(states, positions.cos), sine); // [b * heads, T, dh] * [T, dh]
 }
 
 /**
@@ -200,9 +209,9 @@ function rotate(states: tf.Tensor3D, positions: Positions): tf.Tensor3D {
 function attention(query: tf.Tensor3D, key: tf.Tensor3D, value: tf.Tensor3D, positions: Positions): tf.Tensor3D {
   const [heads, length, headDim] = query.shape;
   const keyHeads = key.shape[0];
-  const grouped = tf.reshape(tf.mul(query, 1 / Math.sqrt(headDim)), [keyHeads, -1, headDim]) as tf.Tensor3D; // [b * K, G * T, dh]
+  const grouped = tf.reshape<tf.Rank.R3>(tf.mul(query, 1 / Math.sqrt(headDim)), [keyHeads, -1, headDim]); // [b * K, G * T, dh]
   const scores = tf.reshape(product(grouped, key, true), [heads, length, length]); // [b * H, T, T]
   const weights = tf.softmax(tf.add(scores, positions.causal)); // [b * H, T, T]
-  const mixed = product(tf.reshape(weights, [keyHeads, -1, length]) as tf.Tensor3D, value); // [b * K, G * T, dh]
+  const mixed = product(tf.reshape<tf.Rank.R3>(weights, [keyHeads, -1, length]), value); // [b * K, G * T, dh]
   return tf.reshape(mixed, [heads, length, headDim]);
 }

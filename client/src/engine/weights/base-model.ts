@@ -2,6 +2,8 @@
  * A base model as the engine sees it: hyper-parameters and tensors by Hugging Face name, wherever the bytes come from.
  */
 
+import type { Nf4Values } from './nf4.js';
+
 /** The transformer's hyper-parameters, under the names of Hugging Face's `config.json` where one exists. */
 export interface ModelConfig {
   readonly model_type: 'llama' | 'mistral' | 'qwen2' | 'qwen3';
@@ -34,11 +36,25 @@ export type RopeScaling =
 /** A base model opened for reading. Tensors are read on demand, so that memory never holds the whole model in f32. */
 export interface BaseModel {
   readonly config: ModelConfig;
-  /** Folder the model was read from. */
+  /** Where the model was read from: its folder, or its .gguf file. What `openBaseModel` and `loadTokenizer` are given. */
   readonly directory: string;
   /** Hex SHA-256 that identifies the model: see `baseModelDigest`. */
   readonly digest: string;
   /** Reads a tensor as row-major f32; checks its shape. A bitsandbytes NF4 tensor is dequantized. */
   tensor(name: string, shape: readonly number[]): Promise<Float32Array>;
+  /**
+   * A weight that is stored as NF4 in blocks of 64, with its codes as they are stored; `undefined` if it is stored otherwise.
+   * Absent where no format of the model has it.
+   */
+  nf4?(name: string, shape: readonly number[]): Promise<Nf4Values | undefined>;
   has(name: string): boolean;
+}
+
+/** What the engine that will use the model is able to compute. */
+export interface OpenOptions {
+  /**
+   * Kinds of rope_scaling that the caller computes (with `ropeFrequencies`). Others are refused, since ignoring them trains a
+   * different model without a sign of it.
+   */
+  readonly ropeTypes?: readonly RopeScaling['rope_type'][];
 }

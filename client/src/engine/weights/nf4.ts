@@ -139,6 +139,21 @@ function quantizeBlock(values: Float32Array, begin: number, end: number, largest
   if (i < end) codes[i >> 1] |= codeOf(Math.fround(values[i] * factor)) << 4;
 }
 
+/**
+ * The values themselves, which must all be finite.
+ *
+ * @throws FedloraError base-model/not-finite: names the tensor and the index of its first such value
+ */
+export function requireFinite(name: string, values: Float32Array): Float32Array {
+  let poison = 0; // becomes NaN with the first value that is not finite
+  for (let i = 0; i < values.length; i++) poison += values[i] * 0;
+  if (poison === 0) return values;
+  const index = values.findIndex((value) => !Number.isFinite(value));
+  throw new FedloraError('base-model/not-finite', `Tensor ${name} holds ${values[index]} at index ${index}.`, {
+    details: { tensor: name, index },
+  });
+}
+
 function codeOf(relative: number): number {
   const bin = ((relative + 1) * BINS_PER_UNIT) | 0;
   return binCode[bin] + (relative > binThreshold[bin] ? 1 : 0);

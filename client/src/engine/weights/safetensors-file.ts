@@ -14,11 +14,9 @@ import {
   safetensorsHeaderLength,
   type SafetensorsEntry,
 } from '@fedlora/shared';
-import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-
-/** Bytes read at once, so that decoding needs no second copy of a large tensor. A multiple of every element's size. */
-const CHUNK_BYTES = 16 << 20;
+import { CHUNK_BYTES, identify, missing, placed, readRange, withFile, withUnchangedFile } from './file-range.js';
 
 /** Far over any real index (a line per tensor), so that a wrong file is not read into memory. */
 const MAXIMUM_INDEX_BYTES = 100_000_000;
@@ -54,7 +52,7 @@ export class SafetensorsFile {
 
   /** A tensor's bytes as they stand in the file. @throws FedloraError base-model/changed: the file is another than was opened */
   async bytes(entry: SafetensorsEntry): Promise<Uint8Array> {
-    return this.#withUnchanged((handle) =>
+    return withUnchangedFile(this.path, this.identity, (handle) =>
       readRange(handle, this.dataStart + entry.begin, entry.end - entry.begin, this.path),
     );
   }
@@ -73,21 +71,13 @@ export class SafetensorsFile {
       });
     }
     const values = new Float32Array((end - begin) / floatBytes(dtype));
-    await this.#withUnchanged(async (handle) => {
+    await withUnchangedFile(this.path, this.identity, async (handle) => {
       for (let at = begin; at < end; at += CHUNK_BYTES) {
         const bytes = await readRange(handle, this.dataStart + at, Math.min(CHUNK_BYTES, end - at), this.path);
         decodeFloatsInto(values, (at - begin) / floatBytes(dtype), bytes, dtype);
       }
     });
     return values;
-  }
-
-  async #withUnchanged<T>(read: (handle: FileHandle) => Promise<T>): Promise<T> {
-    return withFile(this.path, async (handle) => {
-      if ((await identify(handle)).identity !== this.identity)
-        throw new FedloraError('base-model/changed', undefined, { where: basename(this.path) });
-      return read(handle);
-    });
   }
 }
 
@@ -205,46 +195,4 @@ function parseIndex(text: string): ReadonlyMap<string, string> {
     weightMap.set(tensor, name);
   }
   return weightMap;
-}
-
-async function withFile<T>(path: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
-  const handle = await open(path).catch(missing);
-  if (handle === undefined) throw new FedloraError('base-model/not-found', 'The file does not exist.', { where: path });
-  try {
-    return await use(handle);
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Exactly these bytes: a read may return fewer than asked for. */
-async function readRange(handle: FileHandle, position: number, length: number, path: string): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const { bytesRead } = await handle.read(bytes, done, Math.min(CHUNK_BYTES, length - done), position + done);
-    if (bytesRead === 0)
-      throw new FedloraError('base-model/changed', 'The file became shorter while it was read.', {
-        where: basename(path),
-      });
-    done += bytesRead;
-  }
-  return bytes;
-}
-
-async function identify(handle: FileHandle): Promise<{ size: number; identity: string }> {
-  const { size, mtimeMs, ino } = await handle.stat();
-  return { size, identity: `${size} ${mtimeMs} ${ino}` };
-}
-
-/** Absence is an answer; any other trouble is thrown. */
-function missing(error: unknown): undefined {
-  if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'))
-    return undefined;
-  throw error;
-}
-
-function placed(error: unknown, where: string): unknown {
-  if (!(error instanceof FedloraError) || error.where !== undefined) return error;
-  return new FedloraError(error.code, error.summary, { where, details: error.details, cause: error });
 }

@@ -40,7 +40,6 @@ export function noiseMultiplierFor(target: PrivacyTarget, precision = 1e-6, epsi
   const keeps = (noiseMultiplier: number): boolean =>
     epsilonOf([{ noiseMultiplier, samplingRate, steps }], delta) <= epsilon;
   if (keeps(0)) return 0;
-  if (keeps(LEAST_NOISE)) return LEAST_NOISE;
 
   // Doubling from 1 finds the octave, so that the costly small multipliers are tried only when they may be the answer.
   let enough = 1;
@@ -49,10 +48,11 @@ export function noiseMultiplierFor(target: PrivacyTarget, precision = 1e-6, epsi
     if (enough > MOST_NOISE) throw new ProtocolError('privacy/not-reachable');
   }
   let tooLittle = enough / 2;
-  while (tooLittle > LEAST_NOISE && keeps(tooLittle)) {
+  while (tooLittle >= LEAST_NOISE && keeps(tooLittle)) {
     enough = tooLittle;
     tooLittle /= 2;
   }
+  if (enough === LEAST_NOISE) return LEAST_NOISE;
   while (enough - tooLittle > precision * enough) {
     const middle = (enough + tooLittle) / 2;
     if (keeps(middle)) enough = middle;

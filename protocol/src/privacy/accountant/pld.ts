@@ -15,7 +15,7 @@
 
 import { type AccountedSteps, checkDelta, checkSteps, costly, invalid } from './events.js';
 import { type FourierPlan, fourierPlan, transformInto } from './fft.js';
-import { normalAbove, normalBelow, normalBetween } from './special.js';
+import { logAdd, normalAbove, normalBelow, normalBetween } from './special.js';
 
 /** The finest grid: epsilon is then good to some 1e-4. It is doubled while a table would be longer than MOST_POINTS. */
 const FINEST_SPACING = 1e-4;
@@ -222,6 +222,7 @@ function composedWindow(grids: readonly LossGrid[], events: readonly AccountedSt
     grids.reduce((sum, grid, k) => sum + events[k].steps * cumulantAt(grid, t * spacing), 0);
   for (let exponent = -6; exponent <= 9; exponent += 0.5) {
     const t = 2 ** exponent;
+    if (t * spacing * BLOCK > 300) break; // powers in `cumulantAt` would leave the range of f64; any set of t is valid
     const up = (cumulants(t) - Math.log(WINDOW_TAIL)) / t;
     if (up / spacing < last) last = Math.ceil(up / spacing);
     const down = (cumulants(-t) - Math.log(WINDOW_TAIL)) / -t;
@@ -230,33 +231,26 @@ function composedWindow(grids: readonly LossGrid[], events: readonly AccountedSt
   return { first, last: Math.max(last, first + 1) };
 }
 
-/** log sum_i mass_i exp(t i): the powers of exp(t) by steps, restarted so that rounding does not pile up. */
+/** Products of exp(t h) are taken over this many points before the next exp. */
+const BLOCK = 64;
+
+/** log sum_i mass_i exp(t (offset + i)), t per grid point: block by block, so that one exp and one log serve 64 points. */
 function cumulantAt(grid: LossGrid, t: number): number {
   const { mass, offset } = grid;
-  const block = 64;
   const ratio = Math.exp(t);
   let total = -Infinity;
-  let [scaleLog, scaledSum] = [-Infinity, 0];
-  for (let start = 0; start < mass.length; start += block) {
-    const end = Math.min(start + block, mass.length);
+  for (let start = 0; start < mass.length; start += BLOCK) {
+    const end = Math.min(start + BLOCK, mass.length);
     let power = 1;
     let sum = 0;
     for (let i = start; i < end; i++) {
       sum += mass[i] * power;
       power *= ratio;
     }
-    const log = t * (offset + start);
-    // A running log-sum-exp with one exp a block.
-    if (log > scaleLog) {
-      scaledSum = scaledSum * Math.exp(scaleLog - log) + sum;
-      scaleLog = log;
-    } else {
-      scaledSum += sum * Math.exp(log - scaleLog);
-    }
+    if (sum > 0) total = logAdd(total, t * (offset + start) + Math.log(sum));
   }
-  if (scaledSum > 0) total = scaleLog + Math.log(scaledSum);
-  // Rounded up a little: 64 products a block.
-  return total + 1e-13;
+  // Rounded up a little: 64 products a block, one rounding a block.
+  return total + 1e-11;
 }
 
 /**

@@ -6,7 +6,7 @@
  */
 
 import { checkSteps, invalid } from './events.js';
-import { normalBelow } from './special.js';
+import { normalBelow, scaledNormalAbove } from './special.js';
 
 /**
  * The least delta at which one Gaussian step is (epsilon, delta)-private: Phi(1/(2z) - epsilon z) - e^epsilon Phi(-1/(2z) - epsilon z).
@@ -20,8 +20,9 @@ export function gaussianDelta(noiseMultiplier: number, epsilon: number): number 
   if (noiseMultiplier === Infinity || epsilon === Infinity) return 0;
   const half = 1 / (2 * noiseMultiplier);
   const shift = epsilon * noiseMultiplier;
-  const subtracted = normalBelow(-half - shift);
-  return Math.max(0, normalBelow(half - shift) - (subtracted === 0 ? 0 : Math.exp(epsilon) * subtracted));
+  // epsilon = ((half + shift)^2 - (half - shift)^2) / 2, so e^epsilon Phi(-half - shift) needs no huge and no tiny factor.
+  const near = half - shift;
+  return Math.max(0, normalBelow(near) - Math.exp((-near * near) / 2) * scaledNormalAbove(half + shift));
 }
 
 /**

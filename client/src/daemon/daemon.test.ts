@@ -1,0 +1,161 @@
+import { createServer, type Server as HttpServer } from 'node:http';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { Server, type Socket } from 'socket.io';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ClientToServerEvents, RoundRequest, ServerToClientEvents } from '@fedlora/shared';
+import { Http } from '../connection/http.js';
+import { SignIn } from '../connection/sign-in.js';
+import type { Parts } from '../round/contribute.js';
+import { OfferVerifier } from '../round/verify-offer.js';
+import { createIdentity } from '../storage/identity.js';
+import { Daemon } from './daemon.js';
+import { readStatus } from './status-file.js';
+
+type ServerSocket = Socket<ClientToServerEvents, ServerToClientEvents>;
+
+/** A coordinator that signs everyone in and remembers what it heard. */
+class FakeCoordinator {
+  readonly heard: string[] = [];
+  socket: ServerSocket | undefined;
+  private readonly waiting = new Set<() => void>();
+  private constructor(
+    readonly url: string,
+    private readonly http: HttpServer,
+    private readonly io: Server<ClientToServerEvents, ServerToClientEvents>,
+  ) {
+    io.on('connection', (socket) => {
+      this.socket = socket;
+      const ok = { ok: true } as const;
+      socket.on('session.hello', (hello, acknowledge) => this.hear(`hello ${hello.state} ${String(socket.handshake.auth.token)}`, () => acknowledge(ok)));
+      socket.on('session.state', ({ state }, acknowledge) => this.hear(`state ${state}`, () => acknowledge(ok)));
+      socket.on('round.reply', ({ phase }, acknowledge) => this.hear(`reply ${phase}`, () => acknowledge(ok)));
+      socket.on('round.decline', ({ roundId, code }, acknowledge) => this.hear(`decline ${roundId} ${code}`, () => acknowledge(ok)));
+    });
+  }
+
+  static async start(): Promise<FakeCoordinator> {
+    let sessions = 0;
+    const http = createServer((request, response) => {
+      request.resume();
+      response.setHeader('content-type', 'application/json');
+      if (request.url?.endsWith('/challenge')) response.end(JSON.stringify({ nonce: 'a'.repeat(64) }));
+      else if (request.url?.endsWith('/session')) response.end(JSON.stringify({ token: `token-${(sessions += 1)}`, expiresAt: 1e15 }));
+    });
+    const io = new Server<ClientToServerEvents, ServerToClientEvents>(http, { transports: ['websocket'] });
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    return new FakeCoordinator(`http://127.0.0.1:${(http.address() as AddressInfo).port}`, http, io);
+  }
+
+  request(phase: RoundRequest['phase'], roundId = 'r1', offer: unknown = undefined): void {
+    const messages = phase === 'advertising' ? {} : { messages: [Buffer.from('x')] };
+    this.socket?.emit('round.request', { roundId, phase, deadlineAt: 1000, sentAt: 0, ...messages, ...(offer === undefined ? {} : { offer }) } as RoundRequest);
+  }
+
+  /** Waits until `count` heard lines match. */
+  async until(pattern: RegExp, count = 1): Promise<void> {
+    while (this.heard.filter((line) => pattern.test(line)).length < count) {
+      await new Promise<void>((resolve) => this.waiting.add(resolve));
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.io.close();
+    this.http.close();
+  }
+
+  private hear(line: string, acknowledge: () => void): void {
+    this.heard.push(line);
+    acknowledge();
+    for (const wake of this.waiting) wake();
+    this.waiting.clear();
+  }
+}
+
+describe('Daemon', () => {
+  let coordinator: FakeCoordinator;
+  let folder: string;
+  let daemon: Daemon;
+  let stopped: Promise<void>;
+
+  beforeEach(async () => {
+    coordinator = await FakeCoordinator.start();
+    folder = await mkdtemp(join(tmpdir(), 'fedlora-daemon-'));
+    const identity = await createIdentity(join(folder, 'identity.key'));
+    const signIn = new SignIn(new Http(coordinator.url), identity, 'c'.repeat(64));
+    daemon = new Daemon({
+      organisation: 'clinic',
+      coordinator: coordinator.url,
+      clientVersion: '0.1.0',
+      device: 'cpu',
+      session: { url: coordinator.url, signIn },
+      verifier: new OfferVerifier({
+        pins: { coordinatorKey: 'c'.repeat(64), federationKey: 'f'.repeat(64) },
+        identity: identity.publicKey,
+        base: undefined,
+        hasJoined: () => false,
+      }),
+      // Safe: no offer of these tests gets past its verification.
+      round: { now: () => Date.now() } as unknown as Omit<Parts, 'observe'>,
+      log: pino({ level: 'silent' }),
+      statusPath: join(folder, 'status.json'),
+      pausedPath: join(folder, 'paused'),
+    });
+    stopped = daemon.run();
+    await coordinator.until(/^state idle/);
+  });
+  afterEach(async () => {
+    daemon.stopNow();
+    await stopped;
+    await coordinator.stop();
+  });
+
+  it('declines whatever is asked about a round that it does not remember', async () => {
+    for (const phase of ['sharing', 'training', 'checking', 'unmasking'] as const) coordinator.request(phase, `old-${phase}`);
+    await coordinator.until(/^decline old-.* round\/forgotten$/, 4);
+  });
+
+  it('declines an offer that it cannot accept, and again when asked again, and goes on', async () => {
+    coordinator.request('advertising', 'r1', { roundId: 'r1' });
+    await coordinator.until(/^decline r1 offer\/malformed$/);
+    coordinator.request('advertising', 'r1', { roundId: 'r1' });
+    await coordinator.until(/^decline r1 offer\/malformed$/, 2);
+    coordinator.request('advertising', 'r2');
+    await coordinator.until(/^decline r2 offer\/malformed$/);
+    await expect.poll(async () => (await readStatus(join(folder, 'status.json')))?.rounds.declined).toBe(1);
+  });
+
+  it('joins no round while its owner has paused it', async () => {
+    await writeFile(join(folder, 'paused'), '');
+    coordinator.request('advertising', 'r1', { roundId: 'r1' });
+    await coordinator.until(/^decline r1 client\/paused$/);
+    await coordinator.until(/^state paused$/);
+    await rm(join(folder, 'paused'));
+    await coordinator.until(/^state idle$/, 2); // Noticed without being asked.
+  });
+
+  it('signs in again and says hello after a lost connection', async () => {
+    coordinator.socket?.disconnect(true);
+    await coordinator.until(/^hello/, 2);
+    expect(coordinator.heard.filter((line) => line.startsWith('hello'))).toEqual(['hello idle token-1', 'hello idle token-2']);
+    coordinator.request('unmasking', 'old');
+    await coordinator.until(/^decline old round\/forgotten$/);
+  });
+
+  it('ignores a request that makes no sense', async () => {
+    coordinator.socket?.emit('round.request', { roundId: 7 } as unknown as RoundRequest);
+    coordinator.socket?.emit('round.request', null as unknown as RoundRequest);
+    coordinator.request('sharing', 'old');
+    await coordinator.until(/^decline old/);
+  });
+
+  it('says that it is leaving, stops, and writes that down', async () => {
+    await daemon.stop();
+    await stopped;
+    expect(coordinator.heard.at(-1)).toBe('state draining');
+    expect(await readStatus(join(folder, 'status.json'))).toMatchObject({ state: 'stopped', connected: false, organisation: 'clinic' });
+  });
+});

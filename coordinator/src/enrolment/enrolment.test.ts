@@ -1,0 +1,267 @@
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { toHex } from '@fedlora/protocol';
+import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
+import { routes, sessionMessage, WIRE_VERSION, type Overview } from '@fedlora/shared';
+import { io } from 'socket.io-client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FakeFederation, FakeOrganisation, json, operate, send } from '../../../test/support/fake-federation.js';
+import { startCoordinator, type RunningCoordinator } from '../start-coordinator.js';
+
+let folder: string;
+let coordinator: RunningCoordinator;
+let url: string;
+let token: string;
+const federation = new FakeFederation();
+const config = () => ({
+  dataFolder: folder,
+  host: '127.0.0.1',
+  port: 0,
+  logLevel: 'silent' as const,
+  federationKey: federation.federationKey,
+});
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fedlora-enrolment-'));
+  coordinator = await startCoordinator(config());
+  url = coordinator.url;
+  token = coordinator.operatorToken ?? '';
+});
+afterAll(async () => {
+  await coordinator.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** The status and code of an answer that refuses. */
+async function refusal(response: Response): Promise<[number, string]> {
+  const { code } = JSON.parse(await response.text()) as { code: string };
+  return [response.status, code];
+}
+
+async function invite(name: string): Promise<string> {
+  return (await operate<{ token: string }>(url, token, 'POST', routes.invitations, { name })).token;
+}
+
+function enrolmentOf(organisation: FakeOrganisation, invitation: string, name = organisation.name): object {
+  const { identity } = organisation;
+  const signature = organisation.sign(`fedlora/enrol/v1\n${name}\n${identity}\n${invitation}`);
+  return { token: invitation, name, identity, signature };
+}
+
+describe('enrolment', () => {
+  it('takes an invitation once, and gives its holder the same answer again', async () => {
+    const clinic = new FakeOrganisation('clinic');
+    const invitation = await invite('clinic');
+    const answer = await clinic.enrol(url, invitation);
+    expect(answer).toMatchObject({ name: 'clinic', status: 'pending' });
+    expect(await clinic.enrol(url, invitation)).toEqual(answer);
+    const thief = new FakeOrganisation('thief');
+    const stolen = await send(url, 'POST', routes.enrol, undefined, enrolmentOf(thief, invitation, 'clinic'));
+    expect(await refusal(stolen)).toEqual([409, 'enrol/token-spent']);
+  });
+
+  it('refuses unknown tokens, other names, taken names and signatures of others', async () => {
+    const bank = new FakeOrganisation('bank');
+    const post = (body: object): Promise<Response> => send(url, 'POST', routes.enrol, undefined, body);
+    expect(await refusal(await post(enrolmentOf(bank, 'no-such-token')))).toEqual([403, 'enrol/token-unknown']);
+    const invitation = await invite('bank');
+    expect(await refusal(await post(enrolmentOf(bank, invitation, 'banker')))).toEqual([403, 'enrol/wrong-name']);
+    const forged = { ...enrolmentOf(bank, invitation), signature: '0'.repeat(128) };
+    expect(await refusal(await post(forged))).toEqual([403, 'crypto/bad-signature']);
+    const again = await invite('clinic');
+    expect(await refusal(await post(enrolmentOf(bank, again, 'clinic')))).toEqual([409, 'enrol/name-taken']);
+    expect(await refusal(await post({ ...enrolmentOf(bank, invitation), extra: 1 }))).toEqual([400, 'request/invalid']);
+    expect((await post(enrolmentOf(bank, invitation))).status).toBe(201);
+  });
+
+  it('makes a member of whoever the federation key certifies, and of nobody else', async () => {
+    const path = routes.organisationCertificate('bank');
+    expect(await refusal(await send(url, 'POST', path, token, { certificate: '0'.repeat(128) }))).toEqual([
+      403,
+      'crypto/bad-signature',
+    ]);
+    expect(await refusal(await send(url, 'POST', path, undefined, { certificate: '0'.repeat(128) }))).toEqual([
+      401,
+      'session/required',
+    ]);
+    await federation.enrol(url, token, ['council']);
+    const { organisations } = await operate<Overview>(url, token, 'GET', routes.overview);
+    expect(organisations.map(({ name, status }) => [name, status])).toEqual([
+      ['bank', 'pending'],
+      ['clinic', 'pending'],
+      ['council', 'active'],
+    ]);
+  });
+
+  it('keeps the operator’s token and the coordinator’s key from others, and only the token’s hash in the database', async () => {
+    for (const name of ['operator-token', 'coordinator.key'])
+      expect((await stat(join(folder, name))).mode & 0o077).toBe(0);
+    expect((await readFile(join(folder, 'coordinator.sqlite'))).includes(token)).toBe(false);
+  });
+});
+
+describe('a session', () => {
+  const council = new FakeOrganisation('council');
+
+  it('opens with a signed nonce, once', async () => {
+    await expect(federation.organisations[0].signIn(url)).resolves.toMatch(/^[\w-]{40,}$/);
+    const { identity } = council;
+    const { nonce } = await json<{ nonce: string }>(await send(url, 'POST', routes.challenge, undefined, { identity }));
+    const address = JSON.parse(await readFile(join(folder, 'address.json'), 'utf8')) as { url: string };
+    expect(address.url).toBe(url);
+    const seed = Buffer.from((await readFile(join(folder, 'coordinator.key'), 'utf8')).trim(), 'hex');
+    const key = toHex(nodeProvider.ed25519.publicKey(Uint8Array.from(seed)));
+    const body = {
+      identity,
+      nonce,
+      signature: council.sign(sessionMessage(identity, nonce, key)),
+      wireVersion: WIRE_VERSION,
+    };
+    expect((await send(url, 'POST', routes.session, undefined, body)).status).toBe(201);
+    expect(await refusal(await send(url, 'POST', routes.session, undefined, body))).toEqual([
+      401,
+      'session/challenge-spent',
+    ]);
+  });
+
+  it('is refused to strangers, wrong signatures and other wire versions', async () => {
+    const stranger = seededRandom('stranger')(32);
+    const identity = toHex(nodeProvider.ed25519.publicKey(stranger));
+    const { nonce } = await json<{ nonce: string }>(await send(url, 'POST', routes.challenge, undefined, { identity }));
+    const post = (body: object): Promise<Response> => send(url, 'POST', routes.session, undefined, body);
+    expect(
+      await refusal(await post({ identity, nonce, signature: '0'.repeat(128), wireVersion: WIRE_VERSION + 1 })),
+    ).toEqual([426, 'session/wire-version']);
+    expect(
+      await refusal(await post({ identity, nonce, signature: '0'.repeat(128), wireVersion: WIRE_VERSION })),
+    ).toEqual([403, 'crypto/bad-signature']);
+    expect(
+      await refusal(await post({ identity, nonce, signature: '0'.repeat(128), wireVersion: WIRE_VERSION })),
+    ).toEqual([401, 'session/challenge-spent']);
+  });
+
+  it('opens what clients need and nothing of the operator', async () => {
+    const session = await federation.organisations[0].signIn(url);
+    expect(await refusal(await send(url, 'GET', routes.overview, session))).toEqual([403, 'session/not-allowed']);
+    expect(await refusal(await send(url, 'GET', routes.version('0'.repeat(40)), session))).toEqual([
+      404,
+      'version/unknown',
+    ]);
+    expect(
+      await refusal(await send(url, 'GET', routes.versionFile('0'.repeat(40), '../../coordinator.key'), session)),
+    ).toEqual([404, 'version/unknown']);
+    expect(await refusal(await send(url, 'GET', '/api/v1/nothing', token))).toEqual([404, 'request/not-found']);
+  });
+
+  it('is what sockets ask for', async () => {
+    for (const [address, auth] of [
+      [url, {}],
+      [url, { token }],
+      [`${url}/live`, {}],
+    ] as const) {
+      const socket = io(address, { auth, transports: ['websocket'], reconnection: false, forceNew: true });
+      const error = await new Promise<Error>((resolve) => socket.once('connect_error', resolve));
+      expect(error.message).toMatch(/^session\//);
+      socket.close();
+    }
+  });
+
+  it('answers malformed messages over the socket, and survives them', async () => {
+    const session = await federation.organisations[0].signIn(url);
+    const socket = io(url, {
+      auth: { token: session },
+      transports: ['websocket'],
+      reconnection: false,
+      forceNew: true,
+    });
+    const ask = (event: string, body: unknown): Promise<unknown> =>
+      socket.timeout(5000).emitWithAck(event, body) as Promise<unknown>;
+    for (const body of [
+      null,
+      7,
+      'text',
+      [],
+      {},
+      { wireVersion: '1' },
+      { wireVersion: 1, clientVersion: '1', state: 'idle', device: 'cpu', more: 1 },
+    ]) {
+      expect(await ask('session.hello', body)).toMatchObject({ ok: false, error: { code: 'request/invalid' } });
+    }
+    expect(await ask('session.state', { state: 'idle' })).toMatchObject({
+      ok: false,
+      error: { code: 'session/hello-first' },
+    });
+    const other = { wireVersion: WIRE_VERSION + 1, clientVersion: '1', state: 'idle', device: 'cpu' };
+    expect(await ask('session.hello', other)).toMatchObject({ ok: false, error: { code: 'session/wire-version' } });
+    expect(await ask('round.reply', { roundId: 'x', phase: 'training', message: 'text' })).toMatchObject({ ok: false });
+    expect(await ask('session.hello', { ...other, wireVersion: WIRE_VERSION })).toEqual({ ok: true });
+    socket.close();
+  });
+});
+
+describe('a data folder', () => {
+  it('is used by one coordinator at a time', async () => {
+    await expect(startCoordinator(config())).rejects.toMatchObject({ code: 'data-folder/locked' });
+  });
+
+  it('belongs to one federation', async () => {
+    await coordinator.close();
+    await expect(startCoordinator({ ...config(), federationKey: 'a'.repeat(64) })).rejects.toMatchObject({
+      code: 'data-folder/foreign',
+    });
+    coordinator = await startCoordinator(config());
+    expect(coordinator.operatorToken).toBeUndefined();
+    expect((await send(coordinator.url, 'GET', routes.overview, token)).status).toBe(200);
+  });
+});
+
+describe('plans and faces', () => {
+  it('says what a description would become, and what is wrong with one', async () => {
+    const { url: address } = coordinator;
+    await federation.enrol(address, token, ['museum', 'school']);
+    const description = JSON.parse(
+      await readFile(new URL('../../../deploy/demo/run.json', import.meta.url), 'utf8'),
+    ) as Record<string, object>;
+    const shape = {
+      hidden_size: 16,
+      intermediate_size: 24,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      num_key_value_heads: 2,
+    };
+    const complete = {
+      ...description,
+      base: { ...description.base, digest: 'b'.repeat(64), shape },
+      training: { ...description.training, samplingRate: 0.02, maximumRecords: 300 },
+    };
+    const plan = (body: object): Promise<Response> =>
+      send(address, 'POST', routes.runs, token, { ...body, validateOnly: true });
+    const planned = await json<{
+      manifest: { aggregation: object; encoding: { stepsPerUnit: number } };
+      projectedEpsilon: number;
+    }>(await plan(complete));
+    expect(planned.manifest.aggregation).toMatchObject({ threshold: 3 });
+    expect(Math.log2(planned.manifest.encoding.stepsPerUnit) % 1).toBe(0);
+    expect(planned.projectedEpsilon).toBeGreaterThan(1);
+    expect((await operate<Overview>(address, token, 'GET', routes.overview)).runs).toEqual([]);
+    expect(await refusal(await plan(description))).toEqual([400, 'request/invalid']);
+    const without = { ...complete, training: description.training };
+    expect(await refusal(await plan(without))).toEqual([422, 'run/invalid-description']);
+    expect(await refusal(await plan({ ...complete, threshold: 2 }))).toEqual([422, 'manifest/invalid']);
+    expect(await refusal(await plan({ ...complete, organisations: ['nobody'] }))).toEqual([
+      422,
+      'run/invalid-description',
+    ]);
+  });
+
+  it('tells that it is well, and its numbers', async () => {
+    expect((await send(coordinator.url, 'GET', '/healthz')).status).toBe(200);
+    expect(await (await send(coordinator.url, 'GET', '/metrics')).text()).toContain(
+      'fedlora_connected_organisations 0',
+    );
+    const { headers } = await send(coordinator.url, 'GET', '/readyz');
+    expect(headers.get('content-security-policy')).toContain("style-src 'self' 'unsafe-inline'");
+    expect(headers.get('x-powered-by')).toBeNull();
+  });
+});

@@ -1,0 +1,156 @@
+import { join } from 'node:path';
+import { adaptedModules, linearLayers } from '@fedlora/shared';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Batch, Engine, LoraConfig, TrainedFactor } from '../../client/src/engine/engine.js';
+import { createOnnxEngine } from '../../client/src/engine/onnx/engine.js';
+import { knownAdapter, knownModel, KnownValues } from '../../client/src/engine/onnx/known-model.js';
+import { createTfjsEngine } from '../../client/src/engine/tfjs/engine.js';
+import type { ModelConfig } from '../../client/src/engine/weights/base-model.js';
+import { expected, fixtureFolder, fixtures, modelOf, relativeError, storedModel, toBatch } from './engine-fixtures.js';
+
+/** f32 through three blocks against f64: 1e-6 measured; the bound of DESIGN section 8. */
+const GRADIENT = 1e-4;
+const LOSS = 1e-5;
+
+/** Two engines in f32, each with its own order of summation. */
+const BETWEEN_ENGINES = 1e-4;
+
+const factors: readonly TrainedFactor[] = ['A', 'B', 'both'];
+
+const open: Engine[] = [];
+afterAll(() => Promise.all(open.map((engine) => engine.close())));
+
+const kept = <T extends Engine>(engine: T): T => {
+  open.push(engine);
+  return engine;
+};
+
+for (const backend of ['wasm', 'cpu'] as const) {
+  for (const [name, fixture] of Object.entries(fixtures)) {
+    for (const quantization of name === 'tiny' ? (['none', 'nf4'] as const) : (['none'] as const)) {
+      describe(`tfjs on ${backend}, ${name}, quantization ${quantization}: what transformers and peft compute`, () => {
+        const engine = (async () => {
+          const { base: generated, adapter } = modelOf(fixture);
+          const base = name === 'tiny' ? storedModel(join(fixtureFolder, 'tiny')) : generated;
+          const created = kept(await createTfjsEngine({ base, lora: fixture.lora, quantization, backend }));
+          created.setAdapter(adapter);
+          return created;
+        })();
+
+        it.each(factors)('gradients of %s, clipped by example and summed', async (trained) => {
+          const { l2Bound, norms } = fixture.trained[trained];
+          const found = await (await engine).gradients(toBatch(fixture.batch), { trained, l2Bound });
+          expect(relativeError(found.losses, fixture.losses)).toBeLessThan(LOSS);
+          expect(relativeError(found.norms!, norms)).toBeLessThan(GRADIENT);
+          expect(relativeError(found.clippedSum, expected.get(`${name}.${trained}`)!)).toBeLessThan(GRADIENT);
+        });
+
+        it.each(factors)('gradients of %s, summed as they are', async (trained) => {
+          const found = await (await engine).gradients(toBatch(fixture.batch, 3), { trained, l2Bound: null });
+          const error = relativeError(found.clippedSum, expected.get(`${name}.${trained}.unclipped`)!);
+          expect(error).toBeLessThan(GRADIENT);
+        });
+
+        it('losses and greedy answers', async () => {
+          const { losses, exact } = await (await engine).evaluate(toBatch(fixture.batch));
+          expect(relativeError(losses, fixture.losses)).toBeLessThan(LOSS);
+          expect([...exact]).toEqual(fixture.exact);
+        });
+      });
+    }
+  }
+}
+
+describe('two engines that know nothing of each other', () => {
+  /** A seed per case: the same every time, and named in a failure. */
+  it.each(Array.from({ length: 12 }, (_, i) => 1000 + i))(
+    'agree on the random configuration of seed %i',
+    async (seed) => {
+      const { config, lora, batch, quantization } = aRandomCase(seed);
+      const { base, values } = knownModel(config, seed);
+      const options = { base, lora, quantization };
+      const tfjs = kept(await createTfjsEngine({ ...options, backend: 'wasm' }));
+      const onnx = kept(await createOnnxEngine({ ...options, threads: 1 }));
+      expect(tfjs.modules).toEqual(onnx.modules);
+      const adapter = knownAdapter(values, tfjs.modules, lora.r);
+      for (const engine of [tfjs, onnx]) engine.setAdapter(adapter);
+
+      const trained = factors[seed % 3];
+      const free = await onnx.gradients(batch, { trained, l2Bound: 1e9 });
+      const l2Bound = Math.max(...free.norms!) * 0.7;
+      for (const bound of [l2Bound, null]) {
+        const [mine, theirs] = [
+          await tfjs.gradients(batch, { trained, l2Bound: bound }),
+          await onnx.gradients(batch, { trained, l2Bound: bound }),
+        ];
+        expect(relativeError(mine.clippedSum, theirs.clippedSum)).toBeLessThan(BETWEEN_ENGINES);
+        expect(relativeError(mine.losses, theirs.losses)).toBeLessThan(BETWEEN_ENGINES);
+      }
+      const lengths = Int32Array.from({ length: batch.examples }, (_, i) => 1 + ((seed + i) % batch.length));
+      expect(relativeError(await tfjs.logits(batch, lengths), await onnx.logits(batch, lengths))).toBeLessThan(
+        BETWEEN_ENGINES,
+      );
+      const [mine, theirs] = [await tfjs.evaluate(batch), await onnx.evaluate(batch)];
+      expect(relativeError(mine.losses, theirs.losses)).toBeLessThan(BETWEEN_ENGINES);
+      expect(mine.exact).toEqual(theirs.exact);
+    },
+  );
+});
+
+interface RandomCase {
+  readonly config: ModelConfig;
+  readonly lora: LoraConfig;
+  readonly batch: Batch;
+  readonly quantization: 'nf4' | 'none';
+}
+
+/** A small model, adapter shape and batch, all of them of awkward sizes, which follow from a seed. */
+function aRandomCase(seed: number): RandomCase {
+  const random = new KnownValues(seed * 7919);
+  const upTo = (count: number): number => Math.floor(((random.values(1, 1)[0] + 1) / 2) * count); // 0 .. count - 1
+  const oneOf = <T>(choices: readonly T[]): T => choices[upTo(choices.length)];
+
+  const num_key_value_heads = 1 + upTo(3);
+  const config: ModelConfig = {
+    model_type: oneOf(['llama', 'mistral', 'qwen2', 'qwen3']),
+    hidden_size: 64 * (1 + upTo(2)),
+    intermediate_size: 64 * (1 + upTo(3)),
+    num_hidden_layers: 1 + upTo(3),
+    num_attention_heads: num_key_value_heads * (1 + upTo(3)),
+    num_key_value_heads,
+    head_dim: oneOf([8, 16, 32]),
+    vocab_size: 20 + upTo(80),
+    max_position_embeddings: 32,
+    rms_norm_eps: 1e-5,
+    rope_theta: oneOf([100, 10_000]),
+    ...oneOf([
+      {},
+      { rope_scaling: { rope_type: 'linear', factor: 2 } as const },
+      {
+        rope_scaling: {
+          rope_type: 'llama3',
+          factor: 8,
+          low_freq_factor: 1,
+          high_freq_factor: 4,
+          original_max_position_embeddings: 16,
+        } as const,
+      },
+    ]),
+    tie_word_embeddings: oneOf([true, false]),
+  };
+  const names = linearLayers.map(([name]) => name).filter(() => upTo(3) > 0);
+  const lora = {
+    r: 1 + upTo(8),
+    lora_alpha: 1 + upTo(16),
+    use_rslora: oneOf([true, false]),
+    target_modules: names.length > 0 ? names : ['v_proj'],
+  };
+  expect(adaptedModules(config, names).length).toBe(names.length * config.num_hidden_layers);
+
+  const examples = 1 + upTo(4);
+  const length = 4 + upTo(20);
+  const ids = Int32Array.from({ length: examples * length }, () => upTo(config.vocab_size));
+  const answerMask = Uint8Array.from({ length: examples * length }, () => (upTo(3) === 0 ? 1 : 0));
+  answerMask[2] = 1; // at least one answer in the batch
+  return { config, lora, batch: { examples, length, ids, answerMask }, quantization: oneOf(['nf4', 'none']) };
+}
