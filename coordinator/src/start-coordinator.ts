@@ -24,6 +24,7 @@ import { Announcements } from './observe/announcements.js';
 import type { Log } from './observe/log.js';
 import { Metrics } from './observe/metrics.js';
 import { Views } from './observe/views.js';
+import { AdapterMaker } from './rounds/adapter-maker.js';
 import { RoundService } from './rounds/round.service.js';
 import { RoundsRepository } from './rounds/rounds.repository.js';
 import { Budget } from './runs/budget.js';
@@ -159,7 +160,8 @@ function construct(
     log,
     now,
   };
-  const roundService = new RoundService({ ...common, contributions });
+  const adapterMaker = new AdapterMaker({ ...common, contributions });
+  const roundService = new RoundService({ ...common, contributions, adapterMaker });
   const runService = new RunService({ ...common, roundService, organisations, key, federationKey });
   const views = new Views({
     organisations,

@@ -26,13 +26,18 @@ export interface Fixture {
   };
 }
 
-export const fixtures = (JSON.parse(readFileSync(join(fixtureFolder, 'fixtures.json'), 'utf8')) as { cases: Record<string, Fixture> }).cases;
+export const fixtures = (
+  JSON.parse(readFileSync(join(fixtureFolder, 'fixtures.json'), 'utf8')) as { cases: Record<string, Fixture> }
+).cases;
 
 /** f32 tensors of a safetensors file that we wrote ourselves. */
 export function readTensors(path: string): Map<string, Float32Array> {
   const bytes = readFileSync(path);
   const headerLength = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerLength)) as Record<string, { data_offsets: [number, number] }>;
+  const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerLength)) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >;
   const tensors = new Map<string, Float32Array>();
   for (const [name, entry] of Object.entries(header)) {
     if (name === '__metadata__') continue;
@@ -51,7 +56,7 @@ export function storedModel(folder: string): BaseModel {
   const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as ModelConfig;
   const head_dim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
   return {
-    config: { ...config, rope_scaling: undefined, head_dim } as ModelConfig,
+    config: { ...config, rope_scaling: undefined, head_dim },
     directory: folder,
     digest: '',
     has: (name) => tensors.has(name),
@@ -83,8 +88,8 @@ export function relativeError(actual: ArrayLike<number>, wanted: ArrayLike<numbe
   let difference = 0;
   let size = 0;
   for (let i = 0; i < wanted.length; i++) {
-    difference += (actual[i]! - wanted[i]!) ** 2;
-    size += wanted[i]! ** 2;
+    difference += (actual[i] - wanted[i]) ** 2;
+    size += wanted[i] ** 2;
   }
   return Math.sqrt(difference / size);
 }

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Network } from '../support/network.js';
 import { demoBase, smallNetwork, smallRun, statusOf, until } from './small-network.js';
 
@@ -97,6 +97,10 @@ describe('five organisations with a threshold of four', () => {
   beforeAll(async () => {
     network = await smallNetwork(5);
   });
+  beforeEach(async () => {
+    for (const [name, child] of network.clients) if (child.exitCode !== null || child.signalCode !== null) network.startClient(name);
+    await network.untilAllConnected();
+  });
   afterAll(async () => {
     await network.stop();
   });
@@ -109,7 +113,6 @@ describe('five organisations with a threshold of four', () => {
     expect(await ending).toMatchObject({ status: 'completed', completedRounds: 1, abortedRounds: 0, threshold: 4 });
     const [round] = await network.rounds(run.id);
     expect(statusOf(round, 'museum')).toBe('dropped');
-    network.startClient('museum');
   });
 
   it('lose nothing when a client is killed after its masked upload', async () => {
@@ -123,6 +126,5 @@ describe('five organisations with a threshold of four', () => {
     expect(await ending).toMatchObject({ status: 'completed', completedRounds: 1, abortedRounds: 0 });
     const [round] = await network.rounds(run.id);
     expect(statusOf(round, 'clinic')).toBe('dropped');
-    network.startClient('clinic');
   });
 });

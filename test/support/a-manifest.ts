@@ -19,7 +19,14 @@ export function aManifest(changes: Partial<Manifest> = {}): Manifest {
     },
     data: { format: 'alpaca', template: 'alpaca', maximumLength: 64 },
     training: { kind: 'record-step', samplingRate: 0.02, expectedRecords: 12, maximumRecords: 60 },
-    privacy: { unit: 'record', l2Bound: 1, noiseMultiplier: 0.8, delta: 1e-5, assumedColluders: 1, minimumContributors: 3 },
+    privacy: {
+      unit: 'record',
+      l2Bound: 1,
+      noiseMultiplier: 0.8,
+      delta: 1e-5,
+      assumedColluders: 1,
+      minimumContributors: 3,
+    },
     metrics: { weight: 0.1, lossBound: 8 },
     encoding: { ringBits: 32, stepsPerUnit: 2 ** 16 },
     aggregation: {

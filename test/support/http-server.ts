@@ -8,7 +8,9 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-export async function serve(handle: (request: IncomingMessage, body: Buffer, response: ServerResponse) => void): Promise<TestServer> {
+export async function serve(
+  handle: (request: IncomingMessage, body: Buffer, response: ServerResponse) => void,
+): Promise<TestServer> {
   const server: Server = createServer((request, response) => {
     const pieces: Buffer[] = [];
     request.on('data', (piece: Buffer) => pieces.push(piece));
@@ -29,5 +31,9 @@ export async function serve(handle: (request: IncomingMessage, body: Buffer, res
 /** A sign-in that gives numbered tokens. */
 export function fakeSignIn(): { token: () => Promise<string>; forget: () => void; current: () => string } {
   let number = 1;
-  return { token: () => Promise.resolve(`token-${number}`), forget: () => (number += 1), current: () => `token-${number}` };
+  return {
+    token: () => Promise.resolve(`token-${number}`),
+    forget: () => (number += 1),
+    current: () => `token-${number}`,
+  };
 }

@@ -72,6 +72,21 @@ export class Network {
     await this.startCoordinator();
     for (const organisation of organisations) await this.enrol(organisation);
     for (const organisation of organisations) this.startClient(organisation.name);
+    await this.untilAllConnected();
+  }
+
+  /** Waits until every organisation's client is connected: a round that starts earlier goes on without the late ones. */
+  async untilAllConnected(timeoutMs = 60_000): Promise<void> {
+    const endsAt = Date.now() + timeoutMs;
+    for (;;) {
+      const absent = (await this.overview()).organisations.filter((one) => !one.connected).map((one) => one.name);
+      if (absent.length === 0) return;
+      const ended = [...this.clients].find(([name, child]) => absent.includes(name) && child.exitCode !== null);
+      if (ended !== undefined || Date.now() > endsAt) {
+        throw new Error(`Not connected: ${absent.join(', ')}; see ${this.options.directory}/logs.`);
+      }
+      await wait(50);
+    }
   }
 
   home(organisation: string): string {

@@ -17,10 +17,15 @@ function show(context: CliContext): Command {
       const home = homeFrom(options.home, context.environment);
       const { sources } = await readConfig(home.config, context.environment);
       if (options.json === true) {
-        context.out(JSON.stringify(Object.fromEntries([...sources].map(([key, { value, source }]) => [key, { value: value ?? null, source }]))));
+        context.out(
+          JSON.stringify(
+            Object.fromEntries([...sources].map(([key, { value, source }]) => [key, { value: value ?? null, source }])),
+          ),
+        );
         return;
       }
       context.out(`# ${home.config}`);
-      for (const [key, { value, source }] of sources) context.out(`${key.padEnd(24)} ${JSON.stringify(value ?? null).padEnd(40)} ${source}`);
+      for (const [key, { value, source }] of sources)
+        context.out(`${key.padEnd(24)} ${JSON.stringify(value ?? null).padEnd(40)} ${source}`);
     });
 }

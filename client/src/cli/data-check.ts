@@ -21,10 +21,17 @@ function check(context: CliContext): Command {
     .addOption(homeOption())
     .option('--data <file>', 'file of rows; may be given several times (default: the configured ones)', several)
     .option('--base <dir>', 'base model whose tokenizer counts (default: the configured one)')
-    .addOption(new Option('--format <format>', 'how rows are laid out').choices(['alpaca', 'text', 'messages']).default('alpaca'))
+    .addOption(
+      new Option('--format <format>', 'how rows are laid out')
+        .choices(['alpaca', 'text', 'messages'])
+        .default('alpaca'),
+    )
     .option('--max-length <n>', 'longest example in tokens', wholeNumber, 1024)
     .addOption(jsonOption())
-    .addHelpText('after', '\nExample:\n  fedlora data check --data rows.jsonl --base models/SmolLM2-135M --max-length 512')
+    .addHelpText(
+      'after',
+      '\nExample:\n  fedlora data check --data rows.jsonl --base models/SmolLM2-135M --max-length 512',
+    )
     .action(async (options: Options) => {
       const { checkData, printDataReport } = await import('./data-report.js');
       const { FedloraError } = await import('@fedlora/shared');
@@ -37,7 +44,10 @@ function check(context: CliContext): Command {
 }
 
 /** What was given on the command line, completed from the configuration. */
-async function sources(options: Options, context: CliContext): Promise<{ base: string | undefined; files: readonly string[] }> {
+async function sources(
+  options: Options,
+  context: CliContext,
+): Promise<{ base: string | undefined; files: readonly string[] }> {
   if (options.data !== undefined) return { base: options.base, files: options.data };
   const { homeFrom } = await import('../config/home.js');
   const { readConfig } = await import('../config/client-config.js');

@@ -12,8 +12,19 @@ export interface DataReport {
   readonly truncated: number;
   readonly maximumLength: number;
   /** Tokens of the usable rows; `null` without a base model. */
-  readonly tokens: { readonly shortest: number; readonly median: number; readonly p95: number; readonly longest: number; readonly total: number } | null;
-  readonly problems: readonly { readonly file: string; readonly line: number; readonly code: string; readonly reason: string }[];
+  readonly tokens: {
+    readonly shortest: number;
+    readonly median: number;
+    readonly p95: number;
+    readonly longest: number;
+    readonly total: number;
+  } | null;
+  readonly problems: readonly {
+    readonly file: string;
+    readonly line: number;
+    readonly code: string;
+    readonly reason: string;
+  }[];
 }
 
 /** Reads every row and, with a base model, tokenises it. @throws FedloraError data/not-found | data/malformed-file | ... */
@@ -33,14 +44,21 @@ export async function checkData(
   const { loadTokenizer, tokenizeRows } = await import('../data/tokenize.js');
   const tokenized = tokenizeRows(rows, await loadTokenizer(base), { maximumLength });
   const lengths = tokenized.examples.map((example) => example.ids.length).sort((a, b) => a - b);
-  const at = (fraction: number): number => lengths[Math.min(lengths.length - 1, Math.floor(fraction * lengths.length))] ?? 0;
+  const at = (fraction: number): number =>
+    lengths[Math.min(lengths.length - 1, Math.floor(fraction * lengths.length))] ?? 0;
   return {
     files,
     rows: found,
     usable: tokenized.examples.length,
     truncated: tokenized.truncated,
     maximumLength,
-    tokens: { shortest: at(0), median: at(0.5), p95: at(0.95), longest: at(1), total: lengths.reduce((sum, length) => sum + length, 0) },
+    tokens: {
+      shortest: at(0),
+      median: at(0.5),
+      p95: at(0.95),
+      longest: at(1),
+      total: lengths.reduce((sum, length) => sum + length, 0),
+    },
     problems: [...problems, ...tokenized.problems],
   };
 }
@@ -57,7 +75,9 @@ export function printDataReport(report: DataReport): string[] {
   if (tokens === null) {
     lines.push('tokens     not counted: give --base DIR');
   } else {
-    lines.push(`tokens     ${tokens.shortest} to ${tokens.longest} a row, median ${tokens.median}, 95 % up to ${tokens.p95}, ${tokens.total} in all`);
+    lines.push(
+      `tokens     ${tokens.shortest} to ${tokens.longest} a row, median ${tokens.median}, 95 % up to ${tokens.p95}, ${tokens.total} in all`,
+    );
     lines.push(`truncated  ${report.truncated} rows lose the end of their input to fit ${report.maximumLength} tokens`);
   }
   return lines;

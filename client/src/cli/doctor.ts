@@ -17,7 +17,13 @@ export function doctor(context: CliContext): Command {
           JSON.stringify(
             results.map((result) =>
               result.outcome === 'failed'
-                ? { code: result.code, outcome: result.outcome, error: result.error.code, cause: result.error.message, remedy: errorEntry(result.error.code).remedy }
+                ? {
+                    code: result.code,
+                    outcome: result.outcome,
+                    error: result.error.code,
+                    cause: result.error.message,
+                    remedy: errorEntry(result.error.code).remedy,
+                  }
                 : result,
             ),
           ),
@@ -25,8 +31,12 @@ export function doctor(context: CliContext): Command {
       } else {
         for (const result of results) {
           if (result.outcome === 'ok') context.out(`  ok       ${result.title.padEnd(16)} ${result.fact}`);
-          else if (result.outcome === 'skipped') context.out(`  skipped  ${result.title.padEnd(16)} first: ${result.because}`);
-          else context.out(`  FAILED   ${result.title.padEnd(16)} ${explainError(result.error).replaceAll('\n', '\n' + ' '.repeat(28))}`);
+          else if (result.outcome === 'skipped')
+            context.out(`  skipped  ${result.title.padEnd(16)} first: ${result.because}`);
+          else
+            context.out(
+              `  FAILED   ${result.title.padEnd(16)} ${explainError(result.error).replaceAll('\n', '\n' + ' '.repeat(28))}`,
+            );
         }
       }
       const failed = results.find((result) => result.outcome === 'failed');

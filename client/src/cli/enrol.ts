@@ -20,9 +20,16 @@ export function enrol(context: CliContext): Command {
     .description('join a federation: make this organisation’s key and pin those of the coordinator and the federation')
     .argument('<url>', 'address of the coordinator')
     .requiredOption('--name <name>', 'name that the operator invited')
-    .requiredOption('--federation-key <hex>', 'the federation’s public key, from the operator by another channel', publicKey)
+    .requiredOption(
+      '--federation-key <hex>',
+      'the federation’s public key, from the operator by another channel',
+      publicKey,
+    )
     .option('--coordinator-key <hex>', 'refuse a coordinator with another key', publicKey)
-    .option('--token-file <file>', 'file with the invitation’s token (else FEDLORA_TOKEN, else it is asked for or read from a pipe)')
+    .option(
+      '--token-file <file>',
+      'file with the invitation’s token (else FEDLORA_TOKEN, else it is asked for or read from a pipe)',
+    )
     .option('--base <dir>', 'folder of the base model')
     .option('--data <file>', 'file of private rows; may be given several times', several)
     .option('--dataset <name>', 'name of the data set in the privacy ledger')
@@ -63,8 +70,12 @@ Afterwards tell the operator the fingerprint that is printed, by another channel
       context.out(`  home            ${home.directory}`);
       if (enrolled.baseDigest !== undefined) context.out(`  base model      ${enrolled.baseDigest}`);
       context.out('');
-      context.out('Next: compare the fingerprints with the operator by another channel, read policy.yaml in the home folder, and');
-      context.out(`start the client with \`fedlora run${options.home === undefined ? '' : ` --home ${options.home}`}\`.`);
+      context.out(
+        'Next: compare the fingerprints with the operator by another channel, read policy.yaml in the home folder, and',
+      );
+      context.out(
+        `start the client with \`fedlora run${options.home === undefined ? '' : ` --home ${options.home}`}\`.`,
+      );
     });
 }
 
@@ -77,7 +88,10 @@ async function readToken(context: CliContext, file: string | undefined): Promise
     });
     return text.trim();
   }
-  const given = context.environment.FEDLORA_TOKEN ?? (await context.askSecret('Token of the invitation: ')) ?? (await context.readInput());
+  const given =
+    context.environment.FEDLORA_TOKEN ??
+    (await context.askSecret('Token of the invitation: ')) ??
+    (await context.readInput());
   if (given.trim() === '') throw new FedloraError('config/missing-value', 'The invitation’s token is missing.');
   return given.trim();
 }

@@ -42,7 +42,9 @@ Example:
           context.progress('');
           files.push(result);
           if (options.json !== true) {
-            context.out(`${file}: ${result.rows} rows, ${(100 * result.accuracy).toFixed(1)} % right, loss ${result.loss.toFixed(4)}`);
+            context.out(
+              `${file}: ${result.rows} rows, ${(100 * result.accuracy).toFixed(1)} % right, loss ${result.loss.toFixed(4)}`,
+            );
           }
         }
         if (options.json === true) context.out(JSON.stringify({ files }));

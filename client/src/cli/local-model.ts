@@ -2,7 +2,14 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, decodeAdapter, expandTargetModules, FedloraError, parseAdapterConfig } from '@fedlora/shared';
+import {
+  ADAPTER_CONFIG_FILE,
+  ADAPTER_WEIGHTS_FILE,
+  decodeAdapter,
+  expandTargetModules,
+  FedloraError,
+  parseAdapterConfig,
+} from '@fedlora/shared';
 import { toBatches } from '../data/batches.js';
 import { readRows } from '../data/rows.js';
 import { loadTokenizer, tokenizePrompt, tokenizeRows, type Example, type TrainingTokenizer } from '../data/tokenize.js';
@@ -30,20 +37,34 @@ const TOKENS_PER_BATCH = 8192;
 const EXAMPLES_PER_BATCH = 128;
 
 /** Opens the base model with the adapter of a PEFT folder, or without one. The caller closes the engine. */
-export async function openLocalModel(baseDirectory: string, adapterDirectory: string | undefined, options: EngineOptions): Promise<LocalModel> {
+export async function openLocalModel(
+  baseDirectory: string,
+  adapterDirectory: string | undefined,
+  options: EngineOptions,
+): Promise<LocalModel> {
   const base = await openBaseModel(baseDirectory);
   const tokenizer = await loadTokenizer(baseDirectory);
   if (adapterDirectory === undefined) {
     // An adapter whose B is zero changes nothing: the base model as it is.
-    const engine = await openEngine(base, { r: 1, lora_alpha: 1, use_rslora: false, target_modules: ['q_proj'] }, options);
+    const engine = await openEngine(
+      base,
+      { r: 1, lora_alpha: 1, use_rslora: false, target_modules: ['q_proj'] },
+      options,
+    );
     engine.setAdapter({
-      modules: engine.modules.map((module) => ({ A: new Float32Array(module.inFeatures), B: new Float32Array(module.outFeatures) })),
+      modules: engine.modules.map((module) => ({
+        A: new Float32Array(module.inFeatures),
+        B: new Float32Array(module.outFeatures),
+      })),
     });
     return { base, tokenizer, engine };
   }
   const read = async (name: string): Promise<Buffer> =>
     readFile(join(adapterDirectory, name)).catch((cause: unknown) => {
-      throw new FedloraError('adapter/invalid-config', 'The file cannot be read.', { where: join(adapterDirectory, name), cause });
+      throw new FedloraError('adapter/invalid-config', 'The file cannot be read.', {
+        where: join(adapterDirectory, name),
+        cause,
+      });
     });
   const config = parseAdapterConfig((await read(ADAPTER_CONFIG_FILE)).toString('utf8'));
   const engine = await openEngine(base, { ...config, target_modules: knownModules(config.target_modules) }, options);
@@ -84,12 +105,17 @@ export interface FileEvaluation {
 /** Evaluates every row of a file. Rows that do not fit are left out of all three numbers. */
 export async function evaluateFile(model: LocalModel, file: string, maximumLength?: number): Promise<FileEvaluation> {
   const { rows } = await readRows([file], { format: 'alpaca' });
-  const { examples } = tokenizeRows(rows, model.tokenizer, { maximumLength: maximumLength ?? lengthLimit(model.engine) });
+  const { examples } = tokenizeRows(rows, model.tokenizer, {
+    maximumLength: maximumLength ?? lengthLimit(model.engine),
+  });
   if (examples.length === 0) throw new FedloraError('data/empty', undefined, { where: file });
   return { file, ...(await evaluateExamples(model.engine, examples)) };
 }
 
-export async function evaluateExamples(engine: Engine, examples: readonly Example[]): Promise<Omit<FileEvaluation, 'file'>> {
+export async function evaluateExamples(
+  engine: Engine,
+  examples: readonly Example[],
+): Promise<Omit<FileEvaluation, 'file'>> {
   let exact = 0;
   let lossSum = 0;
   const batches = toBatches(

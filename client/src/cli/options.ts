@@ -17,19 +17,22 @@ export function several(value: string, before: readonly string[] | undefined): r
 
 export function wholeNumber(text: string): number {
   const value = Number(text);
-  if (!/^\d+$/.test(text.trim()) || !Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
+  if (!/^\d+$/.test(text.trim()) || !Number.isSafeInteger(value))
+    throw new InvalidArgumentError('It must be a whole number.');
   return value;
 }
 
 export function positiveNumber(text: string): number {
   const value = Number(text);
-  if (text.trim() === '' || !(Number.isFinite(value) && value > 0)) throw new InvalidArgumentError('It must be a number over zero.');
+  if (text.trim() === '' || !(Number.isFinite(value) && value > 0))
+    throw new InvalidArgumentError('It must be a number over zero.');
   return value;
 }
 
 export function numberAtLeastZero(text: string): number {
   const value = Number(text);
-  if (text.trim() === '' || !(Number.isFinite(value) && value >= 0)) throw new InvalidArgumentError('It must be a number, zero or more.');
+  if (text.trim() === '' || !(Number.isFinite(value) && value >= 0))
+    throw new InvalidArgumentError('It must be a number, zero or more.');
   return value;
 }
 

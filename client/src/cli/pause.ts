@@ -9,7 +9,10 @@ export function pause(context: CliContext): Command {
     .action(async (options: { home?: string }) => {
       const { homeFrom } = await import('../config/home.js');
       const { writeAtomically } = await import('../storage/atomic-file.js');
-      await writeAtomically(homeFrom(options.home, context.environment).paused, 'Remove this file, or run `fedlora resume`, to go on.\n');
+      await writeAtomically(
+        homeFrom(options.home, context.environment).paused,
+        'Remove this file, or run `fedlora resume`, to go on.\n',
+      );
       context.out('Paused. `fedlora resume` goes on.');
     });
 }

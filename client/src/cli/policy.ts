@@ -21,7 +21,8 @@ function init(context: CliContext): Command {
       const { FedloraError } = await import('@fedlora/shared');
       const { writePolicy } = await import('../config/policy-file.js');
       const home = homeFrom(options.home, context.environment);
-      if (existsSync(home.policy) && options.force !== true) throw new FedloraError('policy/exists', undefined, { where: home.policy });
+      if (existsSync(home.policy) && options.force !== true)
+        throw new FedloraError('policy/exists', undefined, { where: home.policy });
       await makeHome(home);
       const values = new Map<string, unknown>();
       if (options.epsilonCap !== undefined) values.set('epsilonCap', options.epsilonCap);
@@ -29,7 +30,8 @@ function init(context: CliContext): Command {
       if (digest !== undefined) values.set('allowedBases', [digest]);
       await writePolicy(home.policy, values);
       context.out(`Wrote ${home.policy}.`);
-      if (digest === undefined) context.out('No base model is configured, so none is allowed: put its digest into allowedBases.');
+      if (digest === undefined)
+        context.out('No base model is configured, so none is allowed: put its digest into allowedBases.');
     });
 }
 
@@ -47,8 +49,10 @@ function check(context: CliContext): Command {
         context.out(JSON.stringify(terms));
         return;
       }
-      for (const [key, { value, source }] of sources) context.out(`${key.padEnd(28)} ${JSON.stringify(value ?? null).padEnd(24)} ${source}`);
-      if (terms.allowedBases.length === 0) context.out('\nNo base model is allowed, so every run is declined. `fedlora base digest DIR` prints a digest.');
+      for (const [key, { value, source }] of sources)
+        context.out(`${key.padEnd(28)} ${JSON.stringify(value ?? null).padEnd(24)} ${source}`);
+      if (terms.allowedBases.length === 0)
+        context.out('\nNo base model is allowed, so every run is declined. `fedlora base digest DIR` prints a digest.');
       if (terms.allowedUnits.includes('none') && !terms.requireDifferentialPrivacy) {
         context.out('\nRuns without differential privacy are allowed: they make no promise about any row.');
       }

@@ -24,7 +24,11 @@ export interface LedgerReport {
 }
 
 /** Reads and checks the ledger. @throws FedloraError ledger/tampered | client/not-enrolled | ... */
-export async function ledgerReport(home: Home, name: string | undefined, environment: NodeJS.ProcessEnv): Promise<LedgerReport> {
+export async function ledgerReport(
+  home: Home,
+  name: string | undefined,
+  environment: NodeJS.ProcessEnv,
+): Promise<LedgerReport> {
   const dataset = name ?? (await readConfig(home.config, environment)).config.dataset.name;
   const { publicKey } = await readIdentity(home.identity);
   const { terms } = await readPolicy(home.policy);
@@ -56,24 +60,39 @@ export async function ledgerReport(home: Home, name: string | undefined, environ
 export function printLedger(report: LedgerReport): string[] {
   const { entries, dataset, cap, unit } = report;
   if (entries.length === 0) return [`Data set "${dataset}" has spent nothing. Cap: epsilon ${cap}.`];
-  const lines = [`Data set "${dataset}", protecting ${unit === 'record' ? 'each record' : 'the organisation as a whole'}:`, ''];
+  const lines = [
+    `Data set "${dataset}", protecting ${unit === 'record' ? 'each record' : 'the organisation as a whole'}:`,
+    '',
+  ];
   lines.push('  when                 round                                     noise   sampled   epsilon so far');
   for (const entry of entries) {
     const when = new Date(entry.at).toISOString().slice(0, 19).replace('T', ' ');
     const noise = entry.unit === 'none' ? 'none' : entry.noiseMultiplier.toPrecision(4);
     const after = entry.epsilonAfter === null ? 'no bound' : entry.epsilonAfter.toFixed(4);
-    lines.push(`  ${when}  ${entry.roundId.padEnd(40)}  ${noise.padEnd(6)}  ${entry.samplingRate.toPrecision(4).padEnd(8)}  ${after}`);
+    lines.push(
+      `  ${when}  ${entry.roundId.padEnd(40)}  ${noise.padEnd(6)}  ${entry.samplingRate.toPrecision(4).padEnd(8)}  ${after}`,
+    );
   }
   lines.push('');
-  lines.push(`spent  ${report.epsilon === null ? 'no bound: a round without differential privacy is among them' : `epsilon ${report.epsilon.toFixed(4)} at delta ${report.delta}`}`);
+  lines.push(
+    `spent  ${report.epsilon === null ? 'no bound: a round without differential privacy is among them' : `epsilon ${report.epsilon.toFixed(4)} at delta ${report.delta}`}`,
+  );
   lines.push(`cap    epsilon ${cap} (policy.yaml)`);
-  if (report.roundsLeft !== null) lines.push(`left   ${report.roundsLeft} more ${report.roundsLeft === 1 ? 'round' : 'rounds'} like the last`);
+  if (report.roundsLeft !== null)
+    lines.push(`left   ${report.roundsLeft} more ${report.roundsLeft === 1 ? 'round' : 'rounds'} like the last`);
   return lines;
 }
 
 /** Doubles, then halves: the accountant is asked about forty times, whatever the answer. */
-function roundsLeft(spending: Spending, unit: 'record' | 'client', delta: number, last: LedgerEntry, cap: number): number {
-  const fits = (rounds: number): boolean => spending.epsilon(unit, delta, { ...last, steps: last.steps * rounds }) <= cap;
+function roundsLeft(
+  spending: Spending,
+  unit: 'record' | 'client',
+  delta: number,
+  last: LedgerEntry,
+  cap: number,
+): number {
+  const fits = (rounds: number): boolean =>
+    spending.epsilon(unit, delta, { ...last, steps: last.steps * rounds }) <= cap;
   if (!fits(1)) return 0;
   let low = 1;
   while (low < 1e6 && fits(low * 2)) low *= 2;

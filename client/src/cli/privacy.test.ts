@@ -29,21 +29,56 @@ const DELTA_1E5 = ['--delta', '1e-5'];
 
 describe('fedlora privacy', () => {
   it('epsilon prints what the accountant gives, on one line', async () => {
-    const { code, out } = await fedlora('privacy', 'epsilon', '--noise-multiplier', '1.1', '--sampling-rate', '0.01', '--steps', '1000', ...DELTA_1E5, '--accountant', 'rdp', '--json');
+    const { code, out } = await fedlora(
+      'privacy',
+      'epsilon',
+      '--noise-multiplier',
+      '1.1',
+      '--sampling-rate',
+      '0.01',
+      '--steps',
+      '1000',
+      ...DELTA_1E5,
+      '--accountant',
+      'rdp',
+      '--json',
+    );
     expect(code).toBe(0);
     expect(out.split('\n')).toHaveLength(1);
     const { epsilon, order } = JSON.parse(out) as { epsilon: number; order: number };
-    expect(epsilon).toBeGreaterThan(1.70);
+    expect(epsilon).toBeGreaterThan(1.7);
     expect(epsilon).toBeLessThan(1.72);
     expect(order).toBeGreaterThan(1);
   });
 
   it('calibrate gives the least noise that keeps epsilon', async () => {
-    const { out } = await fedlora('privacy', 'calibrate', '--epsilon', '3', '--sampling-rate', '0.02', '--steps', '100', ...DELTA_1E5, '--json');
+    const { out } = await fedlora(
+      'privacy',
+      'calibrate',
+      '--epsilon',
+      '3',
+      '--sampling-rate',
+      '0.02',
+      '--steps',
+      '100',
+      ...DELTA_1E5,
+      '--json',
+    );
     const { noiseMultiplier, epsilon } = JSON.parse(out) as { noiseMultiplier: number; epsilon: number };
     expect(epsilon).toBeLessThanOrEqual(3);
     expect(epsilon).toBeGreaterThan(2.99);
-    const less = await fedlora('privacy', 'epsilon', '--noise-multiplier', String(noiseMultiplier * 0.999), '--sampling-rate', '0.02', '--steps', '100', ...DELTA_1E5, '--json');
+    const less = await fedlora(
+      'privacy',
+      'epsilon',
+      '--noise-multiplier',
+      String(noiseMultiplier * 0.999),
+      '--sampling-rate',
+      '0.02',
+      '--steps',
+      '100',
+      ...DELTA_1E5,
+      '--json',
+    );
     expect((JSON.parse(less.out) as { epsilon: number }).epsilon).toBeGreaterThan(3);
   });
 
@@ -51,11 +86,29 @@ describe('fedlora privacy', () => {
     const home = homeAt(await mkdtemp(join(tmpdir(), 'fedlora-cli-')));
     await makeHome(home);
     const identity = await createIdentity(home.identity);
-    await writeConfig(home.config, new Map([['coordinator', 'http://127.0.0.1:1'], ['organisation', 'clinic']]));
+    await writeConfig(
+      home.config,
+      new Map([
+        ['coordinator', 'http://127.0.0.1:1'],
+        ['organisation', 'clinic'],
+      ]),
+    );
     await writePolicy(home.policy, new Map([['epsilonCap', 4]]));
     const ledger = await Ledger.open(home.ledger('default'), 'default', identity);
     for (const roundId of ['r1', 'r2']) {
-      await ledger.record({ runId: 'run', roundId, manifestHash: 'a'.repeat(64), unit: 'record', noiseMultiplier: 0.8, samplingRate: 0.02, steps: 1, delta: 1e-5 }, 5);
+      await ledger.record(
+        {
+          runId: 'run',
+          roundId,
+          manifestHash: 'a'.repeat(64),
+          unit: 'record',
+          noiseMultiplier: 0.8,
+          samplingRate: 0.02,
+          steps: 1,
+          delta: 1e-5,
+        },
+        5,
+      );
     }
     await ledger.close();
 
@@ -91,7 +144,16 @@ describe('fedlora federation', () => {
     expect(key).toMatch(/^[0-9a-f]{64}$/);
     expect((await stat(join(folder, 'federation.key'))).mode & 0o777).toBe(0o600);
     const identity = 'ab'.repeat(32);
-    const { out: certificate } = await fedlora('federation', 'sign', '--key', join(folder, 'federation.key'), '--name', 'clinic', '--identity', identity);
+    const { out: certificate } = await fedlora(
+      'federation',
+      'sign',
+      '--key',
+      join(folder, 'federation.key'),
+      '--name',
+      'clinic',
+      '--identity',
+      identity,
+    );
     const { isCertified } = await import('@fedlora/protocol');
     const { defaultProvider } = await import('@fedlora/protocol/node');
     expect(isCertified(defaultProvider, key, { name: 'clinic', identity, certificate })).toBe(true);
@@ -100,7 +162,23 @@ describe('fedlora federation', () => {
 });
 
 describe('fedlora', () => {
-  it.each(['enrol', 'run', 'status', 'privacy', 'policy', 'config', 'data', 'train', 'eval', 'generate', 'base', 'federation', 'doctor', 'pause', 'resume'])('%s explains itself', async (command) => {
+  it.each([
+    'enrol',
+    'run',
+    'status',
+    'privacy',
+    'policy',
+    'config',
+    'data',
+    'train',
+    'eval',
+    'generate',
+    'base',
+    'federation',
+    'doctor',
+    'pause',
+    'resume',
+  ])('%s explains itself', async (command) => {
     const { code, out } = await fedlora(command, '--help');
     expect(code).toBe(0);
     expect(out).toContain('Usage: fedlora');

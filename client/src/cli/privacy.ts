@@ -20,7 +20,11 @@ function show(context: CliContext): Command {
     .action(async (options: { home?: string; dataset?: string; json?: boolean }) => {
       const { ledgerReport, printLedger } = await import('./privacy-report.js');
       const { homeFrom } = await import('../config/home.js');
-      const report = await ledgerReport(homeFrom(options.home, context.environment), options.dataset, context.environment);
+      const report = await ledgerReport(
+        homeFrom(options.home, context.environment),
+        options.dataset,
+        context.environment,
+      );
       if (options.json === true) context.out(JSON.stringify(report));
       else for (const line of printLedger(report)) context.out(line);
     });
@@ -41,13 +45,21 @@ function epsilon(context: CliContext): Command {
 Example:
   fedlora privacy epsilon --noise-multiplier 1.1 --sampling-rate 0.01 --steps 1000 --delta 1e-5 --json`,
     )
-    .action(async (options: { noiseMultiplier: number; samplingRate: number; steps: number; delta: number; json?: boolean }) => {
-      const { epsilonFor } = await import('@fedlora/protocol');
-      const { noiseMultiplier, samplingRate, steps, delta } = options;
-      const result = epsilonFor([{ noiseMultiplier, samplingRate, steps }], delta);
-      if (options.json === true) context.out(JSON.stringify({ epsilon: result.epsilon, order: result.order }));
-      else context.out(`epsilon ${result.epsilon.toPrecision(6)} at delta ${delta} (RDP order ${result.order})`);
-    });
+    .action(
+      async (options: {
+        noiseMultiplier: number;
+        samplingRate: number;
+        steps: number;
+        delta: number;
+        json?: boolean;
+      }) => {
+        const { epsilonFor } = await import('@fedlora/protocol');
+        const { noiseMultiplier, samplingRate, steps, delta } = options;
+        const result = epsilonFor([{ noiseMultiplier, samplingRate, steps }], delta);
+        if (options.json === true) context.out(JSON.stringify({ epsilon: result.epsilon, order: result.order }));
+        else context.out(`epsilon ${result.epsilon.toPrecision(6)} at delta ${delta} (RDP order ${result.order})`);
+      },
+    );
 }
 
 function calibrate(context: CliContext): Command {
@@ -58,14 +70,19 @@ function calibrate(context: CliContext): Command {
     .option('--sampling-rate <q>', 'probability with which a record takes part in a step', positiveNumber, 1)
     .requiredOption('--steps <n>', 'number of steps (rounds)', wholeNumber)
     .addOption(jsonOption())
-    .action(async (options: { epsilon: number; delta: number; samplingRate: number; steps: number; json?: boolean }) => {
-      const { epsilonFor, noiseMultiplierFor } = await import('@fedlora/protocol');
-      const { samplingRate, steps, delta } = options;
-      const noiseMultiplier = noiseMultiplierFor({ epsilon: options.epsilon, delta, samplingRate, steps });
-      const reached = epsilonFor([{ noiseMultiplier, samplingRate, steps }], delta).epsilon;
-      if (options.json === true) context.out(JSON.stringify({ noiseMultiplier, epsilon: reached }));
-      else context.out(`noise multiplier ${noiseMultiplier.toPrecision(6)} gives epsilon ${reached.toPrecision(6)} at delta ${delta}`);
-    });
+    .action(
+      async (options: { epsilon: number; delta: number; samplingRate: number; steps: number; json?: boolean }) => {
+        const { epsilonFor, noiseMultiplierFor } = await import('@fedlora/protocol');
+        const { samplingRate, steps, delta } = options;
+        const noiseMultiplier = noiseMultiplierFor({ epsilon: options.epsilon, delta, samplingRate, steps });
+        const reached = epsilonFor([{ noiseMultiplier, samplingRate, steps }], delta).epsilon;
+        if (options.json === true) context.out(JSON.stringify({ noiseMultiplier, epsilon: reached }));
+        else
+          context.out(
+            `noise multiplier ${noiseMultiplier.toPrecision(6)} gives epsilon ${reached.toPrecision(6)} at delta ${delta}`,
+          );
+      },
+    );
 }
 
 function verify(context: CliContext): Command {
@@ -78,13 +95,23 @@ function verify(context: CliContext): Command {
     .action(async (options: { home?: string; dataset?: string; json?: boolean; atMost?: number }) => {
       const { ledgerReport } = await import('./privacy-report.js');
       const { homeFrom } = await import('../config/home.js');
-      const report = await ledgerReport(homeFrom(options.home, context.environment), options.dataset, context.environment);
+      const report = await ledgerReport(
+        homeFrom(options.home, context.environment),
+        options.dataset,
+        context.environment,
+      );
       if (options.atMost !== undefined && !(report.epsilon !== null && report.epsilon <= options.atMost)) {
         const { FedloraError } = await import('@fedlora/shared');
-        throw new FedloraError('policy/epsilon-cap', `The data set has spent ${report.epsilon ?? 'an unbounded epsilon'}, more than ${options.atMost}.`);
+        throw new FedloraError(
+          'policy/epsilon-cap',
+          `The data set has spent ${report.epsilon ?? 'an unbounded epsilon'}, more than ${options.atMost}.`,
+        );
       }
       const { entries, dataset } = report;
       if (options.json === true) context.out(JSON.stringify({ ok: true, dataset, entries: entries.length }));
-      else context.out(`The ledger of "${dataset}" is whole: ${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}, chained and signed by this identity.`);
+      else
+        context.out(
+          `The ledger of "${dataset}" is whole: ${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}, chained and signed by this identity.`,
+        );
     });
 }

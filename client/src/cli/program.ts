@@ -49,7 +49,23 @@ export function buildProgram(context: CliContext): Command {
     .option('--debug', 'show where an error came from')
     .version('0.1.0')
     .addHelpText('after', AFTER_HELP);
-  const commands = [enrol, run, status, pause, resume, doctor, privacy, policy, config, data, train, evaluateCommand, generate, base, federation];
+  const commands = [
+    enrol,
+    run,
+    status,
+    pause,
+    resume,
+    doctor,
+    privacy,
+    policy,
+    config,
+    data,
+    train,
+    evaluateCommand,
+    generate,
+    base,
+    federation,
+  ];
   for (const command of commands) program.addCommand(command(context));
   configure(program, context);
   return program;
@@ -59,10 +75,17 @@ export function buildProgram(context: CliContext): Command {
 function configure(command: Command, context: CliContext): void {
   command
     .exitOverride()
-    .configureOutput({ writeOut: (text) => context.out(text.replace(/\n$/, '')), writeErr: (text) => context.error(text.replace(/\n$/, '')) })
-    .configureHelp({ helpWidth: 100, formatHelp: (shown, helper) => Help.prototype.formatHelp.call(helper, shown, helper) })
+    .configureOutput({
+      writeOut: (text) => context.out(text.replace(/\n$/, '')),
+      writeErr: (text) => context.error(text.replace(/\n$/, '')),
+    })
+    .configureHelp({
+      helpWidth: 100,
+      formatHelp: (shown, helper) => Help.prototype.formatHelp.call(helper, shown, helper),
+    })
     .showHelpAfterError('(`--help` shows what can be given)');
-  if (command.parent !== null) command.addOption(command.createOption('--debug', 'show where an error came from').hideHelp());
+  if (command.parent !== null)
+    command.addOption(command.createOption('--debug', 'show where an error came from').hideHelp());
   for (const child of command.commands) configure(child, context);
 }
 

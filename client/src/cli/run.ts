@@ -17,7 +17,9 @@ Example:
     .action(async (options: { home?: string }) => {
       const { homeFrom } = await import('../config/home.js');
       const { startDaemon } = await import('../daemon/start.js');
-      const daemon = await startDaemon(homeFrom(options.home, context.environment), { environment: context.environment });
+      const daemon = await startDaemon(homeFrom(options.home, context.environment), {
+        environment: context.environment,
+      });
       let asked = 0;
       const onSignal = (): void => {
         asked += 1;

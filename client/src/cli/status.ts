@@ -21,7 +21,14 @@ export function status(context: CliContext): Command {
           ? { state: 'stopped', why: 'It has never run with this home folder.', next: 'Nothing, until `fedlora run`.' }
           : runs
             ? written
-            : { ...written, state: 'stopped', connected: false, roundId: null, why: 'No client runs.', next: 'Nothing, until `fedlora run`.' };
+            : {
+                ...written,
+                state: 'stopped',
+                connected: false,
+                roundId: null,
+                why: 'No client runs.',
+                next: 'Nothing, until `fedlora run`.',
+              };
       if (options.json === true) context.out(JSON.stringify(shown));
       else for (const line of describe(shown)) context.out(line);
     });
@@ -34,16 +41,25 @@ function describe(status: Partial<Status>): string[] {
   if (status.organisation !== undefined) lines.push(`organisation ${status.organisation} at ${status.coordinator}`);
   if (status.device !== undefined) lines.push(`device       ${status.device}`);
   if (status.roundId) lines.push(`round        ${status.roundId}`);
-  if (status.lastRound) lines.push(`last round   ${status.lastRound.roundId}, ${status.lastRound.ending} (${at(status.lastRound.at)})`);
+  if (status.lastRound)
+    lines.push(`last round   ${status.lastRound.roundId}, ${status.lastRound.ending} (${at(status.lastRound.at)})`);
   if (status.rounds !== undefined) {
-    lines.push(`rounds       ${status.rounds.counted} counted, ${status.rounds.declined} declined, ${status.rounds.aborted} aborted since start`);
+    lines.push(
+      `rounds       ${status.rounds.counted} counted, ${status.rounds.declined} declined, ${status.rounds.aborted} aborted since start`,
+    );
   }
   const { sent } = status;
   if (sent !== undefined) {
     lines.push('last sent');
-    lines.push(`  control message  ${sent.controlMessage === null ? 'none yet' : `${sent.controlMessage.what}, ${at(sent.controlMessage.at)}`}`);
-    lines.push(`  masked update    ${sent.maskedUpdate === null ? 'none yet' : `${sent.maskedUpdate.bytes} bytes, ${at(sent.maskedUpdate.at)}`}`);
-    lines.push(`  key shares       ${sent.keyShares === null ? 'none yet' : `${sent.keyShares.roundId}, ${at(sent.keyShares.at)}`}`);
+    lines.push(
+      `  control message  ${sent.controlMessage === null ? 'none yet' : `${sent.controlMessage.what}, ${at(sent.controlMessage.at)}`}`,
+    );
+    lines.push(
+      `  masked update    ${sent.maskedUpdate === null ? 'none yet' : `${sent.maskedUpdate.bytes} bytes, ${at(sent.maskedUpdate.at)}`}`,
+    );
+    lines.push(
+      `  key shares       ${sent.keyShares === null ? 'none yet' : `${sent.keyShares.roundId}, ${at(sent.keyShares.at)}`}`,
+    );
   }
   return lines;
 }

@@ -29,7 +29,11 @@ export interface TrainingOptions {
 }
 
 /** Trains the adapter in the engine; the result stays in the engine. */
-export async function trainLocally(engine: Engine, examples: readonly Example[], options: TrainingOptions): Promise<void> {
+export async function trainLocally(
+  engine: Engine,
+  examples: readonly Example[],
+  options: TrainingOptions,
+): Promise<void> {
   engine.setAdapter(initialAdapter(engine, options.random));
   const values = flatten(engine.adapter()); // [P]: of each module A, then B
   const optimizer = new AdamW(values.length, { learningRate: options.learningRate });
@@ -102,5 +106,10 @@ function flatten(adapter: AdapterValues): Float32Array {
 function unflatten(values: Float32Array, { modules, lora }: Engine): AdapterValues {
   let at = 0;
   const take = (length: number): Float32Array => values.subarray(at, (at += length));
-  return { modules: modules.map(({ inFeatures, outFeatures }) => ({ A: take(lora.r * inFeatures), B: take(lora.r * outFeatures) })) };
+  return {
+    modules: modules.map(({ inFeatures, outFeatures }) => ({
+      A: take(lora.r * inFeatures),
+      B: take(lora.r * outFeatures),
+    })),
+  };
 }

@@ -57,7 +57,10 @@ Example:
       const { trainLocally, writeAdapter } = await import('./train-local.js');
 
       const base = await openBaseModel(options.base);
-      const examples = await readExamples(options.data, options.base, { format: 'alpaca', maximumLength: options.maxLength });
+      const examples = await readExamples(options.data, options.base, {
+        format: 'alpaca',
+        maximumLength: options.maxLength,
+      });
       const lora = {
         r: options.rank,
         lora_alpha: options.alpha,
@@ -89,16 +92,31 @@ Example:
         const seconds = (performance.now() - startedAt) / 1000;
         const evaluations = [];
         for (const file of options.eval ?? []) {
-          evaluations.push(await evaluateFile({ base, engine, tokenizer: await loadTokenizer(options.base) }, file, options.maxLength));
+          evaluations.push(
+            await evaluateFile({ base, engine, tokenizer: await loadTokenizer(options.base) }, file, options.maxLength),
+          );
         }
         if (options.json === true) {
-          context.out(JSON.stringify({ out: options.out, rows: examples.length, steps, loss: recent, seconds, files: evaluations }));
+          context.out(
+            JSON.stringify({
+              out: options.out,
+              rows: examples.length,
+              steps,
+              loss: recent,
+              seconds,
+              files: evaluations,
+            }),
+          );
           return;
         }
-        context.out(`Trained on ${examples.length} rows for ${steps} steps in ${seconds.toFixed(1)} s; last loss ${recent.toFixed(4)}.`);
+        context.out(
+          `Trained on ${examples.length} rows for ${steps} steps in ${seconds.toFixed(1)} s; last loss ${recent.toFixed(4)}.`,
+        );
         context.out(`Wrote ${options.out}.`);
         for (const one of evaluations) {
-          context.out(`${one.file}: ${one.rows} rows, ${(100 * one.accuracy).toFixed(1)} % right, loss ${one.loss.toFixed(4)}`);
+          context.out(
+            `${one.file}: ${one.rows} rows, ${(100 * one.accuracy).toFixed(1)} % right, loss ${one.loss.toFixed(4)}`,
+          );
         }
       } finally {
         await engine.close();

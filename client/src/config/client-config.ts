@@ -46,8 +46,12 @@ export const configSettings: readonly Setting<unknown>[] = [
   },
   {
     key: 'dataset.name',
-    comment: 'Name of the data set; the privacy ledger is kept per data set. Give changed data its own name only if no old row is in it.',
-    kind: matching(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, 'lower-case letters, digits, dots, hyphens and underscores'),
+    comment:
+      'Name of the data set; the privacy ledger is kept per data set. Give changed data its own name only if no old row is in it.',
+    kind: matching(
+      /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/,
+      'lower-case letters, digits, dots, hyphens and underscores',
+    ),
     fallback: 'default',
   },
   {
@@ -92,7 +96,8 @@ export const configSettings: readonly Setting<unknown>[] = [
   },
 ];
 
-const HEADING = 'Fedlora client: how this program runs on this machine. Unknown keys are errors. `fedlora config show` prints what is in effect.';
+const HEADING =
+  'Fedlora client: how this program runs on this machine. Unknown keys are errors. `fedlora config show` prints what is in effect.';
 
 export interface LoadedConfig {
   readonly config: ClientConfig;

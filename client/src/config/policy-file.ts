@@ -10,7 +10,8 @@ import type { Kind, ReadSettings, Setting } from './settings.js';
 const bases: Kind<readonly string[]> = {
   expected: `a list of digests of 64 hex digits (fedlora base digest DIR prints one), or ["*"] for any`,
   read: (input) =>
-    Array.isArray(input) && input.every((item) => typeof item === 'string' && (item === '*' || /^[0-9a-f]{64}$/.test(item)))
+    Array.isArray(input) &&
+    input.every((item) => typeof item === 'string' && (item === '*' || /^[0-9a-f]{64}$/.test(item)))
       ? (input as string[])
       : undefined,
 };
@@ -31,7 +32,8 @@ export const policySettings: readonly Setting<unknown>[] = [
   },
   {
     key: 'allowedUnits',
-    comment: 'What a run may protect: "record" one row, "client" everything of this organisation together, "none" nothing.',
+    comment:
+      'What a run may protect: "record" one row, "client" everything of this organisation together, "none" nothing.',
     kind: listOf(['record', 'client', 'none']),
     fallback: ['record', 'client'],
   },
@@ -43,7 +45,8 @@ export const policySettings: readonly Setting<unknown>[] = [
   },
   {
     key: 'leastThreshold',
-    comment: 'Fewest organisations that must agree before a sum is uncovered. Runs also keep the safe minimum, whatever this says.',
+    comment:
+      'Fewest organisations that must agree before a sum is uncovered. Runs also keep the safe minimum, whatever this says.',
     kind: wholeBetween(2, 128),
     fallback: 2,
   },
@@ -60,7 +63,8 @@ export const policySettings: readonly Setting<unknown>[] = [
   },
   {
     key: 'allowedBases',
-    comment: 'Digests of the base models this machine may train (fedlora base digest DIR), or ["*"] for any. Empty allows none.',
+    comment:
+      'Digests of the base models this machine may train (fedlora base digest DIR), or ["*"] for any. Empty allows none.',
     kind: bases,
     fallback: [],
   },

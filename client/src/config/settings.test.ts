@@ -15,7 +15,12 @@ const minimal = 'coordinator: https://example.org/\norganisation: clinic\n';
 describe('config.yaml', () => {
   it('needs little and defaults the rest', async () => {
     const { config } = await readConfig(await file(minimal), {});
-    expect(config).toMatchObject({ coordinator: 'https://example.org', organisation: 'clinic', logLevel: 'info', engine: { device: 'cpu' } });
+    expect(config).toMatchObject({
+      coordinator: 'https://example.org',
+      organisation: 'clinic',
+      logLevel: 'info',
+      engine: { device: 'cpu' },
+    });
   });
 
   it('places relative paths beside the file', async () => {
@@ -26,7 +31,9 @@ describe('config.yaml', () => {
   });
 
   it('says where each value comes from', async () => {
-    const { sources, config } = await readConfig(await file(`${minimal}engine:\n  threads: 2\n`), { FEDLORA_LOG_LEVEL: 'debug' });
+    const { sources, config } = await readConfig(await file(`${minimal}engine:\n  threads: 2\n`), {
+      FEDLORA_LOG_LEVEL: 'debug',
+    });
     expect(config).toMatchObject({ logLevel: 'debug', engine: { threads: 2 } });
     expect(sources.get('logLevel')?.source).toBe('environment');
     expect(sources.get('engine.threads')?.source).toBe('file');
@@ -47,7 +54,14 @@ describe('config.yaml', () => {
 
   it('is written with every key, and read back', async () => {
     const path = await file('');
-    await writeConfig(path, new Map<string, unknown>([['coordinator', 'http://127.0.0.1:1'], ['organisation', 'clinic'], ['dataset.files', ['/a b.jsonl']]]));
+    await writeConfig(
+      path,
+      new Map<string, unknown>([
+        ['coordinator', 'http://127.0.0.1:1'],
+        ['organisation', 'clinic'],
+        ['dataset.files', ['/a b.jsonl']],
+      ]),
+    );
     const { readFile } = await import('node:fs/promises');
     const content = await readFile(path, 'utf8');
     for (const { key } of configSettings) expect(content).toContain(`${key.split('.').at(-1)}:`);
@@ -58,12 +72,22 @@ describe('config.yaml', () => {
 describe('policy.yaml', () => {
   it('allows no base model until the owner says which', async () => {
     const { terms } = await readPolicy(await file(''));
-    expect(terms).toMatchObject({ allowedBases: [], requireDifferentialPrivacy: true, allowedUnits: ['record', 'client'] });
+    expect(terms).toMatchObject({
+      allowedBases: [],
+      requireDifferentialPrivacy: true,
+      allowedUnits: ['record', 'client'],
+    });
   });
 
   it('is written with every key, and read back', async () => {
     const path = await file('');
-    await writePolicy(path, new Map<string, unknown>([['epsilonCap', 3], ['allowedBases', ['a'.repeat(64)]]]));
+    await writePolicy(
+      path,
+      new Map<string, unknown>([
+        ['epsilonCap', 3],
+        ['allowedBases', ['a'.repeat(64)]],
+      ]),
+    );
     const { terms, sources } = await readPolicy(path);
     expect(terms).toMatchObject({ epsilonCap: 3, allowedBases: ['a'.repeat(64)] });
     expect([...sources.keys()]).toEqual(policySettings.map(({ key }) => key));

@@ -39,13 +39,16 @@ export const texts: Kind<readonly string[]> = {
   expected: 'a list of texts',
   read: (input) => {
     const list = typeof input === 'string' ? input.split(',').map((part) => part.trim()) : input;
-    return Array.isArray(list) && list.every((item) => typeof item === 'string' && item !== '') ? (list as string[]) : undefined;
+    return Array.isArray(list) && list.every((item) => typeof item === 'string' && item !== '')
+      ? (list as string[])
+      : undefined;
   },
 };
 
 export const flag: Kind<boolean> = {
   expected: 'true or false',
-  read: (input) => (input === true || input === 'true' ? true : input === false || input === 'false' ? false : undefined),
+  read: (input) =>
+    input === true || input === 'true' ? true : input === false || input === 'false' ? false : undefined,
 };
 
 export function matching(pattern: RegExp, expected: string): Kind<string> {
@@ -104,7 +107,10 @@ export function readSettings(
     const input = fromEnvironment ?? given.get(setting.key);
     if (input === undefined || input === null) {
       if (setting.required === true) {
-        throw new FedloraError('config/invalid', `"${setting.key}" is missing.`, { where: file, details: { key: setting.key } });
+        throw new FedloraError('config/invalid', `"${setting.key}" is missing.`, {
+          where: file,
+          details: { key: setting.key },
+        });
       }
       const source = setting.fallback === undefined ? 'unset' : 'default';
       values.set(setting.key, { value: setting.fallback, source });
@@ -113,7 +119,10 @@ export function readSettings(
     const value = setting.kind.read(input);
     if (value === undefined) {
       const where = fromEnvironment === undefined ? file : `the variable ${setting.variable}`;
-      throw new FedloraError('config/invalid', `"${setting.key}" must be ${setting.kind.expected}.`, { where, details: { key: setting.key } });
+      throw new FedloraError('config/invalid', `"${setting.key}" must be ${setting.kind.expected}.`, {
+        where,
+        details: { key: setting.key },
+      });
     }
     values.set(setting.key, { value, source: fromEnvironment === undefined ? 'file' : 'environment' });
   }
@@ -121,7 +130,11 @@ export function readSettings(
 }
 
 /** The table as a YAML file with a comment over every key; keys without value are commented out. */
-export function printSettings(table: readonly Setting<unknown>[], values: ReadonlyMap<string, unknown>, heading: string): string {
+export function printSettings(
+  table: readonly Setting<unknown>[],
+  values: ReadonlyMap<string, unknown>,
+  heading: string,
+): string {
   const lines = wrap(heading).map((line) => `# ${line}`);
   let section = '';
   for (const setting of table) {
@@ -149,7 +162,8 @@ function parseYaml(content: string, file: string): unknown {
 function flatten(input: unknown, keys: ReadonlySet<string>, file: string): Map<string, unknown> {
   const values = new Map<string, unknown>();
   if (input === null || input === undefined) return values;
-  if (!isSection(input)) throw new FedloraError('config/invalid', 'It must be a list of "key: value" lines.', { where: file });
+  if (!isSection(input))
+    throw new FedloraError('config/invalid', 'It must be a list of "key: value" lines.', { where: file });
   const known = [...keys];
   const visit = (section: Record<string, unknown>, prefix: string): void => {
     for (const [name, value] of Object.entries(section)) {
@@ -157,7 +171,8 @@ function flatten(input: unknown, keys: ReadonlySet<string>, file: string): Map<s
       if (keys.has(key)) values.set(key, value);
       else if (known.some((one) => one.startsWith(`${key}.`)) && (isSection(value) || value === null)) {
         if (isSection(value)) visit(value, `${key}.`);
-      } else throw new FedloraError('config/unknown-key', `"${key}" is not a setting.`, { where: file, details: { key } });
+      } else
+        throw new FedloraError('config/unknown-key', `"${key}" is not a setting.`, { where: file, details: { key } });
     }
   };
   visit(input, '');

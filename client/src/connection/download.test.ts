@@ -76,7 +76,8 @@ describe('downloadVersion', () => {
       } else response.end(file);
     });
   };
-  const download = (id: string) => downloadVersion(id, { http: new Http(server.url), signIn: fakeSignIn(), coordinatorKey });
+  const download = (id: string) =>
+    downloadVersion(id, { http: new Http(server.url), signIn: fakeSignIn(), coordinatorKey });
 
   it('gives the files of a version that is what it says', async () => {
     const { id, files } = aVersion();
@@ -89,15 +90,15 @@ describe('downloadVersion', () => {
 
   it('refuses a file that was altered, even by one bit', async () => {
     const { id, files } = aVersion();
-    const altered = Buffer.from(files['adapter_model.safetensors']!);
-    altered[17]! ^= 1;
+    const altered = Buffer.from(files['adapter_model.safetensors']);
+    altered[17] ^= 1;
     await offer({ ...files, 'adapter_model.safetensors': altered });
     await expect(download(id)).rejects.toMatchObject({ code: 'version/file-mismatch' });
   });
 
   it('refuses a file that was cut short, and one that does not end', async () => {
     const { id, files } = aVersion();
-    await offer({ ...files, 'adapter_model.safetensors': files['adapter_model.safetensors']!.subarray(0, 9) });
+    await offer({ ...files, 'adapter_model.safetensors': files['adapter_model.safetensors'].subarray(0, 9) });
     await expect(download(id)).rejects.toMatchObject({ code: 'version/file-mismatch' });
     await server.close();
     await offer({ ...files, 'adapter_model.safetensors': Buffer.alloc(1 << 20) });
@@ -116,7 +117,7 @@ describe('downloadVersion', () => {
 
   it('refuses a record that was altered after it was signed', async () => {
     const { id, files } = aVersion();
-    const record = Buffer.from(files['manifest.json']!.toString().replace('"completedRounds":0', '"completedRounds":7'));
+    const record = Buffer.from(files['manifest.json'].toString().replace('"completedRounds":0', '"completedRounds":7'));
     await offer({ ...files, 'manifest.json': record });
     await expect(download(id)).rejects.toMatchObject({ code: 'version/bad-signature' });
   });
@@ -133,13 +134,16 @@ describe('downloadVersion', () => {
     await expect(download('1'.repeat(40))).rejects.toMatchObject({ code: 'version/wrong-id' });
   });
 
-  it.each(['../../identity.key', 'adapter_model.bin', 'manifest.json', 'README.md/'])('refuses a signed record that names the file %s', async (name) => {
-    const good = aVersion();
-    const record = JSON.parse(good.files['manifest.json']!.toString()) as VersionRecord;
-    const { id, files } = aVersion({ files: [...record.files, { name, bytes: 1, sha256: 'a'.repeat(64) }] });
-    await offer(files);
-    await expect(download(id)).rejects.toMatchObject({ code: 'version/malformed' });
-  });
+  it.each(['../../identity.key', 'adapter_model.bin', 'manifest.json', 'README.md/'])(
+    'refuses a signed record that names the file %s',
+    async (name) => {
+      const good = aVersion();
+      const record = JSON.parse(good.files['manifest.json'].toString()) as VersionRecord;
+      const { id, files } = aVersion({ files: [...record.files, { name, bytes: 1, sha256: 'a'.repeat(64) }] });
+      await offer(files);
+      await expect(download(id)).rejects.toMatchObject({ code: 'version/malformed' });
+    },
+  );
 
   it('is stored whole, read back checked, and not read back when a file was changed on disk', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'fedlora-adapters-'));

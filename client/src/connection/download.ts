@@ -38,7 +38,12 @@ export async function downloadVersion(id: string, parts: DownloadParts): Promise
 
 async function fetchFile(id: string, name: string, limit: number, parts: DownloadParts): Promise<Uint8Array> {
   const path = routes.versionFile(id, name);
-  let response = await parts.http.send({ method: 'GET', path, token: await parts.signIn.token(), signal: parts.signal });
+  let response = await parts.http.send({
+    method: 'GET',
+    path,
+    token: await parts.signIn.token(),
+    signal: parts.signal,
+  });
   if (response.status === 401) {
     await response.body?.cancel();
     parts.signIn.forget();

@@ -24,13 +24,18 @@ export class Http {
       return await fetch(this.baseUrl + request.path, {
         method: request.method,
         redirect: 'error',
-        headers: { ...request.headers, ...(request.token === undefined ? {} : { authorization: `Bearer ${request.token}` }) },
+        headers: {
+          ...request.headers,
+          ...(request.token === undefined ? {} : { authorization: `Bearer ${request.token}` }),
+        },
         ...(request.body === undefined ? {} : { body: request.body as BodyInit }),
         signal: request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout]),
       });
     } catch (cause) {
       request.signal?.throwIfAborted();
-      throw new FedloraError('connection/unreachable', `${this.baseUrl} does not answer (${reasonOf(cause)}).`, { cause });
+      throw new FedloraError('connection/unreachable', `${this.baseUrl} does not answer (${reasonOf(cause)}).`, {
+        cause,
+      });
     }
   }
 
@@ -47,24 +52,27 @@ export class Http {
   }
 }
 
-/** What an unwelcome answer means, with the coordinator's own code where it gave one. */
+/** What an unwelcome answer (problem+json, RFC 9457) means, with the coordinator's own code where it gave one. */
 export async function refusal(response: Response): Promise<FedloraError> {
   const text = (await response.text().catch(() => '')).slice(0, 2000);
   let said = '';
   let peerCode: string | undefined;
   try {
-    const body = JSON.parse(text) as { code?: unknown; message?: unknown; error?: { code?: unknown; message?: unknown } };
-    const { code, message } = body.error ?? body;
-    if (typeof code === 'string') peerCode = code;
-    if (typeof message === 'string') said = message;
-    else if (Array.isArray(message)) said = message.join(', ');
+    const body = JSON.parse(text) as {
+      code?: unknown;
+      detail?: unknown;
+    };
+    if (typeof body.code === 'string') peerCode = body.code;
+    if (typeof body.detail === 'string') said = body.detail;
   } catch {
     // Not JSON: a proxy's page, most likely. The status says enough.
   }
   const reason = said === '' ? '' : ` (${said.slice(0, 500)})`;
   // A code of the catalogue brings its own remedy.
   const code = peerCode !== undefined && isErrorCode(peerCode) ? peerCode : 'connection/refused';
-  return new FedloraError(code, `The coordinator answered ${response.status}${reason}.`, { details: { status: response.status } });
+  return new FedloraError(code, `The coordinator answered ${response.status}${reason}.`, {
+    details: { status: response.status },
+  });
 }
 
 /** Reads a body of at most `limit` bytes, however long the server says it is. @throws FedloraError version/file-mismatch */

@@ -6,7 +6,15 @@
  */
 
 import { FedloraError, WIRE_VERSION } from '@fedlora/shared';
-import type { ClientState, ClientToServerEvents, Reply, RoundDecline, RoundReply, ServerToClientEvents, SessionHello } from '@fedlora/shared';
+import type {
+  ClientState,
+  ClientToServerEvents,
+  Reply,
+  RoundDecline,
+  RoundReply,
+  ServerToClientEvents,
+  SessionHello,
+} from '@fedlora/shared';
 import { io, type Socket } from 'socket.io-client';
 import { Backoff } from './backoff.js';
 import type { SignIn } from './sign-in.js';
@@ -108,7 +116,13 @@ export class Session {
       };
       const failed = (cause: Error): void => {
         done();
-        reject(new FedloraError('connection/unreachable', `The coordinator does not take the connection (${cause.message}).`, { cause }));
+        reject(
+          new FedloraError(
+            'connection/unreachable',
+            `The coordinator does not take the connection (${cause.message}).`,
+            { cause },
+          ),
+        );
       };
       const stopped = (): void => {
         done();
@@ -121,9 +135,14 @@ export class Session {
   }
 
   private async hello(): Promise<void> {
-    const hello: SessionHello = { wireVersion: WIRE_VERSION, clientVersion: this.parts.clientVersion, ...this.parts.present() };
+    const hello: SessionHello = {
+      wireVersion: WIRE_VERSION,
+      clientVersion: this.parts.clientVersion,
+      ...this.parts.present(),
+    };
     const reply = await this.acknowledged((acknowledge) => this.socket.emit('session.hello', hello, acknowledge));
-    if (!reply.ok) throw new FedloraError('connection/refused', `The coordinator refuses this client: ${reply.error.message}`);
+    if (!reply.ok)
+      throw new FedloraError('connection/refused', `The coordinator refuses this client: ${reply.error.message}`);
   }
 
   /** Resolves with the reason when this connection ends. */

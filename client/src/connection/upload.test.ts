@@ -17,7 +17,11 @@ function store(trouble: (method: string, offset: number, response: ServerRespons
   return {
     held: () => held,
     seen,
-    handle: (request: { method?: string; headers: NodeJS.Dict<string | string[]> }, body: Buffer, response: ServerResponse): void => {
+    handle: (
+      request: { method?: string; headers: NodeJS.Dict<string | string[]> },
+      body: Buffer,
+      response: ServerResponse,
+    ): void => {
       const offset = Number(request.headers['upload-offset'] ?? -1);
       seen.push(`${request.method} ${request.method === 'HEAD' ? '' : offset}`.trim());
       if (request.method === 'PATCH' && offset === held.length && trouble('PATCH-before', offset, response)) return;
@@ -91,8 +95,13 @@ describe('uploadMasked', () => {
     expect(target.held()).toEqual(bytes);
     await server.close();
 
-    server = await serve((_request, _body, response) => response.writeHead(403).end('{"code":"round/closed","message":"Too late."}'));
-    await expect(uploadMasked('round-1', masked, parts())).rejects.toMatchObject({ code: 'connection/refused', details: { status: 403 } });
+    server = await serve((_request, _body, response) =>
+      response.writeHead(403).end('{"code":"round/closed","message":"Too late."}'),
+    );
+    await expect(uploadMasked('round-1', masked, parts())).rejects.toMatchObject({
+      code: 'connection/refused',
+      details: { status: 403 },
+    });
   });
 
   it('signs in again when its token is no longer valid', async () => {

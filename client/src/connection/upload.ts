@@ -44,7 +44,9 @@ export async function uploadMasked(roundId: string, masked: MaskedUpdate, parts:
 
 /** How much has arrived. */
 async function uploadedBytes(path: string, parts: UploadParts): Promise<number> {
-  const response = await authorized(parts, (token) => parts.http.send({ method: 'HEAD', path, token, signal: parts.signal }));
+  const response = await authorized(parts, (token) =>
+    parts.http.send({ method: 'HEAD', path, token, signal: parts.signal }),
+  );
   if (response.status === 404) return 0;
   if (!response.ok) throw await refusal(response);
   return offsetOf(response);

@@ -30,10 +30,14 @@ class FakeCoordinator {
     io.on('connection', (socket) => {
       this.socket = socket;
       const ok = { ok: true } as const;
-      socket.on('session.hello', (hello, acknowledge) => this.hear(`hello ${hello.state} ${String(socket.handshake.auth.token)}`, () => acknowledge(ok)));
+      socket.on('session.hello', (hello, acknowledge) =>
+        this.hear(`hello ${hello.state} ${String(socket.handshake.auth.token)}`, () => acknowledge(ok)),
+      );
       socket.on('session.state', ({ state }, acknowledge) => this.hear(`state ${state}`, () => acknowledge(ok)));
       socket.on('round.reply', ({ phase }, acknowledge) => this.hear(`reply ${phase}`, () => acknowledge(ok)));
-      socket.on('round.decline', ({ roundId, code }, acknowledge) => this.hear(`decline ${roundId} ${code}`, () => acknowledge(ok)));
+      socket.on('round.decline', ({ roundId, code }, acknowledge) =>
+        this.hear(`decline ${roundId} ${code}`, () => acknowledge(ok)),
+      );
     });
   }
 
@@ -43,7 +47,8 @@ class FakeCoordinator {
       request.resume();
       response.setHeader('content-type', 'application/json');
       if (request.url?.endsWith('/challenge')) response.end(JSON.stringify({ nonce: 'a'.repeat(64) }));
-      else if (request.url?.endsWith('/session')) response.end(JSON.stringify({ token: `token-${(sessions += 1)}`, expiresAt: 1e15 }));
+      else if (request.url?.endsWith('/session'))
+        response.end(JSON.stringify({ token: `token-${(sessions += 1)}`, expiresAt: 1e15 }));
     });
     const io = new Server<ClientToServerEvents, ServerToClientEvents>(http, { transports: ['websocket'] });
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
@@ -52,7 +57,14 @@ class FakeCoordinator {
 
   request(phase: RoundRequest['phase'], roundId = 'r1', offer: unknown = undefined): void {
     const messages = phase === 'advertising' ? {} : { messages: [Buffer.from('x')] };
-    this.socket?.emit('round.request', { roundId, phase, deadlineAt: 1000, sentAt: 0, ...messages, ...(offer === undefined ? {} : { offer }) } as RoundRequest);
+    this.socket?.emit('round.request', {
+      roundId,
+      phase,
+      deadlineAt: 1000,
+      sentAt: 0,
+      ...messages,
+      ...(offer === undefined ? {} : { offer }),
+    } as RoundRequest);
   }
 
   /** Waits until `count` heard lines match. */
@@ -114,7 +126,8 @@ describe('Daemon', () => {
   });
 
   it('declines whatever is asked about a round that it does not remember', async () => {
-    for (const phase of ['sharing', 'training', 'checking', 'unmasking'] as const) coordinator.request(phase, `old-${phase}`);
+    for (const phase of ['sharing', 'training', 'checking', 'unmasking'] as const)
+      coordinator.request(phase, `old-${phase}`);
     await coordinator.until(/^decline old-.* round\/forgotten$/, 4);
   });
 
@@ -140,7 +153,10 @@ describe('Daemon', () => {
   it('signs in again and says hello after a lost connection', async () => {
     coordinator.socket?.disconnect(true);
     await coordinator.until(/^hello/, 2);
-    expect(coordinator.heard.filter((line) => line.startsWith('hello'))).toEqual(['hello idle token-1', 'hello idle token-2']);
+    expect(coordinator.heard.filter((line) => line.startsWith('hello'))).toEqual([
+      'hello idle token-1',
+      'hello idle token-2',
+    ]);
     coordinator.request('unmasking', 'old');
     await coordinator.until(/^decline old round\/forgotten$/);
   });
@@ -156,6 +172,10 @@ describe('Daemon', () => {
     await daemon.stop();
     await stopped;
     expect(coordinator.heard.at(-1)).toBe('state draining');
-    expect(await readStatus(join(folder, 'status.json'))).toMatchObject({ state: 'stopped', connected: false, organisation: 'clinic' });
+    expect(await readStatus(join(folder, 'status.json'))).toMatchObject({
+      state: 'stopped',
+      connected: false,
+      organisation: 'clinic',
+    });
   });
 });

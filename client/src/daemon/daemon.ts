@@ -12,7 +12,13 @@
 
 import { existsSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
-import { FedloraError, type ClientState, type RequestPhase, type RoundRequest, type ServerToClientEvents } from '@fedlora/shared';
+import {
+  FedloraError,
+  type ClientState,
+  type RequestPhase,
+  type RoundRequest,
+  type ServerToClientEvents,
+} from '@fedlora/shared';
 import { Session, type SessionParts } from '../connection/session.js';
 import { contribute, type Contribution, type Parts, type Stage } from '../round/contribute.js';
 import { Conversation } from '../round/conversation.js';
@@ -70,7 +76,9 @@ export class Daemon {
   constructor(private readonly parts: DaemonParts) {
     this.startedAt = parts.round.now();
     this.since = this.startedAt;
-    this.statusFile = new StatusFile(parts.statusPath, (error) => parts.log.warn({ code: codeOf(error) }, 'status.write.failed'));
+    this.statusFile = new StatusFile(parts.statusPath, (error) =>
+      parts.log.warn({ code: codeOf(error) }, 'status.write.failed'),
+    );
     this.session = new Session({
       ...parts.session,
       clientVersion: parts.clientVersion,
@@ -88,7 +96,10 @@ export class Daemon {
   /** Runs until `stop` or `stopNow`. */
   async run(): Promise<void> {
     const { log } = this.parts;
-    log.info({ coordinator: this.parts.coordinator, device: this.parts.device, version: this.parts.clientVersion }, 'client.started');
+    log.info(
+      { coordinator: this.parts.coordinator, device: this.parts.device, version: this.parts.clientVersion },
+      'client.started',
+    );
     this.lookWhetherPaused();
     this.writeStatus();
     const pauses = setInterval(() => this.lookWhetherPaused(), PAUSE_CHECK_MS);
@@ -182,7 +193,9 @@ export class Daemon {
   private join(request: RoundRequest): void {
     const before = this.running;
     before?.talk.abort(new FedloraError('round/superseded'));
-    const talk = new Conversation(request.roundId, { send: (phase, message) => this.reply(request.roundId, phase, message) });
+    const talk = new Conversation(request.roundId, {
+      send: (phase, message) => this.reply(request.roundId, phase, message),
+    });
     try {
       talk.receive(request);
     } catch (error) {
@@ -221,7 +234,10 @@ export class Daemon {
     this.counts[contribution.kind] += 1;
     const ending = endingOf(contribution);
     this.lastRound = { roundId, ending: `${contribution.kind}: ${ending}`, at: this.parts.round.now() };
-    log.info({ ending: contribution.kind, because: ending, durationMs: this.parts.round.now() - startedAt }, 'round.ended');
+    log.info(
+      { ending: contribution.kind, because: ending, durationMs: this.parts.round.now() - startedAt },
+      'round.ended',
+    );
     if (this.running?.talk === talk) {
       // Kept until the next offer, so that a repeated question is answered with the same bytes.
       this.rest();
@@ -233,7 +249,8 @@ export class Daemon {
     const ours = FedloraError.from(error);
     const isOver = ['round/aborted', 'round/superseded', 'round/deadline-passed', 'client/stopped'].includes(ours.code);
     if (isOver) return { kind: 'aborted', cause: ours.summary };
-    if (ours.code === 'internal/unexpected') log.error({ err: error instanceof Error ? error : new Error(String(error)) }, 'round.failed');
+    if (ours.code === 'internal/unexpected')
+      log.error({ err: error instanceof Error ? error : new Error(String(error)) }, 'round.failed');
     else log.warn({ code: ours.code, reason: ours.summary }, 'round.failed');
     return { kind: 'declined', reason: ours.code };
   }

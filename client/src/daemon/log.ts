@@ -12,5 +12,8 @@ export async function createLog(level: string, bindings: Readonly<Record<string,
   const options = { level, base: bindings, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' };
   if (!process.stdout.isTTY) return pino(options);
   const { default: pretty } = await import('pino-pretty');
-  return pino(options, pretty({ messageKey: 'event', ignore: 'pid,hostname,organisation', translateTime: 'SYS:HH:MM:ss', sync: true }));
+  return pino(
+    options,
+    pretty({ messageKey: 'event', ignore: 'pid,hostname,organisation', translateTime: 'SYS:HH:MM:ss', sync: true }),
+  );
 }

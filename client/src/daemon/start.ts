@@ -51,7 +51,9 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
   const pins = await readPins(home.pins);
   const identity = await readIdentity(home.identity);
   if (pins.organisation !== config.organisation) {
-    throw new FedloraError('config/invalid', `This folder is enrolled as "${pins.organisation}".`, { where: 'organisation' });
+    throw new FedloraError('config/invalid', `This folder is enrolled as "${pins.organisation}".`, {
+      where: 'organisation',
+    });
   }
   await makeHome(home);
   const log = options.log ?? (await createLog(config.logLevel, { organisation: config.organisation }));
@@ -90,12 +92,19 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
       clientVersion: CLIENT_VERSION,
       device: config.engine.device,
       session: { url: config.coordinator, signIn },
-      verifier: new OfferVerifier({ pins, identity: identity.publicKey, base, hasJoined: (sid) => decisions.hasJoined(sid) }),
+      verifier: new OfferVerifier({
+        pins,
+        identity: identity.publicKey,
+        base,
+        hasJoined: (sid) => decisions.hasJoined(sid),
+      }),
       round: {
         policy,
         ledger,
         decisions,
-        adapters: new AdapterSource(store, (id, signal) => downloadVersion(id, { http, signIn, coordinatorKey, signal })),
+        adapters: new AdapterSource(store, (id, signal) =>
+          downloadVersion(id, { http, signIn, coordinatorKey, signal }),
+        ),
         workbench,
         secagg: { crypto: defaultProvider, random, sign: (message) => identity.sign(message) },
         random,
@@ -119,7 +128,8 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
 }
 
 function requireBase(base: BaseModel | undefined): BaseModel {
-  if (base === undefined) throw new FedloraError('base-model/not-found', 'No base model is configured: `base` in config.yaml.');
+  if (base === undefined)
+    throw new FedloraError('base-model/not-found', 'No base model is configured: `base` in config.yaml.');
   return base;
 }
 

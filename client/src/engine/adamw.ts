@@ -35,7 +35,8 @@ export class AdamW {
       const g = gradient[i];
       this.first[i] = beta1 * this.first[i] + (1 - beta1) * g;
       this.second[i] = beta2 * this.second[i] + (1 - beta2) * g * g;
-      values[i] -= (learningRate * (this.first[i] / firstCorrection)) / (Math.sqrt(this.second[i] / secondCorrection) + epsilon);
+      values[i] -=
+        (learningRate * (this.first[i] / firstCorrection)) / (Math.sqrt(this.second[i] / secondCorrection) + epsilon);
     }
   }
 }

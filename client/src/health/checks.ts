@@ -33,10 +33,30 @@ const MINIMUM_FREE_BYTES = 500e6;
 export function checksOf(home: Home, environment: NodeJS.ProcessEnv): readonly Check[] {
   const config = async (): Promise<ClientConfig> => (await readConfig(home.config, environment)).config;
   return [
-    { code: 'config', title: 'Settings', dependsOn: [], run: async () => `${(await config()).organisation}, ${home.config}` },
-    { code: 'policy', title: 'Policy', dependsOn: [], run: async () => `epsilon cap ${(await readPolicy(home.policy)).terms.epsilonCap}` },
-    { code: 'identity', title: 'Identity key', dependsOn: [], run: async () => (await readIdentity(home.identity)).publicKey },
-    { code: 'pins', title: 'Pinned keys', dependsOn: [], run: async () => `coordinator ${(await readPins(home.pins)).coordinatorKey}` },
+    {
+      code: 'config',
+      title: 'Settings',
+      dependsOn: [],
+      run: async () => `${(await config()).organisation}, ${home.config}`,
+    },
+    {
+      code: 'policy',
+      title: 'Policy',
+      dependsOn: [],
+      run: async () => `epsilon cap ${(await readPolicy(home.policy)).terms.epsilonCap}`,
+    },
+    {
+      code: 'identity',
+      title: 'Identity key',
+      dependsOn: [],
+      run: async () => (await readIdentity(home.identity)).publicKey,
+    },
+    {
+      code: 'pins',
+      title: 'Pinned keys',
+      dependsOn: [],
+      run: async () => `coordinator ${(await readPins(home.pins)).coordinatorKey}`,
+    },
     { code: 'ledger', title: 'Privacy ledger', dependsOn: ['config', 'identity'], run: () => ledger(home, config) },
     { code: 'base', title: 'Base model', dependsOn: ['config', 'policy'], run: () => baseModel(home, config) },
     { code: 'data', title: 'Training data', dependsOn: ['config'], run: () => dataFiles(config) },
@@ -73,7 +93,8 @@ async function ledger(home: Home, config: () => Promise<ClientConfig>): Promise<
 
 async function baseModel(home: Home, config: () => Promise<ClientConfig>): Promise<string> {
   const { base } = await config();
-  if (base === undefined) throw new FedloraError('base-model/not-found', 'No base model is configured: `base` in config.yaml.');
+  if (base === undefined)
+    throw new FedloraError('base-model/not-found', 'No base model is configured: `base` in config.yaml.');
   const { baseModelDigest } = await import('../engine/weights/digest.js');
   const digest = await baseModelDigest(base);
   const { allowedBases } = (await readPolicy(home.policy)).terms;
@@ -85,7 +106,8 @@ async function baseModel(home: Home, config: () => Promise<ClientConfig>): Promi
 
 async function dataFiles(config: () => Promise<ClientConfig>): Promise<string> {
   const { files } = (await config()).dataset;
-  if (files.length === 0) throw new FedloraError('data/empty', 'No data is configured: `dataset.files` in config.yaml.');
+  if (files.length === 0)
+    throw new FedloraError('data/empty', 'No data is configured: `dataset.files` in config.yaml.');
   for (const file of files) {
     await access(file).catch((cause: unknown) => {
       throw new FedloraError('data/not-found', undefined, { where: file, cause });
@@ -99,7 +121,8 @@ async function diskSpace(home: Home): Promise<string> {
   await stat(folder);
   const { bavail, bsize } = await statfs(folder);
   const free = bavail * bsize;
-  if (free < MINIMUM_FREE_BYTES) throw new FedloraError('home/disk-full', `${Math.round(free / 1e6)} MB are free.`, { where: folder });
+  if (free < MINIMUM_FREE_BYTES)
+    throw new FedloraError('home/disk-full', `${Math.round(free / 1e6)} MB are free.`, { where: folder });
   return `${(free / 1e9).toFixed(1)} GB free`;
 }
 
@@ -107,7 +130,8 @@ async function coordinator(config: () => Promise<ClientConfig>): Promise<string>
   const { coordinator: url } = await config();
   const response = await new Http(url).send({ method: 'GET', path: '/readyz' });
   await response.body?.cancel();
-  if (!response.ok) throw new FedloraError('connection/refused', `${url} answers ${response.status} when asked whether it is ready.`);
+  if (!response.ok)
+    throw new FedloraError('connection/refused', `${url} answers ${response.status} when asked whether it is ready.`);
   const isOpen = url.startsWith('http://') && !/^http:\/\/(localhost|127\.|\[::1\])/.test(url);
   return isOpen ? `${url} (no TLS: others on the network can see when this client trains)` : url;
 }

@@ -41,10 +41,19 @@ import { OfferVerifier, type VerifiedRound } from './verify-offer.js';
 import type { AdapterSource, Workbench } from './workbench.js';
 
 const crypto = defaultProvider;
-const config = { hidden_size: 8, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 2 };
+const config = {
+  hidden_size: 8,
+  intermediate_size: 16,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  num_key_value_heads: 2,
+};
 const modules = adaptedModules(config, ['q_proj']);
 const seeds = { coordinator: fromHex('11'.repeat(32)), federation: fromHex('22'.repeat(32)) };
-const keys = { coordinatorKey: toHex(crypto.ed25519.publicKey(seeds.coordinator)), federationKey: toHex(crypto.ed25519.publicKey(seeds.federation)) };
+const keys = {
+  coordinatorKey: toHex(crypto.ed25519.publicKey(seeds.coordinator)),
+  federationKey: toHex(crypto.ed25519.publicKey(seeds.federation)),
+};
 
 const policy: PolicyTerms = {
   epsilonCap: 100,
@@ -61,7 +70,12 @@ const policy: PolicyTerms = {
 function fakeEngine(size: number): Engine & { calls: number } {
   const r = 2;
   const length = trainedLength(modules, r, 'B');
-  let adapter = { modules: modules.map((module) => ({ A: new Float32Array(r * module.inFeatures), B: new Float32Array(r * module.outFeatures) })) };
+  let adapter = {
+    modules: modules.map((module) => ({
+      A: new Float32Array(r * module.inFeatures),
+      B: new Float32Array(r * module.outFeatures),
+    })),
+  };
   return {
     calls: 0,
     name: 'onnx',
@@ -119,7 +133,12 @@ async function aSeat(name: string, rows: number, changes: Partial<PolicyTerms> =
     stages,
     uploads,
     dataReads,
-    verifier: new OfferVerifier({ pins: keys, identity: identity.publicKey, base: { digest: 'b'.repeat(64), config }, hasJoined: (sid) => decisions.hasJoined(sid) }),
+    verifier: new OfferVerifier({
+      pins: keys,
+      identity: identity.publicKey,
+      base: { digest: 'b'.repeat(64), config },
+      hasJoined: (sid) => decisions.hasJoined(sid),
+    }),
     parts: {
       policy: { ...policy, ...changes },
       ledger,
@@ -217,8 +236,9 @@ const ready = <T>(plan: Plan<T>): T => {
 
 /** Plays the coordinator up to the unmasking request. */
 async function upToUnmasking(players: readonly Player[]) {
-  const { secagg: terms } = players[0]!.round;
-  const all = (phase: RequestPhase): Promise<Uint8Array[]> => Promise.all(players.map((player) => player.answer(phase)));
+  const { secagg: terms } = players[0].round;
+  const all = (phase: RequestPhase): Promise<Uint8Array[]> =>
+    Promise.all(players.map((player) => player.answer(phase)));
   const keyList = ready(planKeyList(crypto, terms, await all('advertising')));
   players.forEach((player) => player.ask('sharing', keyList));
   const shareKeys = await all('sharing');
@@ -240,14 +260,21 @@ async function wholeRound(players: readonly Player[]): Promise<Float64Array> {
   const recovered = ready(planUnmasking(crypto, terms, view, shareKeys, answers));
   const sum = emptyMaskedSum(terms.length);
   players.forEach(({ seat }, index) => {
-    expect(decodeMaskedInput(receipts[index]!).wordsHash).toEqual(wordsHash(crypto, seat.uploads[0]!));
-    sumMaskedInto(sum, seat.uploads[0]!.words);
+    expect(decodeMaskedInput(receipts[index]).wordsHash).toEqual(wordsHash(crypto, seat.uploads[0]));
+    sumMaskedInto(sum, seat.uploads[0].words);
   });
   players.forEach((player) => player.talk.end({ kind: 'done', version: 'v2' }));
-  return dequantize(unmask(crypto, sum, recovered.masks), players[0]!.round.manifest.encoding.stepsPerUnit);
+  return dequantize(unmask(crypto, sum, recovered.masks), players[0].round.manifest.encoding.stepsPerUnit);
 }
 
-const withoutNoise = { unit: 'none', l2Bound: 1, noiseMultiplier: 0, delta: 1e-5, assumedColluders: 1, minimumContributors: 3 } as const;
+const withoutNoise = {
+  unit: 'none',
+  l2Bound: 1,
+  noiseMultiplier: 0,
+  delta: 1e-5,
+  assumedColluders: 1,
+  minimumContributors: 3,
+} as const;
 
 describe('contribute', () => {
   let seats: Seat[];
@@ -264,24 +291,30 @@ describe('contribute', () => {
     const sum = await wholeRound(players);
     const perRecord = 0.5 / Math.sqrt(sum.length - 2);
     expect(sum[0]).toBeCloseTo(30 * perRecord, 3);
-    expect(sum[sum.length - 1]! / 0.1).toBeCloseTo(30, 2); // The count of records.
-    expect((sum[sum.length - 2]! / 0.1) * 8 / 30).toBeCloseTo(2, 2); // The mean loss.
-    expect(await Promise.all(players.map((player) => player.result))).toEqual(Array(3).fill({ kind: 'counted', version: 'v2' }));
-    expect(seats[0]!.stages).toEqual(['joined', 'shared', 'training', 'recorded', 'uploaded', 'checked', 'unmasked']);
+    expect(sum[sum.length - 1] / 0.1).toBeCloseTo(30, 2); // The count of records.
+    expect(((sum[sum.length - 2] / 0.1) * 8) / 30).toBeCloseTo(2, 2); // The mean loss.
+    expect(await Promise.all(players.map((player) => player.result))).toEqual(
+      Array(3).fill({ kind: 'counted', version: 'v2' }),
+    );
+    expect(seats[0].stages).toEqual(['joined', 'shared', 'training', 'recorded', 'uploaded', 'checked', 'unmasked']);
   });
 
   it('adds noise of the width that the accountant counts on, and charges each ledger once', async () => {
-    const offer = aRound(seats, { training: { kind: 'record-step', samplingRate: 0.5, expectedRecords: 15, maximumRecords: 40 } });
+    const offer = aRound(seats, {
+      training: { kind: 'record-step', samplingRate: 0.5, expectedRecords: 15, maximumRecords: 40 },
+    });
     const players = seats.map((seat) => new Player(seat, offer));
     const sum = await wholeRound(players);
     const clean = seats.reduce((total, seat) => total + seat.engine.calls, 0);
     expect(clean).toBeGreaterThan(0);
-    const { round } = players[0]!;
+    const { round } = players[0];
     const stddev = (round.shareStddev * Math.sqrt(3)) / round.manifest.encoding.stepsPerUnit;
     expect(stddev).toBeGreaterThan(0.8 * unitBound(round.manifest)); // sigma/sqrt(m - c) each, three of them.
     expect(Math.max(...sum.map(Math.abs))).toBeLessThan(0.5 * 30 + 8 * stddev);
     for (const seat of seats) {
-      expect(seat.parts.ledger.entries).toMatchObject([{ roundId: 'run-1-r1', unit: 'record', noiseMultiplier: 0.8, samplingRate: 0.5 }]);
+      expect(seat.parts.ledger.entries).toMatchObject([
+        { roundId: 'run-1-r1', unit: 'record', noiseMultiplier: 0.8, samplingRate: 0.5 },
+      ]);
     }
   });
 
@@ -293,7 +326,7 @@ describe('contribute', () => {
     const sum = await wholeRound(seats.map((seat) => new Player(seat, offer)));
     // Three Adam steps of 0.01 against a constant gradient, clipped to norm 1 where longer; three organisations.
     expect(sum[0]).toBeCloseTo(-3 * 0.03, 3);
-    expect(sum[sum.length - 1]! / 0.1).toBeCloseTo(3, 2);
+    expect(sum[sum.length - 1] / 0.1).toBeCloseTo(3, 2);
   });
 
   it('refuses a round over the epsilon cap before a row is read, a key is made or anything is charged', async () => {
@@ -328,22 +361,27 @@ describe('contribute', () => {
 
   it('charges nothing and sends nothing when the round is aborted before the update is ready', async () => {
     const offer = aRound(seats);
-    const player = new Player(seats[0]!, offer);
+    const player = new Player(seats[0], offer);
     await player.answer('advertising');
     player.talk.end({ kind: 'aborted', cause: 'too few' });
     await expect(player.result).rejects.toMatchObject({ code: 'round/aborted' });
-    expect(seats[0]!.parts.ledger.entries).toEqual([]);
-    expect(seats[0]!.uploads).toEqual([]);
+    expect(seats[0].parts.ledger.entries).toEqual([]);
+    expect(seats[0].uploads).toEqual([]);
   });
 
   it('joins no session twice, also after a restart', async () => {
     const offer = aRound(seats, { privacy: withoutNoise });
     await wholeRound(seats.map((seat) => new Player(seat, offer)));
-    const again = await Decisions.open(join(seats[0]!.folder, 'decisions.jsonl'));
+    const again = await Decisions.open(join(seats[0].folder, 'decisions.jsonl'));
     openFiles.push(again);
-    const { verifier, identity } = seats[0]!;
+    const { verifier, identity } = seats[0];
     expect(() => verifier.verify(offer)).toThrowError(expect.objectContaining({ code: 'offer/session-reused' }));
-    const restarted = new OfferVerifier({ pins: keys, identity: identity.publicKey, base: { digest: 'b'.repeat(64), config }, hasJoined: (sid) => again.hasJoined(sid) });
+    const restarted = new OfferVerifier({
+      pins: keys,
+      identity: identity.publicKey,
+      base: { digest: 'b'.repeat(64), config },
+      hasJoined: (sid) => again.hasJoined(sid),
+    });
     expect(() => restarted.verify(offer)).toThrowError(expect.objectContaining({ code: 'offer/session-reused' }));
   });
 
@@ -351,19 +389,19 @@ describe('contribute', () => {
     const offer = aRound(seats, { privacy: withoutNoise });
     const players = seats.map((seat) => new Player(seat, offer));
     const { proof } = await upToUnmasking(players);
-    await seats[0]!.parts.decisions.close();
-    players[0]!.ask('unmasking', proof);
-    await expect(players[0]!.result).rejects.toThrow();
-    expect(players[0]!.answers.has('unmasking')).toBe(false);
+    await seats[0].parts.decisions.close();
+    players[0].ask('unmasking', proof);
+    await expect(players[0].result).rejects.toThrow();
+    expect(players[0].answers.has('unmasking')).toBe(false);
   });
 
   it('writes its decision before it gives its shares', async () => {
     const offer = aRound(seats, { privacy: withoutNoise });
     const players = seats.map((seat) => new Player(seat, offer));
     const { proof } = await upToUnmasking(players);
-    players[0]!.ask('unmasking', proof);
-    await players[0]!.answer('unmasking');
-    expect(await readFile(join(seats[0]!.folder, 'decisions.jsonl'), 'utf8')).toContain('"kind":"unmasking"');
+    players[0].ask('unmasking', proof);
+    await players[0].answer('unmasking');
+    expect(await readFile(join(seats[0].folder, 'decisions.jsonl'), 'utf8')).toContain('"kind":"unmasking"');
     players.forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
     await Promise.allSettled(players.map((player) => player.result));
   });
@@ -371,16 +409,19 @@ describe('contribute', () => {
   it('sends nothing when the ledger cannot be written', async () => {
     const offer = aRound(seats);
     const players = seats.map((seat) => new Player(seat, offer));
-    await seats[0]!.parts.ledger.close();
-    const { secagg: terms } = players[0]!.round;
-    const keyList = ready(planKeyList(crypto, terms, await Promise.all(players.map((player) => player.answer('advertising')))));
+    await seats[0].parts.ledger.close();
+    const { secagg: terms } = players[0].round;
+    const keyList = ready(
+      planKeyList(crypto, terms, await Promise.all(players.map((player) => player.answer('advertising')))),
+    );
     players.forEach((player) => player.ask('sharing', keyList));
-    const deliveries = ready(planDeliveries(crypto, terms, keyList, await Promise.all(players.map((player) => player.answer('sharing')))));
-    players[0]!.ask('training', deliveries.messageFor(0));
-    await expect(players[0]!.result).rejects.toThrow();
-    expect(seats[0]!.uploads).toEqual([]);
+    const deliveries = ready(
+      planDeliveries(crypto, terms, keyList, await Promise.all(players.map((player) => player.answer('sharing')))),
+    );
+    players[0].ask('training', deliveries.messageFor(0));
+    await expect(players[0].result).rejects.toThrow();
+    expect(seats[0].uploads).toEqual([]);
     players.slice(1).forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
     await Promise.allSettled(players.map((player) => player.result));
   });
 });
-

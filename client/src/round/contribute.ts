@@ -8,7 +8,14 @@
  * Legend     P = trained parameters, d = P + 2 metrics
  */
 
-import { quantize, sha256, toHex, type MaskedUpdate, type ParticipantParts, type RandomSource } from '@fedlora/protocol';
+import {
+  quantize,
+  sha256,
+  toHex,
+  type MaskedUpdate,
+  type ParticipantParts,
+  type RandomSource,
+} from '@fedlora/protocol';
 import type { FedloraErrorCode } from '@fedlora/shared';
 import type { Decisions } from '../storage/decisions.js';
 import type { Ledger } from '../storage/ledger.js';
@@ -99,7 +106,9 @@ export async function contribute(round: VerifiedRound, talk: Conversation, parts
     parts.observe('unmasked');
 
     const ending = await talk.ended();
-    return ending.kind === 'done' ? { kind: 'counted', version: ending.version } : { kind: 'aborted', cause: ending.cause };
+    return ending.kind === 'done'
+      ? { kind: 'counted', version: ending.version }
+      : { kind: 'aborted', cause: ending.cause };
   } finally {
     seat.leave();
   }

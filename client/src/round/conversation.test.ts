@@ -9,7 +9,9 @@ const request = (phase: RequestPhase, message = bytes(1)): RoundRequest => ({
   phase,
   deadlineAt: 1000,
   sentAt: 0,
-  ...(phase === 'advertising' ? { offer: { roundId: 'round-1', number: message[0] } as unknown as RoundOffer } : { messages: [message] }),
+  ...(phase === 'advertising'
+    ? { offer: { roundId: 'round-1', number: message[0] } as unknown as RoundOffer }
+    : { messages: [message] }),
 });
 
 function aConversation(patienceMs = 60_000) {
@@ -45,18 +47,26 @@ describe('Conversation', () => {
   it('refuses another question in a phase that has one, answered or not', () => {
     const { talk, sent } = aConversation();
     talk.receive(request('advertising'));
-    expect(() => talk.receive(request('advertising', bytes(2)))).toThrowError(expect.objectContaining({ code: 'secagg/wrong-phase' }));
+    expect(() => talk.receive(request('advertising', bytes(2)))).toThrowError(
+      expect.objectContaining({ code: 'secagg/wrong-phase' }),
+    );
     talk.answer('advertising', bytes(7));
-    expect(() => talk.receive(request('advertising', bytes(2)))).toThrowError(expect.objectContaining({ code: 'secagg/wrong-phase' }));
+    expect(() => talk.receive(request('advertising', bytes(2)))).toThrowError(
+      expect.objectContaining({ code: 'secagg/wrong-phase' }),
+    );
     expect(sent).toHaveLength(1);
   });
 
   it('refuses a phase before its turn', () => {
     const { talk } = aConversation();
     talk.receive(request('advertising'));
-    expect(() => talk.receive(request('sharing'))).toThrowError(expect.objectContaining({ code: 'round/out-of-order' }));
+    expect(() => talk.receive(request('sharing'))).toThrowError(
+      expect.objectContaining({ code: 'round/out-of-order' }),
+    );
     talk.answer('advertising', bytes(7));
-    expect(() => talk.receive(request('unmasking'))).toThrowError(expect.objectContaining({ code: 'round/out-of-order' }));
+    expect(() => talk.receive(request('unmasking'))).toThrowError(
+      expect.objectContaining({ code: 'round/out-of-order' }),
+    );
   });
 
   it('ends every wait when the round is aborted, with the reason', async () => {

@@ -53,7 +53,9 @@ export class Conversation {
     const known = this.questions.get(request.phase);
     if (known !== undefined) {
       if (known.hash !== hash) {
-        throw new ProtocolError('secagg/wrong-phase', 'The coordinator asked something else in the same phase.', { phase: request.phase });
+        throw new ProtocolError('secagg/wrong-phase', 'The coordinator asked something else in the same phase.', {
+          phase: request.phase,
+        });
       }
       if (known.answer !== undefined) this.parts.send(request.phase, known.answer);
       return;
@@ -99,7 +101,8 @@ export class Conversation {
   /** The coordinator says that the round is over. */
   end(outcome: RoundOutcome): void {
     this.outcome ??= outcome;
-    if (outcome.kind === 'aborted') this.abort(new FedloraError('round/aborted', `The coordinator ended the round: ${outcome.cause}.`));
+    if (outcome.kind === 'aborted')
+      this.abort(new FedloraError('round/aborted', `The coordinator ended the round: ${outcome.cause}.`));
     this.wake?.();
   }
 
@@ -134,7 +137,9 @@ function contentOf(request: RoundRequest): Uint8Array {
   }
   const [message, ...others] = request.messages ?? [];
   if (!(message instanceof Uint8Array) || others.length > 0) {
-    throw new FedloraError('round/out-of-order', 'A request does not hold one message.', { details: { phase: request.phase } });
+    throw new FedloraError('round/out-of-order', 'A request does not hold one message.', {
+      details: { phase: request.phase },
+    });
   }
   return message;
 }

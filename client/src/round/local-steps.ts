@@ -4,7 +4,15 @@
  * Legend     P = trained parameters, d = P + 2 metrics
  */
 
-import { clipToL2Norm, difference, toRawUpdate, unitBound, withMetrics, type ClippedUpdate, type LocalSteps } from '@fedlora/protocol';
+import {
+  clipToL2Norm,
+  difference,
+  toRawUpdate,
+  unitBound,
+  withMetrics,
+  type ClippedUpdate,
+  type LocalSteps,
+} from '@fedlora/protocol';
 import { toBatches } from '../data/batches.js';
 import type { Example } from '../data/tokenize.js';
 import type { AdapterValues, Engine } from '../engine/engine.js';
@@ -40,7 +48,11 @@ export async function localSteps(
   for (let step = 0; step < training.steps; step += 1) {
     const indices = order.next(training.batchSize);
     const gradient = new Float64Array(values.length); // [P]
-    const options = { maximumExamples: EXAMPLES_PER_CALL, maximumTokens: tokensPerBatch, maximumLength: engine.maximumLength };
+    const options = {
+      maximumExamples: EXAMPLES_PER_CALL,
+      maximumTokens: tokensPerBatch,
+      maximumLength: engine.maximumLength,
+    };
     for (const batch of toBatches(examples, indices, options)) {
       signal.throwIfAborted();
       const { clippedSum, losses } = await engine.gradients(batch, { trained, l2Bound: null });

@@ -24,9 +24,14 @@ export interface PolicyTerms {
  * `projectedEpsilon` is what the data set will have spent after this round, at the manifest's delta: the ledger's total including
  * this round. It is not a number (NaN refuses, too) only if the accountant failed.
  */
-export function refuse(policy: PolicyTerms, manifest: Manifest, projectedEpsilon: number): FedloraErrorCode | undefined {
+export function refuse(
+  policy: PolicyTerms,
+  manifest: Manifest,
+  projectedEpsilon: number,
+): FedloraErrorCode | undefined {
   const { privacy, training, aggregation, base } = manifest;
-  if (!policy.allowedBases.includes('*') && !policy.allowedBases.includes(base.digest)) return 'policy/base-not-allowed';
+  if (!policy.allowedBases.includes('*') && !policy.allowedBases.includes(base.digest))
+    return 'policy/base-not-allowed';
   if (privacy.unit === 'none' && policy.requireDifferentialPrivacy) return 'policy/no-differential-privacy';
   if (!policy.allowedUnits.includes(privacy.unit)) return 'policy/unit-not-allowed';
   if (privacy.minimumContributors < policy.minimumContributors) return 'policy/too-few-contributors';

@@ -16,7 +16,10 @@ export async function readExamples(
   baseDirectory: string,
   terms: Pick<Manifest['data'], 'format' | 'maximumLength'>,
 ): Promise<readonly Example[]> {
-  const [tokenizer, { rows }] = await Promise.all([loadTokenizer(baseDirectory), readRows(files, { format: terms.format })]);
+  const [tokenizer, { rows }] = await Promise.all([
+    loadTokenizer(baseDirectory),
+    readRows(files, { format: terms.format }),
+  ]);
   const { examples } = tokenizeRows(rows, tokenizer, { maximumLength: terms.maximumLength });
   if (examples.length === 0) throw new FedloraError('data/empty');
   return examples;

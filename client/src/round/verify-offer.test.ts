@@ -1,5 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { canonicalJson, certifyMember, manifestMessage, rosterHash, toHex, type Manifest, type Roster } from '@fedlora/protocol';
+import {
+  canonicalJson,
+  certifyMember,
+  manifestMessage,
+  rosterHash,
+  toHex,
+  type Manifest,
+  type Roster,
+} from '@fedlora/protocol';
 import { defaultProvider, seededRandom } from '@fedlora/protocol/node';
 import { adaptedModules, type RoundOffer } from '@fedlora/shared';
 import { aManifest } from '../../../test/support/a-manifest.js';
@@ -13,7 +21,13 @@ const keyOf = (name: string) => {
 const coordinator = keyOf('coordinator');
 const federation = keyOf('federation');
 const names = ['bank', 'clinic', 'council'];
-const config = { hidden_size: 8, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 1 };
+const config = {
+  hidden_size: 8,
+  intermediate_size: 16,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  num_key_value_heads: 1,
+};
 
 const aRoster = (certifiedBy = federation, members = names): Roster => ({
   version: 1,
@@ -27,13 +41,22 @@ const aRoster = (certifiedBy = federation, members = names): Roster => ({
 const aTermsManifest = (roster: Roster, changes: Partial<Manifest> = {}): Manifest =>
   aManifest({
     rosterHash: rosterHash(roster),
-    adapter: { ...aManifest().adapter, targetModules: ['q_proj', 'v_proj'], modules: adaptedModules(config, ['q_proj', 'v_proj']) },
+    adapter: {
+      ...aManifest().adapter,
+      targetModules: ['q_proj', 'v_proj'],
+      modules: adaptedModules(config, ['q_proj', 'v_proj']),
+    },
     ...changes,
   });
 
 const text = (value: unknown): string => Buffer.from(canonicalJson(value)).toString('utf8');
 
-function anOffer(manifest: Manifest, roster: Roster, changes: Partial<RoundOffer> = {}, signer = coordinator): RoundOffer {
+function anOffer(
+  manifest: Manifest,
+  roster: Roster,
+  changes: Partial<RoundOffer> = {},
+  signer = coordinator,
+): RoundOffer {
   return {
     runId: manifest.runId,
     roundId: 'run-1-1',
@@ -72,7 +95,11 @@ describe('OfferVerifier', () => {
   it('accepts an honest offer and knows its own seat and price', () => {
     const roster = aRoster();
     const round = new OfferVerifier(parts).verify(anOffer(aTermsManifest(roster), roster));
-    expect(round).toMatchObject({ me: 1, trained: 'B', charge: { unit: 'record', noiseMultiplier: 0.8, samplingRate: 0.02, steps: 1 } });
+    expect(round).toMatchObject({
+      me: 1,
+      trained: 'B',
+      charge: { unit: 'record', noiseMultiplier: 0.8, samplingRate: 0.02, steps: 1 },
+    });
     expect(round.secagg.members).toHaveLength(3);
     expect(round.shareStddev).toBeGreaterThan(8);
     expect(round.sid).toMatch(/^[0-9a-f]{64}$/);
@@ -102,13 +129,18 @@ describe('OfferVerifier', () => {
     const roster = aRoster();
     const manifest = aTermsManifest(roster);
     expect(codeOf(anOffer(manifest, roster, {}, keyOf('stranger')))).toBe('offer/bad-signature');
-    expect(codeOf(anOffer(manifest, roster, { manifest: text({ ...manifest, rounds: 11 }) }))).toBe('offer/bad-signature');
+    expect(codeOf(anOffer(manifest, roster, { manifest: text({ ...manifest, rounds: 11 }) }))).toBe(
+      'offer/bad-signature',
+    );
     expect(codeOf(anOffer(manifest, roster, { manifestSignature: 'zz' }))).toBe('offer/bad-signature');
   });
 
   it('refuses a member whom the federation key did not certify', () => {
     const roster = aRoster();
-    const added: Roster = { version: 1, members: [...roster.members, aRoster(keyOf('stranger'), ['mallory']).members[0]!] };
+    const added: Roster = {
+      version: 1,
+      members: [...roster.members, aRoster(keyOf('stranger'), ['mallory']).members[0]],
+    };
     expect(codeOf(anOffer(aTermsManifest(added), added))).toBe('roster/invalid');
   });
 
@@ -116,7 +148,9 @@ describe('OfferVerifier', () => {
     const roster = aRoster();
     const other = aRoster(federation, ['bank', 'clinic', 'museum']);
     expect(codeOf(anOffer(aTermsManifest(roster), other))).toBe('offer/roster-mismatch');
-    expect(codeOf(anOffer(aTermsManifest(roster), roster), { identity: keyOf('museum').key })).toBe('offer/not-a-member');
+    expect(codeOf(anOffer(aTermsManifest(roster), roster), { identity: keyOf('museum').key })).toBe(
+      'offer/not-a-member',
+    );
   });
 
   it('refuses a threshold that would let a lying coordinator learn one update', () => {
@@ -129,7 +163,9 @@ describe('OfferVerifier', () => {
   it('refuses terms that break a rule of the protocol, or lack a field', () => {
     const roster = aRoster();
     const manifest = aTermsManifest(roster);
-    expect(codeOf(anOffer(aTermsManifest(roster, { privacy: { ...manifest.privacy, noiseMultiplier: 0 } }), roster))).toBe('manifest/invalid');
+    expect(
+      codeOf(anOffer(aTermsManifest(roster, { privacy: { ...manifest.privacy, noiseMultiplier: 0 } }), roster)),
+    ).toBe('manifest/invalid');
     const { metrics: _metrics, ...lacking } = manifest;
     expect(codeOf(anOffer(lacking as Manifest, roster))).toBe('manifest/invalid');
   });
@@ -139,7 +175,9 @@ describe('OfferVerifier', () => {
     const offer = anOffer(aTermsManifest(roster), roster);
     expect(codeOf(offer, { base: { digest: 'd'.repeat(64), config } })).toBe('base-model/digest-mismatch');
     expect(codeOf(offer, { base: undefined })).toBe('base-model/digest-mismatch');
-    expect(codeOf(offer, { base: { digest: 'b'.repeat(64), config: { ...config, hidden_size: 16 } } })).toBe('base-model/modules-mismatch');
+    expect(codeOf(offer, { base: { digest: 'b'.repeat(64), config: { ...config, hidden_size: 16 } } })).toBe(
+      'base-model/modules-mismatch',
+    );
   });
 
   it.each([
@@ -165,7 +203,9 @@ describe('OfferVerifier', () => {
 
 describe('checkDatasetSize', () => {
   it('refuses a delta at which giving one row away would count as private', () => {
-    expect(() => checkDatasetSize(aManifest(), 99_999)).toThrowError(expect.objectContaining({ code: 'offer/dataset-too-large' }));
+    expect(() => checkDatasetSize(aManifest(), 99_999)).toThrowError(
+      expect.objectContaining({ code: 'offer/dataset-too-large' }),
+    );
     const manifest = aManifest();
     const loose = aManifest({ privacy: { ...manifest.privacy, delta: 0.01 } });
     expect(() => checkDatasetSize(loose, 100)).toThrowError(expect.objectContaining({ code: 'offer/delta-too-large' }));
@@ -173,7 +213,12 @@ describe('checkDatasetSize', () => {
   });
 
   it('accepts ten standard deviations over the mean and refuses five', () => {
-    const training = { kind: 'record-step' as const, samplingRate: 0.02, expectedRecords: 600, maximumRecords: 200 + 141 };
+    const training = {
+      kind: 'record-step' as const,
+      samplingRate: 0.02,
+      expectedRecords: 600,
+      maximumRecords: 200 + 141,
+    };
     expect(() => checkDatasetSize(aManifest({ training }), 10_000)).not.toThrow();
     expect(() => checkDatasetSize(aManifest({ training: { ...training, maximumRecords: 270 } }), 10_000)).toThrow();
   });

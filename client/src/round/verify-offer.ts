@@ -82,7 +82,8 @@ export class OfferVerifier {
     checkShape(offer);
     const terms = this.terms(offer);
     const { manifest } = terms;
-    if (offer.runId !== manifest.runId) throw new FedloraError('offer/malformed', 'The offer and its terms name different runs.');
+    if (offer.runId !== manifest.runId)
+      throw new FedloraError('offer/malformed', 'The offer and its terms name different runs.');
     const sid = sessionId({
       manifestHash: fromHex(terms.manifestHash),
       rosterHash: fromHex(terms.rosterHash),
@@ -134,7 +135,9 @@ export class OfferVerifier {
 function verifyTerms(offer: RoundOffer, parts: OfferParts): VerifiedTerms {
   const { pins, identity, base } = parts;
   const manifest = parse<Manifest>(offer.manifest);
-  const signature = /^[0-9a-f]{128}$/.test(offer.manifestSignature) ? fromHex(offer.manifestSignature) : new Uint8Array(64);
+  const signature = /^[0-9a-f]{128}$/.test(offer.manifestSignature)
+    ? fromHex(offer.manifestSignature)
+    : new Uint8Array(64);
   if (!defaultProvider.ed25519.verify(signature, manifestMessage(manifest), fromHex(pins.coordinatorKey))) {
     throw new FedloraError('offer/bad-signature');
   }
@@ -149,16 +152,25 @@ function verifyTerms(offer: RoundOffer, parts: OfferParts): VerifiedTerms {
   const members = roster.members.length;
   wellFormed('manifest/invalid', () => {
     if (manifest.aggregation.threshold < leastThreshold(members, manifest.privacy.assumedColluders)) {
-      throw new ProtocolError('secagg/threshold-too-low', undefined, { threshold: manifest.aggregation.threshold, members });
+      throw new ProtocolError('secagg/threshold-too-low', undefined, {
+        threshold: manifest.aggregation.threshold,
+        members,
+      });
     }
     checkManifest(manifest, members);
   });
 
   if (base === undefined) {
-    throw new FedloraError('base-model/digest-mismatch', 'No base model is configured on this machine; `base` in config.yaml names its folder.');
+    throw new FedloraError(
+      'base-model/digest-mismatch',
+      'No base model is configured on this machine; `base` in config.yaml names its folder.',
+    );
   }
   if (manifest.base.digest !== base.digest) {
-    throw new FedloraError('base-model/digest-mismatch', `The run trains "${manifest.base.name}" with digest ${manifest.base.digest}; here is ${base.digest}.`);
+    throw new FedloraError(
+      'base-model/digest-mismatch',
+      `The run trains "${manifest.base.name}" with digest ${manifest.base.digest}; here is ${base.digest}.`,
+    );
   }
   const expanded = expandTargetModules(manifest.adapter.targetModules);
   const modules = 'names' in expanded ? adaptedModules(base.config, expanded.names) : [];
@@ -200,9 +212,15 @@ export function logTailOfBinomial(n: number, p: number, k: number): number {
 }
 
 function checkShape(offer: RoundOffer): void {
-  const isText = [offer.runId, offer.roundId, offer.manifest, offer.manifestSignature, offer.roster, offer.baseVersion, offer.previousSid].every(
-    (field) => typeof field === 'string',
-  );
+  const isText = [
+    offer.runId,
+    offer.roundId,
+    offer.manifest,
+    offer.manifestSignature,
+    offer.roster,
+    offer.baseVersion,
+    offer.previousSid,
+  ].every((field) => typeof field === 'string');
   const counts = [offer.number, offer.completedRounds];
   if (
     !isText ||

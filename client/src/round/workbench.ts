@@ -6,7 +6,14 @@
  */
 
 import { stat } from 'node:fs/promises';
-import { ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, decodeAdapter, expandTargetModules, FedloraError, parseAdapterConfig } from '@fedlora/shared';
+import {
+  ADAPTER_CONFIG_FILE,
+  ADAPTER_WEIGHTS_FILE,
+  decodeAdapter,
+  expandTargetModules,
+  FedloraError,
+  parseAdapterConfig,
+} from '@fedlora/shared';
 import type { Manifest } from '@fedlora/protocol';
 import type { AdapterValues, Engine, LoraConfig } from '../engine/engine.js';
 import type { Example } from '../data/tokenize.js';
@@ -32,8 +39,14 @@ export class Workbench {
   /** The data set as tokens, one example a row. @throws FedloraError data/... | tokenizer/... */
   async examples(terms: Manifest['data']): Promise<readonly Example[]> {
     const { files } = this.parts;
-    if (files.length === 0) throw new FedloraError('data/empty', 'No data is configured: `dataset.files` in config.yaml.');
-    const key = JSON.stringify([terms.format, terms.template, terms.maximumLength, await Promise.all(files.map(fileState))]);
+    if (files.length === 0)
+      throw new FedloraError('data/empty', 'No data is configured: `dataset.files` in config.yaml.');
+    const key = JSON.stringify([
+      terms.format,
+      terms.template,
+      terms.maximumLength,
+      await Promise.all(files.map(fileState)),
+    ]);
     if (this.tokens?.key !== key) {
       this.tokens = undefined;
       this.tokens = { key, examples: await this.parts.readExamples(files, terms) };
@@ -45,7 +58,12 @@ export class Workbench {
   async engine(terms: Manifest['adapter'], adapter: AdapterValues): Promise<Engine> {
     const expanded = expandTargetModules(terms.targetModules);
     if ('unknown' in expanded) throw new FedloraError('base-model/modules-mismatch');
-    const lora: LoraConfig = { r: terms.r, lora_alpha: terms.loraAlpha, use_rslora: false, target_modules: expanded.names };
+    const lora: LoraConfig = {
+      r: terms.r,
+      lora_alpha: terms.loraAlpha,
+      use_rslora: false,
+      target_modules: expanded.names,
+    };
     const key = JSON.stringify(lora);
     if (this.opened?.key !== key) {
       await this.close();

@@ -61,6 +61,8 @@ export class AdapterStore {
       names.map(async (name) => ({ name, at: (await stat(join(this.folder, name))).mtimeMs })),
     );
     aged.sort((a, b) => b.at - a.at);
-    await Promise.all(aged.slice(this.keep).map(({ name }) => rm(join(this.folder, name), { recursive: true, force: true })));
+    await Promise.all(
+      aged.slice(this.keep).map(({ name }) => rm(join(this.folder, name), { recursive: true, force: true })),
+    );
   }
 }

@@ -34,7 +34,9 @@ export class Decisions {
       const decision = parse(line);
       if (decision === undefined) {
         await log.close();
-        throw new FedloraError('decisions/tampered', `Line ${index + 1} of the decisions is not one of ours.`, { details: { line: index + 1 } });
+        throw new FedloraError('decisions/tampered', `Line ${index + 1} of the decisions is not one of ours.`, {
+          details: { line: index + 1 },
+        });
       }
       if (decision.kind === 'joined') joined.add(decision.sid);
       else unmasked.set(decision.sid, decision.request ?? '');
@@ -62,7 +64,11 @@ export class Decisions {
   async unmask(sid: string, roundId: string, request: string, at: number): Promise<void> {
     const before = this.unmasked.get(sid);
     if (before !== undefined && before !== request) {
-      throw new ProtocolError('secagg/wrong-phase', 'Unmasking of this round was answered before, for another request.', { roundId });
+      throw new ProtocolError(
+        'secagg/wrong-phase',
+        'Unmasking of this round was answered before, for another request.',
+        { roundId },
+      );
     }
     if (before === request) return;
     this.unmasked.set(sid, request);

@@ -73,7 +73,10 @@ describe('Ledger', () => {
       expect(ledger.entries.map((entry) => entry.roundId)).toEqual(['r1']);
       await ledger.record(charge('r2-again'), 5);
       await ledger.close();
-      expect(readLedger(await readFile(path, 'utf8'), identity.publicKey).map((entry) => entry.roundId)).toEqual(['r1', 'r2-again']);
+      expect(readLedger(await readFile(path, 'utf8'), identity.publicKey).map((entry) => entry.roundId)).toEqual([
+        'r1',
+        'r2-again',
+      ]);
     }
   });
 
@@ -96,10 +99,18 @@ describe('Ledger', () => {
     ['two lines swapped', (lines: string[]) => [lines[1], lines[0], lines[2]]],
     ['a line twice', (lines: string[]) => [...lines, lines[2]]],
     ['a line of nonsense in the middle', (lines: string[]) => [lines[0], 'nonsense', lines[2]]],
-    ['a forged signature at the end', (lines: string[]) => [lines[0], lines[1], lines[2].replace(/"signature":"../, '"signature":"00')]],
+    [
+      'a forged signature at the end',
+      (lines: string[]) => [lines[0], lines[1], lines[2].replace(/"signature":"../, '"signature":"00')],
+    ],
   ])('is refused with %s', async (_name, change) => {
     const lines = await filled(3);
-    await writeFile(path, change(lines).map((line) => `${line}\n`).join(''));
+    await writeFile(
+      path,
+      change(lines)
+        .map((line) => `${line}\n`)
+        .join(''),
+    );
     await expect(Ledger.open(path, 'default', identity)).rejects.toMatchObject({ code: 'ledger/tampered' });
   });
 

@@ -54,7 +54,12 @@ export class Ledger {
       const ledger = new Ledger(dataset, log, identity, repaired);
       // The last signature covers every hash before it; `readLedger` checks them one by one.
       for (const [index, line] of lines.entries()) {
-        const checked = checkLine(line, index + 1, ledger.lastHash, index === lines.length - 1 ? identity.publicKey : undefined);
+        const checked = checkLine(
+          line,
+          index + 1,
+          ledger.lastHash,
+          index === lines.length - 1 ? identity.publicKey : undefined,
+        );
         if (checked.entry.dataset !== dataset) throw tampered(index + 1, 'is of another data set');
         ledger.add(checked);
       }

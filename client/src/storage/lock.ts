@@ -24,7 +24,9 @@ export async function takeLock(path: string): Promise<Lock> {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       const holder = Number((await readFile(path, 'utf8').catch(() => '')).trim());
       if (Number.isInteger(holder) && holder > 0 && holder !== process.pid && isFedlora(holder)) {
-        throw new FedloraError('home/locked', `Process ${holder} already runs with this home folder.`, { details: { holder } });
+        throw new FedloraError('home/locked', `Process ${holder} already runs with this home folder.`, {
+          details: { holder },
+        });
       }
       await rm(path, { force: true });
     }

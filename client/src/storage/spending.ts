@@ -46,9 +46,11 @@ export class Spending {
     const all = next === undefined ? this : this.with(next);
     const charges = [...all.totals.values()];
     if (charges.length === 0) return 0;
-    if (charges.some((charge) => charge.unit === 'none' || (unit === 'client' && charge.unit === 'record'))) return Infinity;
+    if (charges.some((charge) => charge.unit === 'none' || (unit === 'client' && charge.unit === 'record')))
+      return Infinity;
     const events = charges.map((charge) => ({
-      noiseMultiplier: unit === 'record' && charge.unit === 'client' ? charge.noiseMultiplier / 2 : charge.noiseMultiplier,
+      noiseMultiplier:
+        unit === 'record' && charge.unit === 'client' ? charge.noiseMultiplier / 2 : charge.noiseMultiplier,
       samplingRate: charge.samplingRate,
       steps: charge.steps,
     }));

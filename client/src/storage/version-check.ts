@@ -12,7 +12,12 @@ export interface CheckedVersion {
 }
 
 /** The record, if it is the coordinator's and the one that was asked for. @throws FedloraError version/bad-signature | version/malformed */
-export function checkRecord(id: string, recordBytes: Uint8Array, signature: Uint8Array, coordinatorKey: string): VersionRecord {
+export function checkRecord(
+  id: string,
+  recordBytes: Uint8Array,
+  signature: Uint8Array,
+  coordinatorKey: string,
+): VersionRecord {
   const hex = Buffer.from(signature).toString('utf8').trim();
   let record: VersionRecord;
   let message: Uint8Array;
@@ -31,7 +36,8 @@ export function checkRecord(id: string, recordBytes: Uint8Array, signature: Uint
   for (const { name, bytes, sha256 } of record.files) {
     const isContent = (versionFileNames as readonly string[]).includes(name) && !name.startsWith('manifest.');
     const isSized = Number.isSafeInteger(bytes) && bytes >= 0 && bytes <= limits.adapterFileBytes;
-    if (!isContent || names.has(name) || !isSized || !/^[0-9a-f]{64}$/.test(sha256)) throw new FedloraError('version/malformed');
+    if (!isContent || names.has(name) || !isSized || !/^[0-9a-f]{64}$/.test(sha256))
+      throw new FedloraError('version/malformed');
     names.add(name);
   }
   for (const needed of ['adapter_config.json', 'adapter_model.safetensors']) {
@@ -43,6 +49,8 @@ export function checkRecord(id: string, recordBytes: Uint8Array, signature: Uint
 /** @throws FedloraError version/file-mismatch */
 export function checkFile(file: { name: string; bytes: number; sha256: string }, content: Uint8Array): void {
   if (content.length !== file.bytes || createHash('sha256').update(content).digest('hex') !== file.sha256) {
-    throw new FedloraError('version/file-mismatch', `${file.name} is not the file that the version names.`, { details: { file: file.name } });
+    throw new FedloraError('version/file-mismatch', `${file.name} is not the file that the version names.`, {
+      details: { file: file.name },
+    });
   }
 }

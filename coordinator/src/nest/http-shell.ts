@@ -1,7 +1,7 @@
 /** What every HTTP answer goes through before a controller sees the request: security headers, the dashboard's files, JSON bodies. */
 
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import express, { type NextFunction, type Request, type Response } from 'express';
@@ -36,7 +36,14 @@ export function setUpHttp(app: NestExpressApplication): void {
 function serveDashboard(app: NestExpressApplication): void {
   const page = join(dashboardFolder, 'index.html');
   if (!existsSync(page)) return;
-  const files = express.static(dashboardFolder, { index: false, immutable: true, maxAge: '1y' });
+  const files = express.static(dashboardFolder, {
+    index: false,
+    setHeaders: (response, path) => {
+      // Only these carry a hash of their content in their names.
+      if (path.includes(`${sep}assets${sep}`))
+        response.setHeader('cache-control', 'public, max-age=31536000, immutable');
+    },
+  });
   app.use((request: Request, response: Response, next: NextFunction) => {
     const isPage = (request.method === 'GET' || request.method === 'HEAD') && !OURS.test(request.path);
     if (!isPage) {

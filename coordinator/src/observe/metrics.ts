@@ -45,7 +45,8 @@ export class Metrics {
       void views.round(id).then((round) => {
         if (round === undefined || round.endedAt === null || this.counted.has(id)) return;
         this.counted.add(id);
-        if (this.counted.size > MOST_REMEMBERED) for (const oldest of [...this.counted].slice(0, 1)) this.counted.delete(oldest);
+        if (this.counted.size > MOST_REMEMBERED)
+          for (const oldest of [...this.counted].slice(0, 1)) this.counted.delete(oldest);
         rounds.inc({ outcome: round.phase });
         for (const [phase, durationMs] of Object.entries(round.phaseDurationsMs))
           phases.observe({ phase }, durationMs / 1000);

@@ -18,18 +18,15 @@ import {
   type RoundView,
   type ServerToClientEvents,
 } from '@fedlora/shared';
-import type { OptimizerStore } from '../adapters/optimizer-store.js';
-import type { VersionStore } from '../adapters/version-store.js';
 import type { VersionsRepository } from '../adapters/versions.repository.js';
-import { conclude, type Conclusion, type TrainedState } from '../aggregation/conclude.js';
 import type { Announcements } from '../observe/announcements.js';
 import type { Log } from '../observe/log.js';
-import type { Budget } from '../runs/budget.js';
 import type { Run, RunsRepository } from '../runs/runs.repository.js';
 import type { Presence } from '../session/presence.js';
 import type { AuditRepository } from '../storage/audit.repository.js';
 import type { ContributionStore } from '../storage/contribution-store.js';
 import type { Tables } from '../storage/database.js';
+import type { AdapterMaker } from './adapter-maker.js';
 import { Deadlines } from './deadlines.js';
 import { nextSid, OpenRound } from './open-round.js';
 import { asked, isIn, isOver, isRequestPhase, transition, type RoundEffect, type RoundEvent } from './round.machine.js';
@@ -40,11 +37,9 @@ export interface RoundParts {
   readonly rounds: RoundsRepository;
   readonly runs: RunsRepository;
   readonly versions: VersionsRepository;
-  readonly versionStore: VersionStore;
-  readonly optimizerStore: OptimizerStore;
   readonly contributions: ContributionStore;
+  readonly adapterMaker: AdapterMaker;
   readonly presence: Presence;
-  readonly budget: Budget;
   readonly audit: AuditRepository;
   readonly announcements: Announcements;
   readonly crypto: CryptoProvider;
@@ -60,8 +55,6 @@ export class RoundService {
   private readonly deadlines: Deadlines;
   /** The newest end that each organisation may have missed: repeated after its next hello. */
   private readonly lastEnded = new Map<string, RoundEnded>();
-  /** The newest version of each run with its optimizer, so that a round need not read what the last one wrote. */
-  private readonly newest = new Map<string, { readonly version: string; readonly state: TrainedState }>();
   private isClosing = false;
   /** Called when a round of a run has ended and everything of it is stored. */
   onEnded: (runId: string) => void = () => undefined;
@@ -167,7 +160,7 @@ export class RoundService {
     if (round === undefined) return;
     await this.serially(round, async () => {
       const participant = round.indexOf(name);
-      this.parts.log.info('round.participant.declined', { runId: round.run.id, roundId, participant: name, code });
+      this.parts.log.info('round.participant.declined', { runId: round.run.id, roundId, participantId: name, code });
       await this.apply(round, { kind: 'participant.declined', at: this.parts.now(), participant, code });
     });
   }
@@ -363,81 +356,21 @@ export class RoundService {
     );
   }
 
-  /** From masked contributions to the next adapter version. */
+  /** From masked contributions to the next adapter version, stored with its event as one. */
   private async concludeRound(round: OpenRound): Promise<void> {
-    const { crypto, contributions, budget, versionStore, optimizerStore, versions, rounds, announcements, log, now } =
-      this.parts;
-    const { run, record } = round;
-    const started = performance.now();
-    const conclusion = await conclude(
-      {
-        manifest: run.manifest,
-        terms: round.terms,
-        trained: round.trained,
-        completedRounds: record.completedRounds,
-        view: round.view(),
-        shareKeys: round.answersTo('sharing'),
-        answers: round.answersTo('unmasking'),
-        contribution: (survivor) => contributions.read(round.id, survivor),
-      },
-      await this.trainedState(run, record.baseVersion),
-      crypto,
-    );
-    this.reportFaults(round, conclusion);
-    if (conclusion.kind === 'failed') {
-      await this.apply(round, { kind: 'round.failed', at: now(), cause: causeOf(round, conclusion) });
+    const { adapterMaker, versions, rounds, announcements, now } = this.parts;
+    const made = await adapterMaker.make(round);
+    if (made.kind === 'failed') {
+      await this.apply(round, { kind: 'round.failed', at: now(), cause: made.cause });
       return;
     }
-
-    // The run's row counts this round since its unmasking began.
-    const charged = (await this.parts.runs.byId(run.id))?.chargedRounds ?? 0;
-    const epsilon = budget.epsilonAfter(run.manifest, charged);
-    const version = await versionStore.publish(run.manifest, conclusion.next.adapter, {
-      parent: record.baseVersion,
-      roundId: round.id,
-      completedRounds: record.completedRounds + 1,
-      organisations: run.roster.members.length,
-      epsilon,
-      // When applying began, which is stored: a second attempt after a crash makes the same version.
-      createdAt: round.state.phaseStartedAt,
-    });
-    await optimizerStore.write(version.id, conclusion.next.optimizer);
-    this.newest.set(run.id, { version: version.id, state: conclusion.next });
-    const result = { meanLoss: conclusion.metrics.meanLoss ?? null, epsilon, noiseToSignal: conclusion.noiseToSignal };
+    const { version, result } = made;
     await this.apply(round, { kind: 'sum.applied', at: now(), version: version.id }, async (trx) => {
       await versions.add(version, trx);
       await rounds.setResult(round.id, result, trx);
     });
-    await optimizerStore.remove(record.baseVersion);
+    await adapterMaker.forgetBefore(round);
     announcements.tell('version.published', version.id);
-    log.info('round.sum.applied', {
-      runId: run.id,
-      roundId: round.id,
-      version: version.id,
-      survivors: round.state.answered.training.length,
-      durationMs: Math.round(performance.now() - started),
-    });
-  }
-
-  private async trainedState(run: Run, version: string): Promise<TrainedState> {
-    const known = this.newest.get(run.id);
-    if (known?.version === version) return known.state;
-    const { versionStore, optimizerStore } = this.parts;
-    return {
-      adapter: await versionStore.adapter(version, run.manifest),
-      optimizer: await optimizerStore.read(version),
-    };
-  }
-
-  /** Wrong shares and complaints are news for the operator even when the round ends well. */
-  private reportFaults(round: OpenRound, { plan }: Conclusion): void {
-    const name = (index: number): string => round.run.roster.members[index]?.name ?? `participant ${index}`;
-    for (const { sender, code } of plan.refused) {
-      this.parts.log.warn('round.share.refused', { roundId: round.id, participant: name(sender), code });
-    }
-    for (const { by, about } of plan.complaints) {
-      this.parts.log.warn('round.share.unusable', { roundId: round.id, by: name(by), about: name(about) });
-    }
   }
 
   private async endRound(round: OpenRound): Promise<void> {
@@ -507,7 +440,7 @@ export class RoundService {
           code,
           ...(typeof stored === 'string' && typeof refused === 'string' ? { stored, refused } : {}),
         });
-        this.parts.log.warn('round.message.refused', { roundId: round.id, participant: name, phase, code });
+        this.parts.log.warn('round.message.refused', { roundId: round.id, participantId: name, phase, code });
       }
       throw error;
     }
@@ -533,12 +466,6 @@ function endedMessage(record: RoundRecord, state: OpenRound['state']): RoundEnde
       ? { kind: 'done' as const, version: state.version ?? record.baseVersion }
       : { kind: 'aborted' as const, cause: state.cause ?? 'unknown' };
   return { roundId: record.id, runId: record.runId, outcome };
-}
-
-function causeOf(round: OpenRound, { because, plan }: Extract<Conclusion, { kind: 'failed' }>): string {
-  const name = (index: number): string => round.run.roster.members[index]?.name ?? `participant ${index}`;
-  const refused = plan.refused.map(({ sender, code }) => `${name(sender)} (${code})`).join(', ');
-  return `${errorEntry(because).meaning} [${because}]${refused === '' ? '' : ` Refused: ${refused}.`}`;
 }
 
 function hashOf(message: Uint8Array): string {

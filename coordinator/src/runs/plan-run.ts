@@ -22,7 +22,7 @@ import {
 const DEFAULT_DEADLINES_MS = {
   advertising: 30_000,
   sharing: 30_000,
-  training: 300_000,
+  training: 120_000,
   checking: 30_000,
   unmasking: 30_000,
 };

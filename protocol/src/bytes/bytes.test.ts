@@ -56,6 +56,15 @@ describe('Writer and Reader', () => {
   });
 });
 
+describe('a message in a Node Buffer, whose slice shares memory', () => {
+  it('is copied field by field, so that changing it later changes no field', () => {
+    const message = Buffer.from([1, 2, 3, 4]);
+    const field = new Reader(message).fixed(4);
+    message.fill(0);
+    expect([...field]).toEqual([1, 2, 3, 4]);
+  });
+});
+
 describe('hex', () => {
   it('round-trips any bytes and refuses upper case, odd lengths and other characters', () => {
     fc.assert(fc.property(fc.uint8Array(), (bytes) => equalBytes(fromHex(toHex(bytes)), bytes)));

@@ -38,7 +38,8 @@ export class Reader {
    * @throws ProtocolError codec/malformed: the message ends before
    */
   fixed(length: number): Uint8Array {
-    return this.#take(length).slice();
+    // Not `slice`: on a Node `Buffer` that would share memory with the message.
+    return new Uint8Array(this.#take(length));
   }
 
   /**

@@ -39,6 +39,6 @@ export const nodeAddMask = endianness() === 'LE' ? opensslAddMask : nobleAddMask
 
 /** Bytes as words of this little-endian machine; copied only if they do not start at a multiple of four. */
 function alignedWords(bytes: Uint8Array): Uint32Array {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
   return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
 }

@@ -58,7 +58,7 @@ function isSmallOrder(encoded: Uint8Array): boolean {
 }
 
 function withoutSign(encoded: Uint8Array): Uint8Array {
-  const y = encoded.slice();
+  const y = new Uint8Array(encoded); // Not `slice`: on a `Buffer` that would change the caller’s bytes.
   y[31] = y[31] & 0x7f;
   return y;
 }

@@ -312,7 +312,7 @@ function sampleTail(table: Table, random: RandomSource): bigint | undefined {
 function toWords(bytes: Uint8Array): Uint32Array {
   const count = bytes.byteLength >>> 2;
   if ((bytes.byteOffset & 3) === 0) return new Uint32Array(bytes.buffer, bytes.byteOffset, count);
-  const words = new Uint32Array(bytes.slice(0, count * 4).buffer);
+  const words = new Uint32Array(new Uint8Array(bytes.subarray(0, count * 4)).buffer);
   bytes.fill(0);
   return words;
 }

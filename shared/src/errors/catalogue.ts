@@ -102,6 +102,22 @@ const baseModelErrors = {
   },
 } as const satisfies Record<string, CatalogueEntry>;
 
+// --- The training engine: client/src/engine ---
+const engineErrors = {
+  'engine/self-test-failed': {
+    blame: 'environment',
+    retry: 'never',
+    meaning: 'This device computes gradients wrongly: the known answers of the self-test came out different.',
+    remedy: 'Train on another device, and report the numbers of the message with the processor and driver version.',
+  },
+  'engine/diverged': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'Training diverged: a loss or a gradient is not a finite number.',
+    remedy: 'Lower the learning rate, or lengthen the warm-up.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
 // --- GGUF: client/src/engine/weights/gguf ---
 const ggufErrors = {
   'gguf/malformed': {
@@ -118,6 +134,17 @@ const ggufErrors = {
     meaning: 'A GGUF file is of a version, byte order or number format that is not read here.',
     remedy:
       'Use a little-endian file of version 2 or 3 in F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K or Q6_K, or the original safetensors.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+// --- bitsandbytes: client/src/engine/weights/bitsandbytes.ts ---
+const bitsAndBytesErrors = {
+  'base-model/exists': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The folder in which a checkpoint is to be written is not empty.',
+    remedy: 'Give a folder that is new or empty; nothing is written over.',
   },
 } as const satisfies Record<string, CatalogueEntry>;
 
@@ -792,12 +819,6 @@ const coordinatorErrors = {
     meaning: 'The message names another participant than the one who sent it.',
     remedy: 'Treat the client as faulty or hostile.',
   },
-  'round/upload-missing': {
-    blame: 'environment',
-    retry: 'later',
-    meaning: 'The receipt came before the whole contribution.',
-    remedy: 'Finish the upload and send the receipt again.',
-  },
   'upload/wrong-offset': {
     blame: 'environment',
     retry: 'later',
@@ -847,7 +868,9 @@ export const errorCatalogue = {
   ...generalErrors,
   ...safetensorsErrors,
   ...baseModelErrors,
+  ...engineErrors,
   ...ggufErrors,
+  ...bitsAndBytesErrors,
   ...adapterErrors,
   ...dataErrors,
   ...tokenizerErrors,

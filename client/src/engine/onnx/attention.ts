@@ -91,8 +91,14 @@ export function attentionForward(
   const { num_attention_heads: H, num_key_value_heads: K, head_dim: dh } = spec.config;
   const asking = focus ?? tokens; // S = T rows of each example ask, or L
 
-  const all = linearForward(context, prefix, focus === undefined ? ['q_proj', 'k_proj', 'v_proj'] : ['k_proj', 'v_proj'], h);
-  const focused = focus === undefined ? undefined : linearForward(context, prefix, ['q_proj'], gatherFocus(context, h, focus));
+  const all = linearForward(
+    context,
+    prefix,
+    focus === undefined ? ['q_proj', 'k_proj', 'v_proj'] : ['k_proj', 'v_proj'],
+    h,
+  );
+  const focused =
+    focus === undefined ? undefined : linearForward(context, prefix, ['q_proj'], gatherFocus(context, h, focus));
   const [qRows, kRows, vRows] = [...(focused?.y ?? []), ...all.y] as [Value, Value, Value]; // Safe: [B S, H dh], [R, K dh], [R, K dh].
 
   const qHeads = headsForward(context, prefix, 'q', qRows, H, asking.rows, asking.positions); // [B, H, S, dh]
@@ -111,7 +117,7 @@ export function attentionForward(
   const output = linearForward(context, prefix, ['o_proj'], graph.reshape(joined, [-1, H * dh]), residual);
   const heads = [qHeads.cache, kHeads.cache, vHeads.cache] as const;
   const cache = { all: all.cache, focused: focused?.cache, output: output.cache, heads, q, k, v, probabilities, mixed };
-  return { y: output.y[0]!, cache };
+  return { y: output.y[0], cache };
 }
 
 /**
@@ -176,7 +182,10 @@ function headsForward(
   }
   y = rows.apart(y, [count * dh]); // [B, S, count dh]
   if (positions !== undefined) y = ropeForward(context, y, positions);
-  return { y: graph.transpose(graph.reshape(y, [0, 0, count, dh]), [0, 2, 1, 3]), cache: { count, rows, norm, positions } };
+  return {
+    y: graph.transpose(graph.reshape(y, [0, 0, count, dh]), [0, 2, 1, 3]),
+    cache: { count, rows, norm, positions },
+  };
 }
 
 /** Shapes     dy [B, count, S, dh] -> [B S, count * dh] */

@@ -1,10 +1,9 @@
 /** Reads a base model into the tensors that graphs take as inputs. */
 
-import type { LinearName } from '@fedlora/shared';
-import { linearLayers } from '@fedlora/shared';
+import { linearLayers, type LinearName } from '@fedlora/shared';
 import type { Tensor } from 'onnxruntime-node';
 import type { BaseModel } from '../weights/base-model.js';
-import { dequantizeNf4, quantizeNf4 } from '../weights/nf4.js';
+import { dequantizeNf4, quantizeNf4, type Nf4Values } from '../weights/nf4.js';
 import { tensorOf } from './sessions.js';
 import { hasBias, hasHeadNorm, shapeOf, type GraphSpec } from './spec.js';
 
@@ -23,7 +22,11 @@ export interface BaseWeights {
  * With form `nf4` weights stay codes. With `dense` or `merged` they are f32; if quantization is asked for, they are what the codes
  * stand for, so that every form computes with the same weights.
  */
-export async function readBaseWeights(base: BaseModel, spec: GraphSpec, quantization: Quantization): Promise<BaseWeights> {
+export async function readBaseWeights(
+  base: BaseModel,
+  spec: GraphSpec,
+  quantization: Quantization,
+): Promise<BaseWeights> {
   const { hidden_size: D, vocab_size: V, num_hidden_layers, tie_word_embeddings } = base.config;
   const model = new Map<string, Tensor>();
   const embedding = tensorOf(await base.tensor('model.embed_tokens.weight', [V, D]), [V, D]);
@@ -35,7 +38,12 @@ export async function readBaseWeights(base: BaseModel, spec: GraphSpec, quantiza
   return { model, blocks };
 }
 
-async function readBlock(base: BaseModel, spec: GraphSpec, quantization: Quantization, block: number): Promise<Map<string, Tensor>> {
+async function readBlock(
+  base: BaseModel,
+  spec: GraphSpec,
+  quantization: Quantization,
+  block: number,
+): Promise<Map<string, Tensor>> {
   const tensors = new Map<string, Tensor>();
   const read = async (name: string, path: string, size: number): Promise<void> => {
     tensors.set(name, tensorOf(await base.tensor(`model.layers.${block}.${path}`, [size]), [size]));
@@ -44,34 +52,34 @@ async function readBlock(base: BaseModel, spec: GraphSpec, quantization: Quantiz
     await read(`${norm}.weight`, `${norm}.weight`, spec.config.hidden_size);
   }
   if (hasHeadNorm(spec.config)) {
-    for (const norm of ['q_norm', 'k_norm']) await read(`${norm}.weight`, `self_attn.${norm}.weight`, spec.config.head_dim);
+    for (const norm of ['q_norm', 'k_norm'])
+      await read(`${norm}.weight`, `self_attn.${norm}.weight`, spec.config.head_dim);
   }
   for (const [name, parent] of linearLayers) {
     const shape = shapeOf(spec, name);
     if (hasBias(spec.config, name)) await read(`${name}.bias`, `${parent}.${name}.bias`, shape[0]);
-    const weight = await base.tensor(`model.layers.${block}.${parent}.${name}.weight`, shape);
-    putLinear(tensors, spec, quantization, name, weight);
+    const path = `model.layers.${block}.${parent}.${name}.weight`;
+    if (quantization === 'none') {
+      tensors.set(`${name}.weight`, tensorOf(await base.tensor(path, shape), shape));
+      continue;
+    }
+    const quantized = (await base.nf4?.(path, shape)) ?? quantizeNf4(await base.tensor(path, shape));
+    putQuantized(tensors, spec, name, quantized);
   }
   return tensors;
 }
 
-function putLinear(
+function putQuantized(
   tensors: Map<string, Tensor>,
   spec: GraphSpec,
-  quantization: Quantization,
   name: LinearName,
-  weight: Float32Array,
+  { codes, absmax }: Nf4Values,
 ): void {
-  const shape = shapeOf(spec, name);
-  if (quantization === 'none') {
-    tensors.set(`${name}.weight`, tensorOf(weight, shape));
-    return;
-  }
-  const quantized = quantizeNf4(weight);
   if (spec.weights === 'nf4') {
-    tensors.set(`${name}.codes`, tensorOf(quantized.codes, [quantized.codes.length]));
-    tensors.set(`${name}.absmax`, tensorOf(quantized.absmax, [quantized.absmax.length]));
+    tensors.set(`${name}.codes`, tensorOf(codes, [codes.length]));
+    tensors.set(`${name}.absmax`, tensorOf(absmax, [absmax.length]));
     return;
   }
-  tensors.set(`${name}.weight`, tensorOf(dequantizeNf4(quantized, weight.length), shape));
+  const shape = shapeOf(spec, name);
+  tensors.set(`${name}.weight`, tensorOf(dequantizeNf4({ codes, absmax }, shape[0] * shape[1]), shape));
 }

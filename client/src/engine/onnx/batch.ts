@@ -1,8 +1,8 @@
 /**
  * A batch as the graphs read it: cut to what matters, with the label positions found.
  *
- * A token that no answer token follows is read by nothing that is computed here, so rows end at the last answer token's predecessor,
- * and examples of like length are put together. Neither changes a result: the sum has no order, and the rest is put back in order.
+ * A token that no answer token follows is read by nothing that is computed here, so rows end before the last answer token, and
+ * examples of like length are put together. Neither changes a result: the sum has no order, and the rest is put back in order.
  */
 
 import type { Batch } from '../engine.js';
@@ -34,11 +34,56 @@ export interface SliceInputs {
 /**
  * Cuts a batch into slices of at most `maximumRows` padded tokens, of examples of like length. One example may exceed it.
  *
+ * Guarantee  The arithmetic done for an example does not depend on the others, where operations run on one thread: measured, its
+ *            gradient is the same to the last bit in any company. Kernels sum over more than SUMMED_AT_ONCE terms in parts whose
+ *            bounds depend on the shape, so examples that long meet only examples of their own padded shape.
  * Edge cases an example without answer tokens -> in no slice: its loss and gradient are 0
+ *
+ * @param headsPerGroup query heads that share keys: sums over queries run over this many times T terms
  */
-export function planSlices(batch: Batch, maximumRows: number): Slice[] {
-  const { examples, length, answerMask } = batch;
-  const spans: { example: number; length: number; labels: number }[] = [];
+export function planSlices(batch: Batch, maximumRows: number, headsPerGroup: number): Slice[] {
+  const spans = answerSpans(batch).map((span) => {
+    const isShort = headsPerGroup * span.length <= SUMMED_AT_ONCE;
+    return isShort
+      ? { ...span, shape: 0 }
+      : { ...padded(span), shape: padded(span).length * batch.length + padded(span).labels };
+  });
+  spans.sort((a, b) => a.shape - b.shape || a.length - b.length || a.example - b.example);
+  const slices: Slice[] = [];
+  let begin = 0;
+  for (let end = 1; end <= spans.length; end++) {
+    const next = spans[end];
+    const fits =
+      next !== undefined && next.shape === spans[begin].shape && (end - begin + 1) * next.length <= maximumRows;
+    if (fits) continue;
+    const members = spans.slice(begin, end);
+    slices.push({
+      examples: members.map((span) => span.example),
+      // At least 2: matrices of one row are multiplied by another kernel, whose sums differ in the last bit.
+      length: Math.max(2, ...members.map((span) => span.length)),
+      labels: Math.max(2, ...members.map((span) => span.labels)),
+    });
+    begin = end;
+  }
+  return slices;
+}
+
+/** Terms that a matrix kernel of onnxruntime sums without a break. */
+const SUMMED_AT_ONCE = 128;
+
+/** Long examples are padded to a multiple of this. */
+const PADDED_TO = 16;
+
+interface Span {
+  readonly example: number;
+  /** Tokens that matter: all before the last answer token. */
+  readonly length: number;
+  /** Answer tokens. */
+  readonly labels: number;
+}
+
+function answerSpans({ examples, length, answerMask }: Batch): Span[] {
+  const spans: Span[] = [];
   for (let example = 0; example < examples; example++) {
     let last = 0;
     let labels = 0;
@@ -50,39 +95,39 @@ export function planSlices(batch: Batch, maximumRows: number): Slice[] {
     }
     if (labels > 0) spans.push({ example, length: last, labels });
   }
-  spans.sort((a, b) => a.length - b.length || a.example - b.example);
-  const slices: Slice[] = [];
-  let begin = 0;
-  for (let end = 1; end <= spans.length; end++) {
-    const isFull = end < spans.length && (end - begin + 1) * spans[end]!.length > maximumRows;
-    if (end < spans.length && !isFull) continue;
-    const members = spans.slice(begin, end);
-    slices.push({
-      examples: members.map((span) => span.example),
-      length: members.at(-1)!.length, // Safe: there is at least one, and the last is the longest.
-      labels: Math.max(...members.map((span) => span.labels)),
-    });
-    begin = end;
-  }
-  return slices;
+  return spans;
+}
+
+function padded(span: Span): Span {
+  const up = (count: number): number => Math.ceil(count / PADDED_TO) * PADDED_TO;
+  return { ...span, length: up(span.length), labels: up(span.labels) };
 }
 
 /** The label positions of a slice and their weights: 1 / (answer tokens of the example). */
 export function sliceInputs(batch: Batch, slice: Slice): SliceInputs {
   return gather(batch, slice, (example, place) => {
-    const answer = batch.answerMask.subarray(example * batch.length, (example + 1) * batch.length);
-    for (let position = 1; position <= slice.length; position++) if (answer[position] === 1) place(position - 1);
+    const begin = example * batch.length;
+    for (let position = 1; position < batch.length; position++) {
+      if (batch.answerMask[begin + position] !== 0) place(position - 1);
+    }
   });
 }
 
 /** For next-token logits: one label position for each example, its last token. */
-export function lastTokenInputs(batch: Batch, lengths: Int32Array): { readonly slice: Slice; readonly inputs: SliceInputs } {
+export function lastTokenInputs(
+  batch: Batch,
+  lengths: Int32Array,
+): { readonly slice: Slice; readonly inputs: SliceInputs } {
   const examples = Array.from({ length: batch.examples }, (_, i) => i);
   const slice = { examples, length: lengths.reduce((most, length) => Math.max(most, length), 1), labels: 1 };
-  return { slice, inputs: gather(batch, slice, (example, place) => place(lengths[example]! - 1)) };
+  return { slice, inputs: gather(batch, slice, (example, place) => place(lengths[example] - 1)) };
 }
 
-function gather(batch: Batch, slice: Slice, visit: (example: number, place: (position: number) => void) => void): SliceInputs {
+function gather(
+  batch: Batch,
+  slice: Slice,
+  visit: (example: number, place: (position: number) => void) => void,
+): SliceInputs {
   const { examples, length: T, labels: L } = slice;
   const B = examples.length;
   const inputs: SliceInputs = {
@@ -96,7 +141,7 @@ function gather(batch: Batch, slice: Slice, visit: (example: number, place: (pos
   };
   examples.forEach((example, row) => {
     const ids = batch.ids.subarray(example * batch.length, (example + 1) * batch.length);
-    inputs.ids.set(ids.subarray(0, T), row * T);
+    inputs.ids.set(ids.subarray(0, Math.min(T, ids.length)), row * T);
     let count = 0;
     visit(example, (position) => {
       const slot = row * L + count++;

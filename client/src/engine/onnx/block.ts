@@ -4,7 +4,15 @@
  * In the last block, `focus` leaves everything but keys and values to the label positions: exact, because nothing reads the others.
  */
 
-import { attentionBackward, attentionForward, gatherFocus, scatterFocus, type AttentionCache, type Focus, type Tokens } from './attention.js';
+import {
+  attentionBackward,
+  attentionForward,
+  gatherFocus,
+  scatterFocus,
+  type AttentionCache,
+  type Focus,
+  type Tokens,
+} from './attention.js';
 import type { Value } from './graph.js';
 import { mlpBackward, mlpForward, type MlpCache } from './mlp.js';
 import { normBackward, normForward, type NormCache } from './norm.js';

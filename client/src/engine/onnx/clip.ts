@@ -3,12 +3,16 @@
  *
  * Source     Abadi et al. 2016, arXiv:1607.00133 (flat clipping over all trained parameters).
  * Guarantee  The gradient of each example, as stored in f32, times its factor, has an L2 norm <= l2Bound in exact arithmetic:
- *            `roundedDownBound` lowers the bound by what f32 sums of squares may err. Not covered: the rounding of the f32 sum over
- *            examples, at most B * 2^-24 of its terms' magnitudes, which no clipping can bound by example.
+ *            `roundedDownBound` lowers the bound by what f32 sums of squares may err.
+ * Rounding of the sum itself: at most SUMMED_IN_F32 examples are added in f32, and their sums in f64, as the budget of
+ * protocol's ARITHMETIC_SLACK asks.
  */
 
 import { factorsOf, type Factor, type GradientMap, type GraphContext, shapeOf, linearNames } from './spec.js';
 import type { Value } from './graph.js';
+
+/** Examples whose clipped gradients are added in f32 before f64 takes over. */
+export const SUMMED_IN_F32 = 8;
 
 /** Half the distance from 1 to the next f32: the largest relative error of one rounding. */
 const F32_ROUNDING = 2 ** -24;
@@ -35,28 +39,51 @@ export function squaredNorms(context: GraphContext, gradients: readonly Value[])
 }
 
 /**
- * Shapes     squares [B], bound [1] -> norms [B], factors [1, B] = min(1, bound / norm)
+ * Shapes     squares [B], bound [1], groups [groups, B] -> norms [B], factors [groups, B] = groups * min(1, bound / norm)
  * Edge cases norm 0 -> factor 1 | bound infinite -> factor 1
  */
-export function clipFactors(context: GraphContext, squares: Value, bound: Value): { readonly norms: Value; readonly factors: Value } {
+export function clipFactors(
+  context: GraphContext,
+  squares: Value,
+  bound: Value,
+  groups: Value,
+): { readonly norms: Value; readonly factors: Value } {
   const { graph } = context;
   const norms = graph.op('Sqrt', [squares]);
   const ratio = graph.op('Div', [bound, graph.add(norms, graph.scalar(1e-30))]);
   const factors = graph.op('Min', [graph.scalar(1), ratio]); // [B]
-  return { norms, factors: graph.reshape(factors, [1, -1]) };
+  return { norms, factors: graph.multiply(groups, factors) };
 }
 
 /**
- * Sums a module's gradient over the examples, each times its factor, and lays it out row-major.
+ * Which example goes into which sum: 1 at [g, b] where b is one of the SUMMED_IN_F32 examples of group g, else 0.
  *
- * Shapes     gradient [B, r, n], factors [1, B] -> [r n] for A, [n r] for B (whose gradient is kept transposed)
+ * A product with 0 adds 0, exactly, so that one matrix product makes all groups' sums.
  */
-export function clippedSum(context: GraphContext, gradient: Value, factor: Factor, width: number, factors: Value | undefined): Value {
+export function groupMatrix(examples: number): { readonly groups: number; readonly matrix: Float32Array } {
+  const groups = Math.ceil(examples / SUMMED_IN_F32);
+  const matrix = new Float32Array(groups * examples);
+  for (let example = 0; example < examples; example++)
+    matrix[Math.floor(example / SUMMED_IN_F32) * examples + example] = 1;
+  return { groups, matrix };
+}
+
+/**
+ * Sums a module's gradient over the examples of each group, each times its factor, and lays it out row-major.
+ *
+ * Shapes     gradient [B, r, n], factors [groups, B] -> [groups, r n] for A, [groups, n r] for B (whose gradient is kept transposed)
+ */
+function clippedSum(
+  context: GraphContext,
+  gradient: Value,
+  { factor, width }: GradientEntry,
+  factors: Value | undefined,
+): Value {
   const { graph, spec } = context;
   const flat = graph.reshape(gradient, [0, -1]); // [B, r n]
-  const sum = factors === undefined ? flat : graph.matmul(factors, flat); // [1, r n]
-  if (factor === 'A') return graph.reshape(sum, [-1]);
-  return graph.reshape(graph.transpose(graph.reshape(sum, [spec.rank, width]), [1, 0]), [-1]);
+  const sum = factors === undefined ? flat : graph.matmul(factors, flat); // [groups, r n]
+  if (factor === 'A') return sum;
+  return graph.reshape(graph.transpose(graph.reshape(sum, [0, spec.rank, width]), [0, 2, 1]), [0, -1]);
 }
 
 /** A gradient of one block, in layout order. */
@@ -83,10 +110,16 @@ export function gradientEntries(context: GraphContext): GradientEntry[] {
     });
 }
 
-/** The sums of one block's gradients: [P / blocks] in layout order. */
-export function clippedSums(context: GraphContext, prefix: string, gradients: GradientMap, factors: Value | undefined): Value {
-  const parts = gradientEntries(context).map(({ name, factor, width }) =>
-    clippedSum(context, gradients.get(`${prefix}${name}`)!, factor, width, factors),
+/** The sums of one block's gradients: [groups, P / blocks] in layout order. */
+export function clippedSums(
+  context: GraphContext,
+  prefix: string,
+  gradients: GradientMap,
+  factors: Value | undefined,
+): Value {
+  // Safe: backward has made a gradient for each entry.
+  const parts = gradientEntries(context).map((entry) =>
+    clippedSum(context, gradients.get(`${prefix}${entry.name}`)!, entry, factors),
   );
-  return context.graph.concat(parts, 0);
+  return context.graph.concat(parts, 1);
 }

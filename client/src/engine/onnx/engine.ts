@@ -23,7 +23,7 @@ import type { BaseModel } from '../weights/base-model.js';
 import { ropeFrequencies } from '../weights/rope.js';
 import { readBaseWeights, type BaseWeights, type Quantization } from './base-weights.js';
 import { causalMask, lastTokenInputs, planSlices, sliceInputs, type Slice, type SliceInputs } from './batch.js';
-import { roundedDownBound } from './clip.js';
+import { groupMatrix, roundedDownBound } from './clip.js';
 import {
   blockBackwardGraph,
   blockForwardGraph,
@@ -36,6 +36,7 @@ import {
 } from './model.js';
 import { makePlan, type Plan } from './plan.js';
 import { ropeTables } from './rope.js';
+import { selfTestOnce } from './self-test.js';
 import { floats, Sessions, tensorOf, type Feeds, type TensorMap } from './sessions.js';
 import { factorsOf, graphSpec, type GradientSpec, type GraphSpec } from './spec.js';
 
@@ -44,11 +45,18 @@ export interface OnnxEngineOptions {
   readonly lora: LoraConfig;
   readonly quantization: Quantization;
   /** Threads within one operation; all of the machine's by default. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   readonly device?: 'cpu';
   /** Overrides parts of the plan; for tests and measurements. */
   readonly plan?: Partial<Plan>;
+  /** Whether this device must first compute known answers, once in a process. On by default. */
+  readonly selfTest?: boolean;
 }
+
+const SHORTEST_ROPE_TABLE = 256;
+
+/** Threads on which Node.js runs native calls, by default. */
+const MAXIMUM_CONCURRENCY = 4;
 
 /** Lengths for which masks are kept. */
 const KEPT_MASKS = 32;
@@ -56,14 +64,35 @@ const KEPT_MASKS = 32;
 /**
  * Reads the base model and returns an engine with a zero adapter.
  *
- * @throws RangeError target_modules names a layer that no block has
+ * @throws FedloraError engine/self-test-failed: this device computes known gradients wrongly, and is not used
+ * @throws FedloraError adapter/unsupported: target_modules names a layer that no block has
  */
 export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engine> {
   const { base, lora, quantization } = options;
   const plan = { ...makePlan(base.config, lora, quantization), ...options.plan };
   const spec = graphSpec(base.config, lora, plan.weights);
+  if (options.selfTest ?? true) {
+    await selfTestOnce(`cpu ${plan.weights} ${plan.structure}`, plan.weights, (model) =>
+      createOnnxEngine({
+        ...model,
+        threads: options.threads,
+        plan: { structure: plan.structure, weights: model.weights },
+        selfTest: false,
+      }),
+    );
+  }
   const weights = await readBaseWeights(base, spec, quantization);
   return new OnnxEngine(lora, plan, spec, weights, options.threads ?? cpus().length);
+}
+
+/** What one slice gives. */
+interface SliceGradients {
+  /** [groups, P] */
+  readonly sums: Float32Array;
+  /** [B] */
+  readonly losses: Float32Array;
+  /** [B]; absent when not clipping. */
+  readonly norms: Float32Array | undefined;
 }
 
 class OnnxEngine implements Engine {
@@ -73,7 +102,10 @@ class OnnxEngine implements Engine {
   readonly vocabularySize: number;
   readonly maximumLength: number;
   readonly #sessions: Sessions;
-  readonly #rope: Feeds;
+  /** Slices computed at a time. */
+  readonly #concurrency: number;
+  #rope: Map<string, Tensor> = new Map();
+  #ropeLength = 0;
   readonly #masks = new Map<number, Tensor>();
   /** Tensors of each block that change with the adapter: A, B, and merged weights. */
   #adapted: Map<string, Tensor>[];
@@ -90,14 +122,10 @@ class OnnxEngine implements Engine {
     this.modules = adaptedModules(config, spec.adapted);
     this.vocabularySize = config.vocab_size;
     this.maximumLength = config.max_position_embeddings;
-    this.#sessions = new Sessions(threads);
-    const { cos, sin, minusSin } = ropeTables(ropeFrequencies(config), config.max_position_embeddings);
-    const shape = [config.max_position_embeddings, config.head_dim / 2];
-    this.#rope = new Map([
-      ['rope.cos', tensorOf(cos, shape)],
-      ['rope.sin', tensorOf(sin, shape)],
-      ['rope.minusSin', tensorOf(minusSin, shape)],
-    ]);
+    // A small model's operations are too short to share: threads take a slice each. A large one's memory is for one slice.
+    const isSmall = plan.weights === 'merged';
+    this.#concurrency = isSmall ? Math.min(threads, MAXIMUM_CONCURRENCY) : 1;
+    this.#sessions = new Sessions(isSmall ? 1 : threads);
     this.#adapted = this.#adapterTensors({
       modules: this.modules.map(({ inFeatures, outFeatures }) => ({
         A: new Float32Array(lora.r * inFeatures),
@@ -125,38 +153,45 @@ class OnnxEngine implements Engine {
 
   async gradients(batch: Batch, options: GradientOptions): Promise<GradientSum> {
     this.#check(batch);
+    await this.#merge();
     const purpose = { trained: options.trained, perExample: options.l2Bound !== null };
-    const clippedSum = new Float32Array(trainedParameterCount(this.modules, this.lora.r, options.trained));
+    const bound = Float32Array.of(this.#roundedDown(options.l2Bound ?? Infinity, purpose));
+    const sum = new Float64Array(trainedParameterCount(this.modules, this.lora.r, options.trained));
     const losses = new Float32Array(batch.examples);
     const norms = new Float32Array(batch.examples);
-    for (const slice of planSlices(batch, this.plan.rows)) {
-      const inputs = sliceInputs(batch, slice);
-      const part = await this.#gradientsOf(slice, inputs, purpose, options.l2Bound ?? Infinity);
-      for (let i = 0; i < clippedSum.length; i++) clippedSum[i]! += part.sum[i]!;
-      slice.examples.forEach((example, row) => {
-        losses[example] = part.losses[row]!;
-        norms[example] = part.norms?.[row] ?? 0;
-      });
-    }
-    return { clippedSum, losses, ...(purpose.perExample ? { norms } : {}) };
+    await this.#eachSlice(
+      batch,
+      (slice, inputs) => this.#gradientsOf(slice, inputs, purpose, bound),
+      (slice, _, part) => {
+        addGroups(sum, part.sums);
+        slice.examples.forEach((example, row) => {
+          losses[example] = part.losses[row]!;
+          norms[example] = part.norms?.[row] ?? 0;
+        });
+      },
+    );
+    return { clippedSum: Float32Array.from(sum), losses, ...(purpose.perExample ? { norms } : {}) };
   }
 
   async evaluate(batch: Batch): Promise<Evaluation> {
     this.#check(batch);
+    await this.#merge();
     const losses = new Float32Array(batch.examples);
     const exact = new Uint8Array(batch.examples);
-    for (const slice of planSlices(batch, this.plan.rows)) {
-      const inputs = sliceInputs(batch, slice);
-      const outputs = await this.#end('evaluate', slice, inputs);
-      const best = outputs['best']!.data as Int32Array; // Safe: declared as i32.
-      slice.examples.forEach((example, row) => {
-        losses[example] = floats(outputs, 'losses')[row]!;
-        exact[example] = 1;
-        for (let slot = row * slice.labels; slot < (row + 1) * slice.labels; slot++) {
-          if (inputs.weights[slot]! > 0 && best[slot] !== inputs.labels[slot]) exact[example] = 0;
-        }
-      });
-    }
+    await this.#eachSlice(
+      batch,
+      (slice, inputs) => this.#end('evaluate', slice, inputs),
+      (slice, inputs, outputs) => {
+        const best = outputs['best'].data as Int32Array; // Safe: declared as i32.
+        slice.examples.forEach((example, row) => {
+          losses[example] = floats(outputs, 'losses')[row]!;
+          exact[example] = 1;
+          for (let slot = row * slice.labels; slot < (row + 1) * slice.labels; slot++) {
+            if (inputs.weights[slot] > 0 && best[slot] !== inputs.labels[slot]) exact[example] = 0;
+          }
+        });
+      },
+    );
     return { losses, exact };
   }
 
@@ -165,6 +200,7 @@ class OnnxEngine implements Engine {
     if (lengths.length !== batch.examples || lengths.some((length) => length < 1 || length > batch.length)) {
       throw new RangeError(`Lengths are ${lengths.join(', ')} for ${batch.examples} rows of ${batch.length} tokens.`);
     }
+    await this.#merge();
     const { slice, inputs } = lastTokenInputs(batch, lengths);
     return floats(await this.#end('logits', slice, inputs), 'logits');
   }
@@ -173,9 +209,25 @@ class OnnxEngine implements Engine {
     await this.#sessions.close();
   }
 
+  /** Computes the slices of a batch, several at a time, and hands the results over in order, so that sums have one order. */
+  async #eachSlice<Result>(
+    batch: Batch,
+    compute: (slice: Slice, inputs: SliceInputs) => Promise<Result>,
+    take: (slice: Slice, inputs: SliceInputs, result: Result) => void,
+  ): Promise<void> {
+    const { num_attention_heads, num_key_value_heads } = this.spec.config;
+    const slices = planSlices(batch, this.plan.rows, num_attention_heads / num_key_value_heads);
+    for (let begin = 0; begin < slices.length; begin += this.#concurrency) {
+      const running = slices.slice(begin, begin + this.#concurrency).map(async (slice) => {
+        const inputs = sliceInputs(batch, slice);
+        return { slice, inputs, result: await compute(slice, inputs) };
+      });
+      for (const { slice, inputs, result } of await Promise.all(running)) take(slice, inputs, result);
+    }
+  }
+
   /** Runs the model forward to its end, for a purpose without gradients. */
   async #end(purpose: Purpose & string, slice: Slice, inputs: SliceInputs): Promise<TensorMap> {
-    await this.#merge();
     const feeds = this.#sliceFeeds(slice, inputs);
     if (this.plan.structure === 'whole') {
       return this.#sessions.run(purpose, () => wholeGraph(this.spec, purpose), this.#wholeFeeds(), feeds);
@@ -190,21 +242,17 @@ class OnnxEngine implements Engine {
     slice: Slice,
     inputs: SliceInputs,
     purpose: GradientSpec,
-    l2Bound: number,
-  ): Promise<{ sum: Float32Array; losses: Float32Array; norms?: Float32Array }> {
-    await this.#merge();
+    bound: Float32Array,
+  ): Promise<SliceGradients> {
     const feeds = this.#sliceFeeds(slice, inputs);
-    const bound = Float32Array.of(this.#roundedDown(l2Bound, purpose));
     if (this.plan.structure === 'blocks') return this.#gradientsByBlock(feeds, purpose, bound);
-    const key = `gradients:${purpose.trained}:${purpose.perExample}`;
+    const { groups, matrix } = groupMatrix(slice.examples.length);
     feeds.set('l2Bound', tensorOf(bound, [1]));
+    feeds.set('groups', tensorOf(matrix, [groups, slice.examples.length]));
+    const key = `gradients:${purpose.trained}:${purpose.perExample}`;
     const outputs = await this.#sessions.run(key, () => wholeGraph(this.spec, purpose), this.#wholeFeeds(), feeds);
-    const { norms } = outputs;
-    return {
-      sum: floats(outputs, 'sum'),
-      losses: floats(outputs, 'losses'),
-      ...(norms === undefined ? {} : { norms: norms.data as Float32Array }),
-    };
+    const norms = purpose.perExample ? floats(outputs, 'norms') : undefined;
+    return { sums: floats(outputs, 'sum'), losses: floats(outputs, 'losses'), norms };
   }
 
   /**
@@ -212,67 +260,81 @@ class OnnxEngine implements Engine {
    *
    * Cost       Keeps the gradients of all examples of the slice, B * P values, until the sums.
    */
-  async #gradientsByBlock(
-    feeds: Map<string, Tensor>,
-    purpose: GradientSpec,
-    bound: Float32Array,
-  ): Promise<{ sum: Float32Array; losses: Float32Array; norms?: Float32Array }> {
+  async #gradientsByBlock(feeds: Feeds, purpose: GradientSpec, bound: Float32Array): Promise<SliceGradients> {
     const { spec } = this;
     const key = `${purpose.trained}:${purpose.perExample}`;
     const last = this.#adapted.length - 1;
     const checkpoints = await this.#blocksForward(feeds);
     const gradients: TensorMap[] = [];
-    const tail = await this.#runBlock(last, `tail:${key}`, () => tailGraph(spec, purpose), feeds, { x: checkpoints.pop()! });
-    const losses = floats(tail, 'losses');
+    // Safe: there is a checkpoint for each block.
+    const tail = await this.#runBlock(last, `tail:${key}`, () => tailGraph(spec, purpose), feeds, {
+      x: checkpoints.pop()!,
+    });
     gradients[last] = tail;
-    for (let block = last - 1, dy = tail['dx']!; block >= 0; block--) {
-      const x = checkpoints.pop()!; // Safe: one for each block.
-      gradients[block] = await this.#runBlock(block, `backward:${key}`, () => blockBackwardGraph(spec, purpose), feeds, { x, dy });
-      dy = gradients[block]!['dx']!;
+    for (let block = last - 1, dy = tail['dx']; block >= 0; block--) {
+      const x = checkpoints.pop()!;
+      gradients[block] = await this.#runBlock(
+        block,
+        `backward:${key}`,
+        () => blockBackwardGraph(spec, purpose),
+        feeds,
+        { x, dy },
+      );
+      dy = gradients[block]['dx']!;
     }
 
-    const norms = new Float32Array(losses.length);
-    const factors = new Float32Array(losses.length);
-    if (purpose.perExample) {
-      for (let example = 0; example < norms.length; example++) {
-        const squares = gradients.reduce((sum, block) => sum + floats(block, 'squares')[example]!, 0);
-        norms[example] = Math.sqrt(squares);
-        factors[example] = squares === 0 ? 1 : Math.min(1, bound[0]! / Math.sqrt(squares));
+    const losses = floats(tail, 'losses');
+    const norms = purpose.perExample ? blockNorms(gradients, losses.length) : undefined;
+    const { groups, matrix } = norms === undefined ? { groups: 1, matrix: undefined } : groupMatrix(norms.length);
+    const factors = matrix?.map((member, i) => member * clipFactor(norms![i % norms!.length], bound[0])); // [groups, B]
+    const factorFeed = new Map(
+      factors === undefined ? [] : [['factors', tensorOf(factors, [groups, factors.length / groups])]],
+    );
+    const length = trainedParameterCount(this.modules, this.lora.r, purpose.trained);
+    const perBlock = length / gradients.length;
+    const sums = new Float32Array(groups * length);
+    for (let block = 0; block <= last; block++) {
+      const feed = new Map(Object.entries(gradients[block]));
+      const part = floats(
+        await this.#sessions.run(`sum:${key}`, () => sumGraph(spec, purpose), feed, factorFeed),
+        'sum',
+      );
+      for (let group = 0; group < groups; group++) {
+        sums.set(part.subarray(group * perBlock, (group + 1) * perBlock), group * length + block * perBlock);
       }
     }
-    const sum = new Float32Array(trainedParameterCount(this.modules, this.lora.r, purpose.trained));
-    const size = sum.length / gradients.length;
-    const factorFeed = new Map([['factors', tensorOf(factors, [1, factors.length])]]);
-    for (let block = 0; block <= last; block++) {
-      const feed = new Map(Object.entries(gradients[block]!));
-      sum.set(floats(await this.#sessions.run(`sum:${key}`, () => sumGraph(spec, purpose), feed, factorFeed), 'sum'), block * size);
-    }
-    return { sum, losses, ...(purpose.perExample ? { norms } : {}) };
+    return { sums, losses, norms };
   }
 
   /** The input [B, T, D] of every block. */
   async #blocksForward(feeds: Feeds): Promise<Tensor[]> {
     const embedded = await this.#sessions.run('embed', () => embedGraph(this.spec), this.weights.model, feeds);
-    const checkpoints = [embedded['x']!];
+    const checkpoints = [embedded['x']];
     for (let block = 0; block < this.#adapted.length - 1; block++) {
-      const x = checkpoints[block]!;
+      const x = checkpoints[block];
       const outputs = await this.#runBlock(block, 'forward', () => blockForwardGraph(this.spec), feeds, { x });
-      checkpoints.push(outputs['y']!);
+      checkpoints.push(outputs['y']);
     }
     return checkpoints;
   }
 
-  #runBlock(block: number, key: string, build: () => Uint8Array, feeds: Feeds, values: Record<string, Tensor>): Promise<TensorMap> {
+  #runBlock(
+    block: number,
+    key: string,
+    build: () => Uint8Array,
+    feeds: Feeds,
+    values: Record<string, Tensor>,
+  ): Promise<TensorMap> {
     const own = new Map(Object.entries(values));
     const { model, blocks } = this.weights;
-    return this.#sessions.run(key, build, model, blocks[block]!, this.#adapted[block]!, this.#rope, feeds, own);
+    return this.#sessions.run(key, build, model, blocks[block], this.#adapted[block], feeds, own);
   }
 
   /** Everything but the batch, under the names of the whole graph. */
   #wholeFeeds(): Feeds {
-    const feeds = new Map([...this.weights.model, ...this.#rope]);
+    const feeds = new Map(this.weights.model);
     this.weights.blocks.forEach((tensors, block) => {
-      for (const [name, tensor] of [...tensors, ...this.#adapted[block]!]) feeds.set(`${block}.${name}`, tensor);
+      for (const [name, tensor] of [...tensors, ...this.#adapted[block]]) feeds.set(`${block}.${name}`, tensor);
     });
     return feeds;
   }
@@ -289,7 +351,22 @@ class OnnxEngine implements Engine {
       ['focus.inverse', tensorOf(inputs.focusInverse, [B * T])],
       ['focus.mask', tensorOf(inputs.focusMask, [B, 1, L, T])],
       ['mask', this.#mask(T)],
+      ...this.#ropeTables(T),
     ]);
+  }
+
+  /** Tables for at least `length` positions; made longer when needed, since a model's longest may be far longer than its rows. */
+  #ropeTables(length: number): Map<string, Tensor> {
+    if (length > this.#ropeLength) {
+      const { config } = this.spec;
+      this.#ropeLength = Math.max(SHORTEST_ROPE_TABLE, length, 2 * this.#ropeLength);
+      const shape = [this.#ropeLength, config.head_dim / 2];
+      const tables = ropeTables(ropeFrequencies(config), this.#ropeLength);
+      this.#rope = new Map(
+        Object.entries(tables).map(([name, table]: [string, Float32Array]) => [`rope.${name}`, tensorOf(table, shape)]),
+      );
+    }
+    return this.#rope;
   }
 
   #mask(length: number): Tensor {
@@ -306,8 +383,13 @@ class OnnxEngine implements Engine {
   async #merge(): Promise<void> {
     if (this.plan.weights !== 'merged' || this.#isMerged) return;
     for (const [block, tensors] of this.#adapted.entries()) {
-      const merged = await this.#sessions.run('merge', () => mergeGraph(this.spec), this.weights.blocks[block]!, tensors);
-      for (const name of this.spec.adapted) tensors.set(`${name}.weight`, merged[`${name}.merged`]!);
+      const merged = await this.#sessions.run(
+        'merge',
+        () => mergeGraph(this.spec),
+        this.weights.blocks[block],
+        tensors,
+      );
+      for (const name of this.spec.adapted) tensors.set(`${name}.weight`, merged[`${name}.merged`]);
     }
     this.#isMerged = true;
   }
@@ -317,8 +399,8 @@ class OnnxEngine implements Engine {
     return Array.from({ length: this.spec.config.num_hidden_layers }, (_, block) => {
       const tensors = new Map<string, Tensor>();
       this.spec.adapted.forEach((name: LinearName, i) => {
-        const { inFeatures, outFeatures, name: path } = this.modules[block * perBlock + i]!;
-        const { A, B } = values.modules[block * perBlock + i]!;
+        const { inFeatures, outFeatures, name: path } = this.modules[block * perBlock + i];
+        const { A, B } = values.modules[block * perBlock + i];
         if (A.length !== this.lora.r * inFeatures || B.length !== outFeatures * this.lora.r) {
           throw new RangeError(`${path} has factors of ${A.length} and ${B.length} values.`);
         }
@@ -340,11 +422,34 @@ class OnnxEngine implements Engine {
   #check(batch: Batch): void {
     const { examples, length, ids, answerMask } = batch;
     if (ids.length !== examples * length || answerMask.length !== examples * length) {
-      throw new RangeError(`A batch of ${examples} x ${length} has ${ids.length} ids and a mask of ${answerMask.length}.`);
+      throw new RangeError(
+        `A batch of ${examples} x ${length} has ${ids.length} ids and a mask of ${answerMask.length}.`,
+      );
     }
-    if (length > this.maximumLength) throw new RangeError(`Rows of ${length} tokens; the base model takes ${this.maximumLength}.`);
+    if (length > this.maximumLength)
+      throw new RangeError(`Rows of ${length} tokens; the base model takes ${this.maximumLength}.`);
     for (const id of ids) {
-      if (id < 0 || id >= this.vocabularySize) throw new RangeError(`Token ${id} is not in the vocabulary of ${this.vocabularySize}.`);
+      if (id < 0 || id >= this.vocabularySize)
+        throw new RangeError(`Token ${id} is not in the vocabulary of ${this.vocabularySize}.`);
     }
   }
+}
+
+/** target [P] += the sum of `sums` [groups, P], in f64. */
+function addGroups(target: Float64Array, sums: Float32Array): void {
+  for (let group = 0; group < sums.length; group += target.length) {
+    for (let i = 0; i < target.length; i++) target[i] += sums[group + i];
+  }
+}
+
+/** Norms over all blocks. [B] */
+function blockNorms(gradients: readonly TensorMap[], examples: number): Float32Array {
+  return Float32Array.from({ length: examples }, (_, example) =>
+    Math.sqrt(gradients.reduce((sum, block) => sum + floats(block, 'squares')[example], 0)),
+  );
+}
+
+/** As in the graph. NaN stays NaN. */
+function clipFactor(norm: number, bound: number): number {
+  return norm === 0 ? 1 : Math.min(1, bound / norm);
 }

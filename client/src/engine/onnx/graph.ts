@@ -76,16 +76,26 @@ export class GraphBuilder {
   /** A constant tensor of zeros, or of another value. */
   filled(dimensions: readonly number[], value = 0): Value {
     const count = dimensions.reduce((product, size) => product * size, 1);
-    return this.#constant(`filled:${dimensions.join('x')}:${value}`, 'float32', dimensions, new Float32Array(count).fill(value));
+    return this.#constant(
+      `filled:${dimensions.join('x')}:${value}`,
+      'float32',
+      dimensions,
+      new Float32Array(count).fill(value),
+    );
   }
 
   /** Adds an operation with one result. */
   op(operation: string, inputs: readonly Value[], attributes: Readonly<Record<string, Attribute>> = {}): Value {
-    return this.ops(operation, inputs, attributes, 1)[0]!; // Safe: one output was asked for.
+    return this.ops(operation, inputs, attributes, 1)[0]; // Safe: one output was asked for.
   }
 
   /** Adds an operation with several results. */
-  ops(operation: string, inputs: readonly Value[], attributes: Readonly<Record<string, Attribute>>, outputCount: number): Value[] {
+  ops(
+    operation: string,
+    inputs: readonly Value[],
+    attributes: Readonly<Record<string, Attribute>>,
+    outputCount: number,
+  ): Value[] {
     const outputs = Array.from({ length: outputCount }, () => `${operation}:${this.#count++}`);
     this.#nodes.push({ operation, inputs, outputs, attributes });
     return outputs;
@@ -131,7 +141,7 @@ export class GraphBuilder {
   }
 
   concat(values: readonly Value[], axis: number): Value {
-    return values.length === 1 ? values[0]! : this.op('Concat', values, { axis });
+    return values.length === 1 ? values[0] : this.op('Concat', values, { axis });
   }
 
   /** Cuts an axis into parts of the given sizes. */
@@ -150,7 +160,8 @@ export class GraphBuilder {
     const graph = new ProtobufMessage();
     nodes.forEach((node, i) => graph.message(1, nodeMessage(node, i)));
     graph.text(2, 'fedlora');
-    for (const [name, constant] of this.#constants) if (used.has(name)) graph.message(5, constantMessage(name, constant));
+    for (const [name, constant] of this.#constants)
+      if (used.has(name)) graph.message(5, constantMessage(name, constant));
     for (const [name, port] of this.#inputs) if (used.has(name)) graph.message(11, portMessage(name, port));
     for (const [name, port] of this.#outputs) graph.message(12, portMessage(name, port));
     return new ProtobufMessage()
@@ -174,7 +185,12 @@ export class GraphBuilder {
     return { nodes: nodes.reverse(), used };
   }
 
-  #constant(name: string, type: ElementType, dimensions: readonly number[], values: Float32Array | BigInt64Array): Value {
+  #constant(
+    name: string,
+    type: ElementType,
+    dimensions: readonly number[],
+    values: Float32Array | BigInt64Array,
+  ): Value {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     this.#constants.set(name, { type, dimensions, bytes });
     return name;

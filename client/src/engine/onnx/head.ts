@@ -19,7 +19,10 @@ export interface HeadCache {
 }
 
 /** Shapes     x [B L, D] -> logits [B L, V] */
-export function headLogits(context: GraphContext, x: Value): { logits: Value; h: Value; norm: NormCache; weight: Value } {
+export function headLogits(
+  context: GraphContext,
+  x: Value,
+): { logits: Value; h: Value; norm: NormCache; weight: Value } {
   const { graph, spec } = context;
   const { vocab_size: V, hidden_size: D } = spec.config;
   const weight = graph.input('head', 'float32', [V, D]);
@@ -60,7 +63,10 @@ export function headForward(
 export function headBackward(context: GraphContext, cache: HeadCache, weights: Value): Value {
   const { graph, spec } = context;
   const { vocab_size: V, hidden_size: D } = spec.config;
-  const expected = graph.op('Div', [graph.matmul(cache.exponentials, graph.input('head', 'float32', [V, D])), cache.total]); // [B L, D]
+  const expected = graph.op('Div', [
+    graph.matmul(cache.exponentials, graph.input('head', 'float32', [V, D])),
+    cache.total,
+  ]); // [B L, D]
   const dh = graph.multiply(graph.subtract(expected, cache.labelRows), graph.reshape(weights, [-1, 1]));
   return normBackward(context, cache.norm, dh);
 }

@@ -26,7 +26,10 @@ export class KnownValues {
 }
 
 /** The base model of a seed, and the generator as it stands after it, from which an adapter may be drawn. */
-export function knownModel(config: ModelConfig, seed: number): { readonly base: BaseModel; readonly values: KnownValues } {
+export function knownModel(
+  config: ModelConfig,
+  seed: number,
+): { readonly base: BaseModel; readonly values: KnownValues } {
   const values = new KnownValues(seed);
   const { hidden_size: D, vocab_size: V } = config;
   const tensors = new Map<string, Float32Array>();
@@ -39,7 +42,10 @@ export function knownModel(config: ModelConfig, seed: number): { readonly base: 
     tensors.set(`${prefix}post_attention_layernorm.weight`, values.values(D, 0.3, 1));
     for (const [name, parent] of linearLayers) {
       const [outFeatures, inFeatures] = linearShape(config, name);
-      tensors.set(`${prefix}${parent}.${name}.weight`, values.values(outFeatures * inFeatures, 2 / Math.sqrt(inFeatures)));
+      tensors.set(
+        `${prefix}${parent}.${name}.weight`,
+        values.values(outFeatures * inFeatures, 2 / Math.sqrt(inFeatures)),
+      );
       if (hasBias(config, name)) tensors.set(`${prefix}${parent}.${name}.bias`, values.values(outFeatures, 0.5));
     }
     if (hasHeadNorm(config)) {
@@ -55,7 +61,8 @@ export function knownModel(config: ModelConfig, seed: number): { readonly base: 
     async tensor(name, shape) {
       const tensor = tensors.get(name);
       const count = shape.reduce((product, size) => product * size, 1);
-      if (tensor === undefined || tensor.length !== count) throw new Error(`A known model has no ${name} of ${count} values.`);
+      if (tensor === undefined || tensor.length !== count)
+        throw new Error(`A known model has no ${name} of ${count} values.`);
       return tensor;
     },
   };
@@ -71,4 +78,3 @@ export function knownAdapter(values: KnownValues, modules: readonly LoraModule[]
     })),
   };
 }
-

@@ -43,7 +43,7 @@ export function linearForward(
   if (adapted.length > 0) {
     const stacked = graph.gemm(x, stackedA(context, prefix, adapted), undefined, { transB: true }); // [R, n r] = [R, in] x [in, n r]
     const sizes = adapted.map(() => spec.rank);
-    graph.split(stacked, 1, sizes).forEach((part, i) => xA.set(adapted[i]!, part));
+    graph.split(stacked, 1, sizes).forEach((part, i) => xA.set(adapted[i], part));
   }
   const y = names.map((name) => {
     const base = baseForward(context, prefix, name, x, residual);
@@ -68,17 +68,20 @@ export function linearBackward(
   const { graph, spec } = context;
   const { prefix, names, x, xA } = cache;
   const adapted = names.filter((name) => xA.has(name));
-  const dyOf = (name: LinearName): Value => dy[names.indexOf(name)]!;
+  const dyOf = (name: LinearName): Value => dy[names.indexOf(name)];
 
   // dXA [R, r] = s [R, out] x [out, r]
-  const dXA = adapted.map((name) => graph.matmul(dyOf(name), factorB(context, prefix, name), { alpha: spec.loraScaling }));
+  const dXA = adapted.map((name) =>
+    graph.matmul(dyOf(name), factorB(context, prefix, name), { alpha: spec.loraScaling }),
+  );
   adapted.forEach((name, i) => {
     const [outFeatures, inFeatures] = shapeOf(spec, name);
-    for (const factor of factorsOf(context.gradients!.trained)) { // Safe: graphs with backward have gradients.
+    for (const factor of factorsOf(context.gradients!.trained)) {
+      // Safe: graphs with backward have gradients.
       // A: [B, r, in] = [B, T, r]^T x [B, T, in];  B, transposed: [B, r, out] = s [B, T, r]^T x [B, T, out]
       const gradient =
         factor === 'A'
-          ? outerProduct(context, rows, dXA[i]!, x, inFeatures, 1)
+          ? outerProduct(context, rows, dXA[i], x, inFeatures, 1)
           : outerProduct(context, rows, xA.get(name)!, dyOf(name), outFeatures, spec.loraScaling);
       gradients.set(`${prefix}${name}.${factor}`, gradient);
     }
@@ -97,14 +100,28 @@ export function linearBackward(
  *
  * It is r rows of n, never n rows of r: the long side is the one that vectors run along.
  */
-function outerProduct(context: GraphContext, rows: Rows, narrow: Value, wide: Value, width: number, alpha: number): Value {
+function outerProduct(
+  context: GraphContext,
+  rows: Rows,
+  narrow: Value,
+  wide: Value,
+  width: number,
+  alpha: number,
+): Value {
   const { graph, spec } = context;
-  if (!context.gradients!.perExample) return graph.reshape(graph.matmul(narrow, wide, { transA: true, alpha }), [1, spec.rank, width]);
+  if (!context.gradients!.perExample)
+    return graph.reshape(graph.matmul(narrow, wide, { transA: true, alpha }), [1, spec.rank, width]);
   return graph.matmul(rows.apart(narrow, [spec.rank]), rows.apart(wide, [width]), { transA: true, alpha });
 }
 
 /** x W^T [R, out], with bias and residual. */
-function baseForward(context: GraphContext, prefix: string, name: LinearName, x: Value, residual: Value | undefined): Value {
+function baseForward(
+  context: GraphContext,
+  prefix: string,
+  name: LinearName,
+  x: Value,
+  residual: Value | undefined,
+): Value {
   const { graph, spec } = context;
   const [outFeatures, inFeatures] = shapeOf(spec, name);
   const bias = hasBias(spec.config, name) ? graph.input(`${prefix}${name}.bias`, 'float32', [outFeatures]) : undefined;
@@ -132,7 +149,10 @@ export function denseWeight(context: GraphContext, prefix: string, name: LinearN
   if (spec.weights !== 'nf4') return graph.input(`${prefix}${name}.weight`, 'float32', [outFeatures, inFeatures]);
   const { codes, absmax } = nf4Weight(context, prefix, name);
   const attributes = { K: 1, N: outFeatures * inFeatures, block_size: NF4_BLOCK, quant_type: NF4_TYPE, transB: 1 };
-  return graph.reshape(graph.op('MatMulBnb4', [graph.filled([1, 1], 1), codes, absmax], attributes), [outFeatures, inFeatures]);
+  return graph.reshape(graph.op('MatMulBnb4', [graph.filled([1, 1], 1), codes, absmax], attributes), [
+    outFeatures,
+    inFeatures,
+  ]);
 }
 
 function nf4Weight(context: GraphContext, prefix: string, name: LinearName): { codes: Value; absmax: Value } {

@@ -31,7 +31,7 @@ export function mlpForward(
   const sigmoid = graph.op('Sigmoid', [gate]); // [R, F]
   const silu = graph.multiply(gate, sigmoid);
   const outer = linearForward(context, prefix, ['down_proj'], graph.multiply(silu, up), residual);
-  return { y: outer.y[0]!, cache: { inner: inner.cache, outer: outer.cache, sigmoid, silu, up } };
+  return { y: outer.y[0], cache: { inner: inner.cache, outer: outer.cache, sigmoid, silu, up } };
 }
 
 /**
@@ -39,7 +39,13 @@ export function mlpForward(
  *
  * silu(x) = x g with g = sigmoid(x), so silu'(x) = g + x g (1 - g) = g + silu(x) - silu(x) g.
  */
-export function mlpBackward(context: GraphContext, cache: MlpCache, dy: Value, rows: Rows, gradients: GradientMap): Value {
+export function mlpBackward(
+  context: GraphContext,
+  cache: MlpCache,
+  dy: Value,
+  rows: Rows,
+  gradients: GradientMap,
+): Value {
   const { graph } = context;
   const { sigmoid, silu, up } = cache;
   const dProduct = linearBackward(context, cache.outer, [dy], rows, gradients); // [R, F]

@@ -21,7 +21,7 @@ export type Purpose = 'evaluate' | 'logits' | GradientSpec;
 
 /**
  * Inputs     see `batch.ts`
- * Outputs    gradients: sum [P], losses [B], and norms [B] if examples are kept apart
+ * Outputs    gradients: sum [groups, P], losses [B], and norms [B] if examples are kept apart
  *            evaluate: losses [B], best [B L] i32 | logits: logits [B L, V]
  */
 export function wholeGraph(spec: GraphSpec, purpose: Purpose): Uint8Array {
@@ -44,16 +44,21 @@ export function wholeGraph(spec: GraphSpec, purpose: Purpose): Uint8Array {
   if (dx === undefined || typeof purpose === 'string') return graph.build();
 
   for (let block = last; block >= 0; block--) {
-    dx = blockBackward(context, caches[block]!, dx, tokens, block === last ? focus : undefined, gradients);
+    dx = blockBackward(context, caches[block], dx, tokens, block === last ? focus : undefined, gradients);
   }
   let factors: Value | undefined;
   if (purpose.perExample) {
-    const clip = clipFactors(context, squaredNorms(context, [...gradients.values()]), graph.input('l2Bound', 'float32', [1]));
+    const clip = clipFactors(
+      context,
+      squaredNorms(context, [...gradients.values()]),
+      graph.input('l2Bound', 'float32', [1]),
+      graph.input('groups', 'float32', ['G', 'B']),
+    );
     graph.output('norms', clip.norms, 'float32', ['B']);
     factors = clip.factors;
   }
   const sums = caches.map((_, block) => clippedSums(context, `${block}.`, gradients, factors));
-  graph.output('sum', graph.concat(sums, 0), 'float32', ['P']);
+  graph.output('sum', graph.concat(sums, 1), 'float32', ['G', 'P']);
   return graph.build();
 }
 
@@ -96,7 +101,10 @@ export function blockBackwardGraph(spec: GraphSpec, purpose: GradientSpec): Uint
   const context = contextOf(spec, purpose);
   const { graph } = context;
   const { tokens, x } = blockInputs(context);
-  const dy = graph.reshape(graph.input('dy', 'float32', ['B', 'T', spec.config.hidden_size]), [-1, spec.config.hidden_size]);
+  const dy = graph.reshape(graph.input('dy', 'float32', ['B', 'T', spec.config.hidden_size]), [
+    -1,
+    spec.config.hidden_size,
+  ]);
   const gradients: GradientMap = new Map();
   const { cache } = blockForward(context, '', x, tokens);
   outputTokens(context, 'dx', blockBackward(context, cache, dy, tokens, undefined, gradients), tokens);
@@ -104,15 +112,18 @@ export function blockBackwardGraph(spec: GraphSpec, purpose: GradientSpec): Uint
   return graph.build();
 }
 
-/** One block's gradients [B, r, n] and factors [1, B] -> sum [P / blocks] in layout order */
+/** One block's gradients [B, r, n] and factors [groups, B] -> sum [groups, P / blocks] in layout order */
 export function sumGraph(spec: GraphSpec, purpose: GradientSpec): Uint8Array {
   const context = contextOf(spec, purpose);
   const { graph } = context;
   const gradients: GradientMap = new Map(
-    gradientEntries(context).map(({ name, width }) => [name, graph.input(`gradient.${name}`, 'float32', ['E', spec.rank, width])]),
+    gradientEntries(context).map(({ name, width }) => [
+      name,
+      graph.input(`gradient.${name}`, 'float32', ['E', spec.rank, width]),
+    ]),
   );
-  const factors = purpose.perExample ? graph.input('factors', 'float32', [1, 'B']) : undefined;
-  graph.output('sum', clippedSums(context, '', gradients, factors), 'float32', ['P']);
+  const factors = purpose.perExample ? graph.input('factors', 'float32', ['G', 'B']) : undefined;
+  graph.output('sum', clippedSums(context, '', gradients, factors), 'float32', ['G', 'P']);
   return graph.build();
 }
 
@@ -138,7 +149,12 @@ function headEnd(context: GraphContext, purpose: Purpose, x: Value, focus: Focus
   const head = headForward(context, x, graph.input('labels', 'int32', ['R']), weights, focus.rows);
   graph.output('losses', head.losses, 'float32', ['B']);
   if (purpose === 'evaluate') {
-    graph.output('best', graph.op('Cast', [graph.op('ArgMax', [head.logits], { axis: -1, keepdims: 0 })], { to: 6 }), 'int32', ['R']);
+    graph.output(
+      'best',
+      graph.op('Cast', [graph.op('ArgMax', [head.logits], { axis: -1, keepdims: 0 })], { to: 6 }),
+      'int32',
+      ['R'],
+    );
     return undefined;
   }
   return headBackward(context, head.cache, weights);
@@ -154,7 +170,11 @@ function blockInputs(context: GraphContext): { readonly tokens: Tokens; readonly
 /** `shape` [2] i64: B and T. */
 function tokenInputs(context: GraphContext, shape: Value): Tokens {
   const { graph } = context;
-  return { rows: new Rows(graph, shape), positions: graph.integers([0]), mask: graph.input('mask', 'float32', ['T', 'T']) };
+  return {
+    rows: new Rows(graph, shape),
+    positions: graph.integers([0]),
+    mask: graph.input('mask', 'float32', ['T', 'T']),
+  };
 }
 
 function focusInputs(context: GraphContext): Focus {
@@ -179,7 +199,8 @@ function outputGradients(context: GraphContext, gradients: GradientMap): void {
   for (const { name, width } of gradientEntries(context)) {
     graph.output(`gradient.${name}`, gradients.get(name)!, 'float32', ['E', spec.rank, width]);
   }
-  if (context.gradients!.perExample) graph.output('squares', squaredNorms(context, [...gradients.values()]), 'float32', ['B']);
+  if (context.gradients!.perExample)
+    graph.output('squares', squaredNorms(context, [...gradients.values()]), 'float32', ['B']);
 }
 
 /** One block's `q_proj.weight`, `.A`, `.B` -> `q_proj.merged` [out, in] = W + s B A, for each adapted layer */

@@ -16,7 +16,11 @@ export interface NormCache {
 }
 
 /** Shapes     x [..., n], weight [n] -> y [..., n] */
-export function normForward(context: GraphContext, x: Value, weight: Value): { readonly y: Value; readonly cache: NormCache } {
+export function normForward(
+  context: GraphContext,
+  x: Value,
+  weight: Value,
+): { readonly y: Value; readonly cache: NormCache } {
   const attributes = { axis: -1, epsilon: { float: context.spec.config.rms_norm_eps }, stash_type: 1 };
   const [y, inverse] = context.graph.ops('SimplifiedLayerNormalization', [x, weight], attributes, 2) as [Value, Value]; // Safe: two were asked for.
   return { y, cache: { x, weight, inverse } };

@@ -5,8 +5,12 @@
  * Angles come as tables from outside, so that one graph serves every length; see `ropeFrequencies` for their making.
  */
 
+import type { RopeScaling } from '../weights/base-model.js';
 import type { Value } from './graph.js';
 import type { GraphContext } from './spec.js';
+
+/** Kinds of rope_scaling that the engine computes, for `openBaseModel`. */
+export const computedRopeTypes: readonly RopeScaling['rope_type'][] = ['linear', 'llama3'];
 
 /**
  * Shapes     x [B, S, heads * dh], positions [1] (of the first row; the rest follow) or [B, S] i64 -> [B, S, heads * dh]
@@ -31,13 +35,16 @@ function turn(context: GraphContext, x: Value, positions: Value, sine: string): 
  *
  * Shapes     frequencies [dh/2] f64, radians per position
  */
-export function ropeTables(frequencies: Float64Array, length: number): { cos: Float32Array; sin: Float32Array; minusSin: Float32Array } {
+export function ropeTables(
+  frequencies: Float64Array,
+  length: number,
+): { cos: Float32Array; sin: Float32Array; minusSin: Float32Array } {
   const half = frequencies.length;
   const cos = new Float32Array(length * half);
   const sin = new Float32Array(length * half);
   for (let position = 0; position < length; position++) {
     for (let i = 0; i < half; i++) {
-      const angle = position * frequencies[i]!;
+      const angle = position * frequencies[i];
       cos[position * half + i] = Math.cos(angle);
       sin[position * half + i] = Math.sin(angle);
     }

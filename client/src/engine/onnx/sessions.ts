@@ -27,7 +27,7 @@ export class Sessions {
       if (value === undefined) throw new Error(`Graph ${name} reads ${input}, which nobody gave.`);
       inputs[input] = value;
     }
-    return (await session.run(inputs)) as TensorMap;
+    return await session.run(inputs);
   }
 
   async close(): Promise<void> {
@@ -56,7 +56,10 @@ function sessionOptions(threads: number): InferenceSession.SessionOptions {
 }
 
 /** A tensor over the array itself: nothing is copied. */
-export function tensorOf(values: Float32Array | Int32Array | BigInt64Array | Uint8Array, dimensions: readonly number[]): Tensor {
+export function tensorOf(
+  values: Float32Array | Int32Array | BigInt64Array | Uint8Array,
+  dimensions: readonly number[],
+): Tensor {
   if (values instanceof Float32Array) return new Tensor('float32', values, dimensions);
   if (values instanceof Int32Array) return new Tensor('int32', values, dimensions);
   if (values instanceof Uint8Array) return new Tensor('uint8', values, dimensions);
@@ -64,5 +67,5 @@ export function tensorOf(values: Float32Array | Int32Array | BigInt64Array | Uin
 }
 
 export function floats(tensors: TensorMap, name: string): Float32Array {
-  return tensors[name]!.data as Float32Array; // Safe: the graph that was run declares it as f32.
+  return tensors[name].data as Float32Array; // Safe: the graph that was run declares it as f32.
 }

@@ -10,7 +10,7 @@
  * Names     `dX` is the gradient of the losses' sum with respect to X.
  */
 
-import { expandTargetModules, linearLayers, linearShape, type LinearName } from '@fedlora/shared';
+import { expandTargetModules, FedloraError, linearLayers, linearShape, type LinearName } from '@fedlora/shared';
 import type { LoraConfig, TrainedFactor } from '../engine.js';
 import type { ModelConfig } from '../weights/base-model.js';
 import type { GraphBuilder, Value } from './graph.js';
@@ -52,7 +52,12 @@ export interface GraphContext {
 
 export function graphSpec(config: ModelConfig, lora: LoraConfig, weights: WeightForm): GraphSpec {
   const expanded = expandTargetModules(lora.target_modules);
-  if ('unknown' in expanded) throw new RangeError(`target_modules has unknown names: ${expanded.unknown.join(', ')}`);
+  if ('unknown' in expanded) {
+    throw new FedloraError(
+      'adapter/unsupported',
+      `target_modules names unknown layers: ${expanded.unknown.join(', ')}.`,
+    );
+  }
   const loraScaling = lora.lora_alpha / (lora.use_rslora ? Math.sqrt(lora.r) : lora.r);
   return { config, rank: lora.r, loraScaling, adapted: expanded.names, weights };
 }

@@ -124,7 +124,7 @@ function headLosses(states: tf.Tensor2D, targets: tf.Tensor1D, weights: HeadWeig
 
 /** log(sum(exp(logits))) - logit of the target: [n] = [n, V]. */
 function crossEntropy(logits: tf.Tensor2D, isTarget: tf.Tensor2D): tf.Tensor1D {
-  return tf.sub(tf.logSumExp(logits, 1), tf.sum(tf.mul(logits, isTarget), 1)) as tf.Tensor1D;
+  return tf.sub<tf.Tensor1D>(tf.logSumExp(logits, 1), tf.sum(tf.mul(logits, isTarget), 1));
 }
 
 function oneHot(targets: tf.Tensor1D, size: number): tf.Tensor2D {

@@ -61,8 +61,11 @@ export async function readRange(
   return bytes;
 }
 
+/** @throws FedloraError base-model/not-found: it is a folder or a device */
 export async function identify(handle: FileHandle): Promise<FileState> {
-  const { size, mtimeMs, ino } = await handle.stat();
+  const found = await handle.stat();
+  if (!found.isFile()) throw new FedloraError('base-model/not-found', 'It is not a file.');
+  const { size, mtimeMs, ino } = found;
   return { size, identity: `${size} ${mtimeMs} ${ino}` };
 }
 

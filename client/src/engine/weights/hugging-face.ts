@@ -171,10 +171,6 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((size, i) => size === b[i]);
 }
 
-function show(value: unknown): string {
-  return value === undefined ? 'absent' : JSON.stringify(value);
-}
-
 function wrongShape(name: string, actual: readonly number[], expected: readonly number[]): never {
   throw new FedloraError(
     'base-model/invalid',

@@ -37,7 +37,7 @@ export const nf4Codebook = Float32Array.of(
 );
 
 /** A value over the i-th threshold has a code over i. Close to the midpoints, but bitsandbytes' constants are what counts. */
-const thresholds = Float32Array.of(
+export const nf4Thresholds: Float32Array = Float32Array.of(
   -0.8480964004993439,
   -0.6106329262256622,
   -0.4599952697753906,
@@ -54,23 +54,6 @@ const thresholds = Float32Array.of(
   0.6427869200706482,
   0.8614784181118011,
 );
-
-/** Code of 0, given to blocks of zeros. */
-const ZERO_CODE = 7;
-
-/**
- * The search tree as a table: [-1, 1] in bins so narrow that none holds two thresholds, for each bin the code at its lower edge
- * and the one threshold that may still be in it. One addition and one comparison then replace four unpredictable branches.
- */
-const BINS_PER_UNIT = 32;
-const binCode = new Uint8Array(2 * BINS_PER_UNIT + 2);
-const binThreshold = new Float32Array(2 * BINS_PER_UNIT + 2);
-for (let bin = 0; bin < binCode.length; bin++) {
-  const lower = bin / BINS_PER_UNIT - 1;
-  const code = thresholds.findIndex((threshold) => threshold >= lower);
-  binCode[bin] = code < 0 ? 15 : code;
-  binThreshold[bin] = code < 0 ? Infinity : thresholds[code];
-}
 
 /** A quantized weight. */
 export interface Nf4Values {
@@ -94,50 +77,87 @@ export interface Nf4Values {
  * @throws FedloraError base-model/not-finite
  */
 export function quantizeNf4(values: Float32Array, blockSize: number = NF4_BLOCK): Nf4Values {
-  const count = values.length;
-  const codes = new Uint8Array(Math.ceil(count / 2));
-  const absmax = new Float32Array(Math.ceil(count / blockSize));
-  if (count % 2 === 1) codes[codes.length - 1] = ZERO_CODE;
-  for (let block = 0, begin = 0; begin < count; block++, begin += blockSize) {
-    const end = Math.min(begin + blockSize, count);
-    let largest = 0;
-    let poison = 0; // becomes NaN with the first value that is not finite
-    for (let i = begin; i < end; i++) {
-      const magnitude = Math.abs(values[i]);
-      poison += magnitude * 0;
-      if (magnitude > largest) largest = magnitude;
-    }
-    if (poison !== 0) throw new FedloraError('base-model/not-finite', undefined, { details: { block } });
-    absmax[block] = largest;
-    quantizeBlock(values, begin, end, largest, codes);
-  }
+  const codes = new Uint8Array(Math.ceil(values.length / 2));
+  const absmax = new Float32Array(Math.ceil(values.length / blockSize));
+  const block = quantizeInto(values, blockSize, codes, absmax);
+  if (block >= 0) throw new FedloraError('base-model/not-finite', undefined, { details: { block } });
   return { codes, absmax };
 }
 
-/** Adds the codes of `values[begin, end)` to bytes whose nibbles are still 0 there. */
-function quantizeBlock(values: Float32Array, begin: number, end: number, largest: number, codes: Uint8Array): void {
-  const reciprocal = Math.fround(1 / largest);
-  // 0 for absmax: any finite reciprocal maps 0 to 0.
-  const factor = largest === 0 ? 1 : reciprocal;
-  let i = begin;
-  if (factor === Infinity || (begin & 1) === 1) {
-    for (; i < end; i++) {
-      const code = codeOf(Math.fround(factor === Infinity ? values[i] / largest : values[i] * factor));
-      codes[i >> 1] |= (i & 1) === 0 ? code << 4 : code;
+/** Fills codes and absmax, which must hold zeros; returns the first block with a value that is not finite, or -1. */
+export type Nf4Kernel = (values: Float32Array, blockSize: number, codes: Uint8Array, absmax: Float32Array) => number;
+
+/**
+ * Makes the function that quantizes.
+ *
+ * It refers to nothing outside itself but its argument and the language, because threads are given its source text (nf4-threads.ts):
+ * so there is one definition of the format, and no second file that a build could leave out. A test runs it from its text.
+ */
+export function nf4Kernel(decisions: Float32Array): Nf4Kernel {
+  // The search tree as a table: [-1, 1] in bins so narrow that none holds two thresholds, for each bin the code at its lower edge
+  // and the one threshold that may still be in it. One addition and one comparison then replace four unpredictable branches.
+  const BINS_PER_UNIT = 32;
+  const ZERO = 7;
+  const binCode = new Uint8Array(2 * BINS_PER_UNIT + 2);
+  const binThreshold = new Float32Array(2 * BINS_PER_UNIT + 2);
+  for (let bin = 0; bin < binCode.length; bin++) {
+    const lower = bin / BINS_PER_UNIT - 1;
+    const code = decisions.findIndex((threshold) => threshold >= lower);
+    binCode[bin] = code < 0 ? 15 : code;
+    binThreshold[bin] = code < 0 ? Infinity : decisions[code];
+  }
+
+  function codeOf(relative: number): number {
+    const bin = ((relative + 1) * BINS_PER_UNIT) | 0;
+    return binCode[bin] + (relative > binThreshold[bin] ? 1 : 0);
+  }
+
+  /** Adds the codes of `values[begin, end)` to bytes whose nibbles are still 0 there. */
+  function quantizeBlock(values: Float32Array, begin: number, end: number, largest: number, codes: Uint8Array): void {
+    const reciprocal = Math.fround(1 / largest);
+    // 0 for absmax: any finite reciprocal maps 0 to 0.
+    const factor = largest === 0 ? 1 : reciprocal;
+    let i = begin;
+    if (factor === Infinity || (begin & 1) === 1) {
+      for (; i < end; i++) {
+        const code = codeOf(Math.fround(factor === Infinity ? values[i] / largest : values[i] * factor));
+        codes[i >> 1] |= (i & 1) === 0 ? code << 4 : code;
+      }
+      return;
     }
-    return;
+    for (; i + 1 < end; i += 2) {
+      const first = Math.fround(values[i] * factor);
+      const second = Math.fround(values[i + 1] * factor);
+      const firstBin = ((first + 1) * BINS_PER_UNIT) | 0;
+      const secondBin = ((second + 1) * BINS_PER_UNIT) | 0;
+      const high = binCode[firstBin] + (first > binThreshold[firstBin] ? 1 : 0);
+      const low = binCode[secondBin] + (second > binThreshold[secondBin] ? 1 : 0);
+      codes[i >> 1] = (high << 4) | low;
+    }
+    if (i < end) codes[i >> 1] |= codeOf(Math.fround(values[i] * factor)) << 4;
   }
-  for (; i + 1 < end; i += 2) {
-    const first = Math.fround(values[i] * factor);
-    const second = Math.fround(values[i + 1] * factor);
-    const firstBin = ((first + 1) * BINS_PER_UNIT) | 0;
-    const secondBin = ((second + 1) * BINS_PER_UNIT) | 0;
-    const high = binCode[firstBin] + (first > binThreshold[firstBin] ? 1 : 0);
-    const low = binCode[secondBin] + (second > binThreshold[secondBin] ? 1 : 0);
-    codes[i >> 1] = (high << 4) | low;
-  }
-  if (i < end) codes[i >> 1] |= codeOf(Math.fround(values[i] * factor)) << 4;
+
+  return (values, blockSize, codes, absmax) => {
+    const count = values.length;
+    if (count % 2 === 1) codes[codes.length - 1] = ZERO;
+    for (let block = 0, begin = 0; begin < count; block++, begin += blockSize) {
+      const end = Math.min(begin + blockSize, count);
+      let largest = 0;
+      let poison = 0; // becomes NaN with the first value that is not finite
+      for (let i = begin; i < end; i++) {
+        const magnitude = Math.abs(values[i]);
+        poison += magnitude * 0;
+        if (magnitude > largest) largest = magnitude;
+      }
+      if (poison !== 0) return block;
+      absmax[block] = largest;
+      quantizeBlock(values, begin, end, largest, codes);
+    }
+    return -1;
+  };
 }
+
+const quantizeInto = nf4Kernel(nf4Thresholds);
 
 /**
  * The values themselves, which must all be finite.
@@ -152,11 +172,6 @@ export function requireFinite(name: string, values: Float32Array): Float32Array 
   throw new FedloraError('base-model/not-finite', `Tensor ${name} holds ${values[index]} at index ${index}.`, {
     details: { tensor: name, index },
   });
-}
-
-function codeOf(relative: number): number {
-  const bin = ((relative + 1) * BINS_PER_UNIT) | 0;
-  return binCode[bin] + (relative > binThreshold[bin] ? 1 : 0);
 }
 
 /**

@@ -36,8 +36,8 @@ export class SafetensorsFile {
   /** Reads and checks the header only. @throws FedloraError base-model/not-found | safetensors/* */
   static async open(path: string): Promise<SafetensorsFile> {
     return withFile(path, async (handle) => {
-      const { size, identity } = await identify(handle);
       try {
+        const { size, identity } = await identify(handle);
         const length = safetensorsHeaderLength(
           await readRange(handle, 0, Math.min(size, HEADER_LENGTH_BYTES), path),
           size,

@@ -69,8 +69,10 @@ export function parseGgufHeader(prefix: Uint8Array, fileLength: number): GgufHea
 }
 
 /** The prefix ends before the header does. Never leaves this file. */
-class NeedsBytes {
-  constructor(readonly count: number) {}
+class NeedsBytes extends Error {
+  constructor(readonly count: number) {
+    super(`${count} bytes are needed`);
+  }
 }
 
 /** Bytes of a value of fixed length, by type id; 8 is text and 9 a list. */

@@ -24,9 +24,9 @@ export class GgufFile {
   /** Reads and checks the header only. @throws FedloraError base-model/not-found | gguf/malformed | gguf/unsupported */
   static async open(path: string): Promise<GgufFile> {
     return withFile(path, async (handle) => {
-      const { size, identity } = await identify(handle);
-      const limit = Math.min(size, MAXIMUM_HEADER_BYTES);
       try {
+        const { size, identity } = await identify(handle);
+        const limit = Math.min(size, MAXIMUM_HEADER_BYTES);
         // Twice as much each time, so that a long header costs at most twice its reading.
         for (let length = Math.min(limit, FIRST_READ_BYTES); ;) {
           const parsed = parseGgufHeader(await readRange(handle, 0, length, path), size);

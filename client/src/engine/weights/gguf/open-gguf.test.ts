@@ -1,13 +1,13 @@
 import { decodeFloats, FedloraError, readSafetensors } from '@fedlora/shared';
 import fc from 'fast-check';
 import { readFileSync } from 'node:fs';
-import { copyFile, cp, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { expectedTensors, openBaseModel } from '../hugging-face.js';
 import { baseModelDigest } from '../digest.js';
-import { aGguf, list, text, u32, type GgufParts } from '../../../../../test/support/a-gguf.js';
+import { aGguf, f32, list, text, u32, type GgufParts } from '../../../../../test/support/a-gguf.js';
 import { GgufFile } from './gguf-file.js';
 import { llama3Scaling, openGguf, unpermuteRows } from './open-gguf.js';
 
@@ -185,6 +185,22 @@ describe('openGguf', () => {
     const { config } = await openGguf(path, { ropeTypes });
     expect(config.rope_scaling).toEqual(linear);
     expect(config.max_position_embeddings).toBe(5);
+  });
+
+  it('gives decimals that were stored as f32 as the original config has them', async () => {
+    const path = await written({
+      metadata: { 'llama.attention.layer_norm_rms_epsilon': f32(1e-5), 'llama.rope.freq_base': f32(1e6) },
+    });
+    expect((await openGguf(path)).config).toMatchObject({ rms_norm_eps: 1e-5, rope_theta: 1e6 });
+  });
+
+  it('says that a folder is no file, and that a file is missing', async () => {
+    await mkdir(join(directory, 'folder.gguf'));
+    await expect(openBaseModel(join(directory, 'folder.gguf'))).rejects.toMatchObject({
+      code: 'base-model/not-found',
+      where: 'folder.gguf',
+    });
+    await expect(openBaseModel(join(directory, 'none.gguf'))).rejects.toMatchObject({ code: 'base-model/not-found' });
   });
 
   it('refuses a tensor it would ignore', async () => {

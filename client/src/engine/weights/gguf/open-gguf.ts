@@ -166,7 +166,7 @@ async function readConfig(file: GgufFile, options: OpenOptions): Promise<ModelCo
   }
   const context = setting('context_length');
   const window = setting('attention.sliding_window');
-  const theta = setting('rope.freq_base') ?? 10_000;
+  const theta = decimal(setting('rope.freq_base') ?? 10_000);
   const embedding = tensors.get('token_embd.weight');
   const fields = {
     model_type,
@@ -179,7 +179,7 @@ async function readConfig(file: GgufFile, options: OpenOptions): Promise<ModelCo
     vocab_size: embedding?.shape[0],
     // Within a window, full attention is the same.
     max_position_embeddings: Number(window) > 0 ? Math.min(Number(context), Number(window)) : context,
-    rms_norm_eps: setting('attention.layer_norm_rms_epsilon'),
+    rms_norm_eps: decimal(setting('attention.layer_norm_rms_epsilon')),
     rope_theta: theta,
     rope_scaling: await readRopeScaling(file, setting, Number(head_dim), Number(theta)),
     tie_word_embeddings: !tensors.has('output.weight'),
@@ -225,7 +225,8 @@ async function readRopeScaling(
   const factor = setting('rope.scaling.factor') ?? setting('rope.scale_linear');
   const type = setting('rope.scaling.type') ?? (factor === undefined || factor === 1 ? 'none' : 'linear');
   const table = file.header.tensors.get(ROPE_FACTORS);
-  if (table === undefined) return type === 'none' ? undefined : { rope_type: plain(type), factor: plain(factor) };
+  if (table === undefined)
+    return type === 'none' ? undefined : { rope_type: plain(type), factor: plain(decimal(factor)) };
   if (type !== 'none')
     fail('base-model/unsupported', `${ROPE_FACTORS} comes with rope.scaling.type ${show(type)}.`, where);
   const factors = table.shape.length === 1 && table.shape[0] === head_dim / 2 ? await file.floats(table) : undefined;
@@ -306,6 +307,16 @@ async function requireTokenizer(path: string): Promise<void> {
       { where: dirname(path), cause },
     );
   }
+}
+
+/** The decimal that was stored as f32: 0.00001, which is what the original config says, rather than 0.000009999999747378752. */
+function decimal<T>(value: T): T | number {
+  if (typeof value !== 'number' || Math.fround(value) !== value) return value;
+  for (let digits = 1; digits <= 7; digits++) {
+    const shorter = Number(value.toPrecision(digits));
+    if (Math.fround(shorter) === value) return shorter;
+  }
+  return value;
 }
 
 /** What JSON can hold; `parseModelConfig` then says which setting it is not content with. */

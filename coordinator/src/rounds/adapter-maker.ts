@@ -1,0 +1,125 @@
+/** Makes the next adapter version of a finished round's contributions, and keeps what the round after needs. */
+
+import type { CryptoProvider } from '@fedlora/protocol';
+import { errorEntry, type VersionRecord } from '@fedlora/shared';
+import type { OptimizerStore } from '../adapters/optimizer-store.js';
+import type { VersionStore } from '../adapters/version-store.js';
+import { conclude, type Conclusion, type TrainedState } from '../aggregation/conclude.js';
+import type { Log } from '../observe/log.js';
+import type { Budget } from '../runs/budget.js';
+import type { Run, RunsRepository } from '../runs/runs.repository.js';
+import type { ContributionStore } from '../storage/contribution-store.js';
+import type { OpenRound } from './open-round.js';
+
+export interface AdapterMakerParts {
+  readonly runs: RunsRepository;
+  readonly versionStore: VersionStore;
+  readonly optimizerStore: OptimizerStore;
+  readonly contributions: ContributionStore;
+  readonly budget: Budget;
+  readonly crypto: CryptoProvider;
+  readonly log: Log;
+}
+
+/** What the noised sum told. */
+export interface RoundResult {
+  readonly meanLoss: number | null;
+  readonly epsilon: number | null;
+  readonly noiseToSignal: number | null;
+}
+
+export type Made =
+  | { readonly kind: 'made'; readonly version: VersionRecord; readonly result: RoundResult }
+  | { readonly kind: 'failed'; readonly cause: string };
+
+export class AdapterMaker {
+  /** The newest version of each run with its optimizer, so that a round need not read what the last one wrote. */
+  private readonly newest = new Map<string, { readonly version: string; readonly state: TrainedState }>();
+
+  constructor(private readonly parts: AdapterMakerParts) {}
+
+  /** Unmasks the sum, takes the server's step, and puts version and optimizer on disk. A second time, after a crash, makes the same. */
+  async make(round: OpenRound): Promise<Made> {
+    const { crypto, contributions, budget, versionStore, optimizerStore, runs, log } = this.parts;
+    const { run, record } = round;
+    const started = performance.now();
+    const conclusion = await conclude(
+      {
+        manifest: run.manifest,
+        terms: round.terms,
+        trained: round.trained,
+        completedRounds: record.completedRounds,
+        view: round.view(),
+        shareKeys: round.answersTo('sharing'),
+        answers: round.answersTo('unmasking'),
+        contribution: (survivor) => contributions.read(round.id, survivor),
+      },
+      await this.trainedState(run, record.baseVersion),
+      crypto,
+    );
+    this.reportFaults(round, conclusion);
+    if (conclusion.kind === 'failed') return { kind: 'failed', cause: causeOf(round, conclusion) };
+
+    // The run's row counts this round since its unmasking began.
+    const charged = (await runs.byId(run.id))?.chargedRounds ?? 0;
+    const epsilon = budget.epsilonAfter(run.manifest, charged);
+    const version = await versionStore.publish(run.manifest, conclusion.next.adapter, {
+      parent: record.baseVersion,
+      roundId: round.id,
+      completedRounds: record.completedRounds + 1,
+      organisations: run.roster.members.length,
+      epsilon,
+      // When applying began, which is stored: so a second attempt gives the same bytes.
+      createdAt: round.state.phaseStartedAt,
+    });
+    await optimizerStore.write(version.id, conclusion.next.optimizer);
+    this.newest.set(run.id, { version: version.id, state: conclusion.next });
+    log.info('round.sum.applied', {
+      runId: run.id,
+      roundId: round.id,
+      version: version.id,
+      survivors: round.state.answered.training.length,
+      durationMs: Math.round(performance.now() - started),
+    });
+    const { metrics, noiseToSignal } = conclusion;
+    return { kind: 'made', version, result: { meanLoss: metrics.meanLoss ?? null, epsilon, noiseToSignal } };
+  }
+
+  /** Removes what only this round's beginning needed, once its end is stored. */
+  async forgetBefore(round: OpenRound): Promise<void> {
+    await this.parts.optimizerStore.remove(round.record.baseVersion);
+  }
+
+  private async trainedState(run: Run, version: string): Promise<TrainedState> {
+    const known = this.newest.get(run.id);
+    if (known?.version === version) return known.state;
+    const { versionStore, optimizerStore } = this.parts;
+    return {
+      adapter: await versionStore.adapter(version, run.manifest),
+      optimizer: await optimizerStore.read(version),
+    };
+  }
+
+  /** Wrong shares and complaints are news for the operator even when the round ends well. */
+  private reportFaults(round: OpenRound, { plan }: Conclusion): void {
+    for (const { sender, code } of plan.refused) {
+      this.parts.log.warn('round.share.refused', { roundId: round.id, participantId: nameOf(round, sender), code });
+    }
+    for (const { by, about } of plan.complaints) {
+      this.parts.log.warn('round.share.unusable', {
+        roundId: round.id,
+        by: nameOf(round, by),
+        about: nameOf(round, about),
+      });
+    }
+  }
+}
+
+function causeOf(round: OpenRound, { because, plan }: Extract<Conclusion, { kind: 'failed' }>): string {
+  const refused = plan.refused.map(({ sender, code }) => `${nameOf(round, sender)} (${code})`).join(', ');
+  return `${errorEntry(because).meaning} [${because}]${refused === '' ? '' : ` Refused: ${refused}.`}`;
+}
+
+function nameOf(round: OpenRound, index: number): string {
+  return round.run.roster.members[index]?.name ?? `participant ${index}`;
+}
