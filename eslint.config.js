@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
   {
-    ignores: ['**/dist/**', 'node_modules/**', '.fedlora/**', 'test/artifacts/**', '**/*.cjs'],
+    ignores: ['**/dist/**', 'node_modules/**', '.fedlora/**', 'test/artifacts/**', '**/*.cjs', '**/vite.config.ts'],
   },
   js.configs.recommended,
   {

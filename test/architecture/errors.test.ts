@@ -8,14 +8,18 @@ const CATALOGUES = ['protocol/src/errors.ts', 'shared/src/errors/catalogue.ts'];
 
 describe('the error catalogue', () => {
   const used = new Set<string>();
-  for (const source of ['protocol/src', 'shared/src', 'client/src', 'coordinator/src'].flatMap((folder) => sources(folder))) {
+  for (const source of ['protocol/src', 'shared/src', 'client/src', 'coordinator/src'].flatMap((folder) =>
+    sources(folder),
+  )) {
     if (CATALOGUES.includes(source.path)) continue;
-    for (const match of withoutComments(source.text).matchAll(/['"`]([a-z][a-z-]*\/[a-z][a-z0-9-]*)['"`]/g)) used.add(match[1]);
+    for (const match of withoutComments(source.text).matchAll(/['"`]([a-z][a-z-]*\/[a-z][a-z0-9-]*)['"`]/g))
+      used.add(match[1]);
   }
 
   // The starters are plain JavaScript, so that they can say that nothing is built yet.
   for (const starter of ['client/bin/fedlora.mjs', 'coordinator/bin/fedlora-coordinator.mjs']) {
-    for (const match of readFileSync(join(root, starter), 'utf8').matchAll(/\[([a-z][a-z-]*\/[a-z][a-z0-9-]*)\]/g)) used.add(match[1]);
+    for (const match of readFileSync(join(root, starter), 'utf8').matchAll(/\[([a-z][a-z-]*\/[a-z][a-z0-9-]*)\]/g))
+      used.add(match[1]);
   }
 
   it('has no code that is never raised', () => {

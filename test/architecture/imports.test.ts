@@ -7,7 +7,12 @@ const rules: readonly { in: string; except?: RegExp; never: RegExp; withComments
   { in: 'shared/src', never: /\bMath\.random\b/, why: 'randomness is an argument' },
   { in: 'protocol/src', never: /\bnew Date\b|\bDate\.now\b/, why: 'time is an argument' },
   { in: 'shared/src', never: /\bnew Date\b|\bDate\.now\b/, why: 'time is an argument' },
-  { in: 'client/src', except: /connection\/backoff/, never: /\bMath\.random\b/, why: 'secrets need a real source; jitter has one place' },
+  {
+    in: 'client/src',
+    except: /connection\/backoff/,
+    never: /\bMath\.random\b/,
+    why: 'secrets need a real source; jitter has one place',
+  },
   { in: 'coordinator/src', except: /dashboard/, never: /\bMath\.random\b/, why: 'tokens and seeds need a real source' },
   {
     in: 'client/src',
@@ -19,10 +24,30 @@ const rules: readonly { in: string; except?: RegExp; never: RegExp; withComments
     never: /\bas (unknown as )?(ClippedUpdate|QuantizedUpdate|NoisedUpdate|MaskedUpdate|NoisySum)\b/,
     why: 'a stage of privacy is reached by its step, never by a cast',
   },
-  { in: 'client/src', except: /src\/(config|main|cli\/context)/, never: /process\.env\b/, why: 'the environment is read in config only' },
-  { in: 'coordinator/src', except: /src\/(config|main)|dashboard/, never: /process\.env\b/, why: 'the environment is read in config only' },
-  { in: 'client/src', never: /catch\s*(\([^)]*\))?\s*\{\s*\}/, withComments: true, why: 'no empty catch: decide, or say why nothing is to be done' },
-  { in: 'coordinator/src', never: /catch\s*(\([^)]*\))?\s*\{\s*\}/, withComments: true, why: 'no empty catch: decide, or say why nothing is to be done' },
+  {
+    in: 'client/src',
+    except: /src\/(config|main|cli\/context)/,
+    never: /process\.env\b/,
+    why: 'the environment is read in config only',
+  },
+  {
+    in: 'coordinator/src',
+    except: /src\/(config|main)|dashboard/,
+    never: /process\.env\b/,
+    why: 'the environment is read in config only',
+  },
+  {
+    in: 'client/src',
+    never: /catch\s*(\([^)]*\))?\s*\{\s*\}/,
+    withComments: true,
+    why: 'no empty catch: decide, or say why nothing is to be done',
+  },
+  {
+    in: 'coordinator/src',
+    never: /catch\s*(\([^)]*\))?\s*\{\s*\}/,
+    withComments: true,
+    why: 'no empty catch: decide, or say why nothing is to be done',
+  },
 ];
 
 describe('house rules for sources', () => {
@@ -49,7 +74,10 @@ describe('house rules for sources', () => {
       .flatMap((folder) => sources(folder))
       .map((source) => source.path)
       .filter((path) => path.endsWith('/index.ts'))
-      .filter((path) => !/^(protocol|shared|client|coordinator)\/src\/index\.ts$/.test(path) && path !== 'protocol/src/node/index.ts');
+      .filter(
+        (path) =>
+          !/^(protocol|shared|client|coordinator)\/src\/index\.ts$/.test(path) && path !== 'protocol/src/node/index.ts',
+      );
     expect(barrels).toEqual([]);
   });
 });

@@ -4,63 +4,88 @@ import { launchBrowser, screenshot, whyNoBrowser } from '../support/browser.js';
 import type { Network } from '../support/network.js';
 import { smallNetwork, smallRun } from './small-network.js';
 
-describe.skipIf(whyNoBrowser !== undefined)(`the dashboard in Chromium${whyNoBrowser ? ` (${whyNoBrowser})` : ''}`, () => {
-  let network: Network;
-  let browser: Browser;
-  let page: Page;
-  const problems: string[] = [];
+describe.skipIf(whyNoBrowser !== undefined)(
+  `the dashboard in Chromium${whyNoBrowser ? ` (${whyNoBrowser})` : ''}`,
+  () => {
+    let network: Network;
+    let browser: Browser;
+    let page: Page;
+    const problems: string[] = [];
 
-  beforeAll(async () => {
-    network = await smallNetwork(3);
-    browser = await launchBrowser();
-    page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-    page.on('pageerror', (error) => problems.push(error.message));
-    page.on('console', (message) => {
-      if (message.type() === 'error') problems.push(message.text());
+    beforeAll(async () => {
+      network = await smallNetwork(3);
+      browser = await launchBrowser();
+      page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+      page.on('pageerror', (error) => problems.push(error.message));
+      page.on('console', (message) => {
+        if (message.type() === 'error') problems.push(message.text());
+      });
     });
-  });
-  afterAll(async () => {
-    await browser?.close();
-    await network?.stop();
-  });
+    afterAll(async () => {
+      await browser?.close();
+      await network?.stop();
+    });
 
-  it('asks for a token when it has none, and refuses a wrong one with a reason', async () => {
-    await page.goto(network.url);
-    await page.getByLabel(/token/i).first().fill('not-the-token-of-anyone');
-    await page.keyboard.press('Enter');
-    await page.getByText(/not accepted|refused|wrong|not valid/i).first().waitFor();
-    problems.length = 0; // The browser reports the 401 itself.
-  });
+    it('asks for a token when it has none, and refuses a wrong one with a reason', async () => {
+      await page.goto(network.url);
+      await page.getByLabel(/token/i).first().fill('not-the-token-of-anyone');
+      await page.keyboard.press('Enter');
+      await page
+        .getByText(/not accepted|refused|wrong|not valid/i)
+        .first()
+        .waitFor();
+      problems.length = 0; // The browser reports the 401 itself.
+    });
 
-  it('shows the organisations before any run', async () => {
-    await page.goto(`${network.url}/#token=${network.token}`);
-    await page.reload();
-    const organisations = page.getByTestId('organisations');
-    for (const name of ['clinic', 'bank', 'council']) await organisations.getByText(name, { exact: true }).first().waitFor();
-    expect(page.url()).not.toContain(network.token);
-    await screenshot(page, 'dashboard-before-run');
-  });
+    it('shows the organisations before any run', async () => {
+      await page.goto(`${network.url}/#token=${network.token}`);
+      await page.reload();
+      const organisations = page.getByTestId('organisations');
+      for (const name of ['clinic', 'bank', 'council'])
+        await organisations.getByText(name, { exact: true }).first().waitFor();
+      expect(page.url()).not.toContain(network.token);
+      await screenshot(page, 'dashboard-before-run');
+    });
 
-  it('follows a run live, round by round, to its end without a reload', async () => {
-    const run = await network.startRun(await smallRun(4));
-    await page.getByTestId('run-summary').getByText(/Route requests/).first().waitFor({ timeout: 20_000 });
-    await page.getByTestId('round-live').getByText(/training/i).first().waitFor({ timeout: 20_000 });
-    await screenshot(page, 'dashboard-during-run');
-    await network.untilRunEnds(run.id);
-    await page.getByTestId('run-summary').getByText(/completed/i).first().waitFor({ timeout: 20_000 });
-    const epsilon = (await network.overview()).runs[0].epsilon ?? Number.NaN;
-    await page.getByTestId('run-summary').getByText(new RegExp(epsilon.toFixed(2).replace('.', '\\.'))).first().waitFor();
-    await screenshot(page, 'dashboard-after-run');
-  });
+    it('follows a run live, round by round, to its end without a reload', async () => {
+      const run = await network.startRun(await smallRun(4));
+      await page
+        .getByTestId('run-summary')
+        .getByText(/Route requests/)
+        .first()
+        .waitFor({ timeout: 20_000 });
+      await page
+        .getByTestId('round-live')
+        .getByText(/training/i)
+        .first()
+        .waitFor({ timeout: 20_000 });
+      await screenshot(page, 'dashboard-during-run');
+      await network.untilRunEnds(run.id);
+      await page
+        .getByTestId('run-summary')
+        .getByText(/completed/i)
+        .first()
+        .waitFor({ timeout: 20_000 });
+      const epsilon = (await network.overview()).runs[0].epsilon ?? Number.NaN;
+      await page
+        .getByTestId('run-summary')
+        .getByText(new RegExp(epsilon.toFixed(2).replace('.', '\\.')))
+        .first()
+        .waitFor();
+      await screenshot(page, 'dashboard-after-run');
+    });
 
-  it('stays readable at the width of a phone', async () => {
-    await page.setViewportSize({ width: 390, height: 844 });
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    expect(overflow).toBeLessThanOrEqual(0);
-    await screenshot(page, 'dashboard-phone');
-  });
+    it('stays readable at the width of a phone', async () => {
+      await page.setViewportSize({ width: 390, height: 844 });
+      const overflow = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      );
+      expect(overflow).toBeLessThanOrEqual(0);
+      await screenshot(page, 'dashboard-phone');
+    });
 
-  it('logs no error in the browser', () => {
-    expect(problems).toEqual([]);
-  });
-});
+    it('logs no error in the browser', () => {
+      expect(problems).toEqual([]);
+    });
+  },
+);

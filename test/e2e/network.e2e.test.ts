@@ -40,7 +40,16 @@ describe('three organisations with a threshold of three', () => {
       'manifest.sig',
     ]);
     const test = join(network.options.directory, 'data', 'test.shared.jsonl');
-    const { stdout } = await network.fedlora(['eval', '--base', demoBase, '--adapter', directory, '--data', test, '--json']);
+    const { stdout } = await network.fedlora([
+      'eval',
+      '--base',
+      demoBase,
+      '--adapter',
+      directory,
+      '--data',
+      test,
+      '--json',
+    ]);
     const { files } = JSON.parse(stdout) as { files: { rows: number; loss: number }[] };
     expect(files[0].rows).toBe(20);
     expect(files[0].loss).toBeGreaterThan(0);
@@ -98,7 +107,8 @@ describe('five organisations with a threshold of four', () => {
     network = await smallNetwork(5);
   });
   beforeEach(async () => {
-    for (const [name, child] of network.clients) if (child.exitCode !== null || child.signalCode !== null) network.startClient(name);
+    for (const [name, child] of network.clients)
+      if (child.exitCode !== null || child.signalCode !== null) network.startClient(name);
     await network.untilAllConnected();
   });
   afterAll(async () => {

@@ -27,7 +27,14 @@ export async function smallNetwork(organisations: number): Promise<Network> {
     setups.push({ name, data: [file] });
   }
   for (const [name, rows] of data.tests) await writeRows(join(directory, 'data', `test.${name}.jsonl`), rows);
-  const network = new Network({ directory, root, base: demoBase, organisations: setups, epsilonCap: 1000, logLevel: 'debug' });
+  const network = new Network({
+    directory,
+    root,
+    base: demoBase,
+    organisations: setups,
+    epsilonCap: 1000,
+    logLevel: 'debug',
+  });
   try {
     await network.start();
   } catch (error) {
@@ -41,7 +48,10 @@ export async function smallNetwork(organisations: number): Promise<Network> {
 export async function smallRun(rounds: number, changes: object = {}): Promise<object> {
   const { openBaseModel } = await import('@fedlora/client');
   const base = await openBaseModel(demoBase);
-  const description = JSON.parse(await readFile(join(root, 'deploy', 'demo', 'run.json'), 'utf8')) as Record<string, object>;
+  const description = JSON.parse(await readFile(join(root, 'deploy', 'demo', 'run.json'), 'utf8')) as Record<
+    string,
+    object
+  >;
   const { hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads } = base.config;
   return {
     ...description,

@@ -206,18 +206,21 @@ for (const provider of providers) {
 }
 
 describe('verification of bytes in a Node Buffer, whose slice shares memory', () => {
-  it.each([pureProvider, defaultProvider, nodeProvider])('leaves the signature and the key as they were: $name', (crypto) => {
-    // A seed whose public key and signature have their sign bits set, so that clearing one would show.
-    for (let first = 0; first < 64; first++) {
-      const seed = new Uint8Array(32).fill(first);
-      const key = Buffer.from(crypto.ed25519.publicKey(seed));
-      const message = Buffer.from('message');
-      const signature = Buffer.from(crypto.ed25519.sign(seed, message));
-      const before = [key.toString('hex'), signature.toString('hex')];
-      expect(crypto.ed25519.verify(signature, message, key)).toBe(true);
-      expect([key.toString('hex'), signature.toString('hex')]).toEqual(before);
-    }
-  });
+  it.each([pureProvider, defaultProvider, nodeProvider])(
+    'leaves the signature and the key as they were: $name',
+    (crypto) => {
+      // A seed whose public key and signature have their sign bits set, so that clearing one would show.
+      for (let first = 0; first < 64; first++) {
+        const seed = new Uint8Array(32).fill(first);
+        const key = Buffer.from(crypto.ed25519.publicKey(seed));
+        const message = Buffer.from('message');
+        const signature = Buffer.from(crypto.ed25519.sign(seed, message));
+        const before = [key.toString('hex'), signature.toString('hex')];
+        expect(crypto.ed25519.verify(signature, message, key)).toBe(true);
+        expect([key.toString('hex'), signature.toString('hex')]).toEqual(before);
+      }
+    },
+  );
 });
 
 describe('providers together', () => {

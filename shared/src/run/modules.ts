@@ -56,7 +56,7 @@ export function expandTargetModules(
   const asked = targets.includes('all-linear') ? known : targets;
   const unknown = asked.filter((name) => !(known as readonly string[]).includes(name));
   if (unknown.length > 0) return { unknown };
-  return { names: known.filter((name) => (asked as readonly string[]).includes(name)) };
+  return { names: known.filter((name) => asked.includes(name)) };
 }
 
 /** The adapted modules of a base model, in layout order: by block, then q, k, v, o, gate, up, down. */
