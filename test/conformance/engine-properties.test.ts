@@ -13,6 +13,7 @@ async function anEngine(
   plan: OnnxEngineOptions['plan'],
   quantization: 'nf4' | 'none' = 'none',
   threads = 1,
+  independentExamples = false,
 ): Promise<Engine> {
   const base = storedModel(join(fixtureFolder, 'tiny'));
   const engine = await createOnnxEngine({
@@ -20,6 +21,7 @@ async function anEngine(
     lora: fixture.lora,
     quantization,
     threads,
+    independentExamples,
     ...(plan === undefined ? {} : { plan }),
   });
   engine.setAdapter(modelOf(fixture).adapter);
@@ -57,6 +59,17 @@ describe('gradients', () => {
       const alone = await engine.gradients(oneExample(batch, example), options);
       expect(alone.norms![0]).toBe(together.norms![example]);
       expect(alone.losses[0]).toBe(together.losses[example]);
+    }
+  });
+
+  it('of an example are so with several threads and weights that are not merged, if examples are to be independent', async () => {
+    const threaded = await anEngine({ weights: 'dense' }, 'none', 3, true);
+    const batch = manyExamples(48);
+    const options = { trained: 'both' as const, l2Bound: 1 };
+    const together = await threaded.gradients(batch, options);
+    for (const example of [0, 5, 17, 40]) {
+      const alone = await threaded.gradients(oneExample(batch, example), options);
+      expect(alone.norms![0]).toBe(together.norms![example]);
     }
   });
 

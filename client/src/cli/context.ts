@@ -3,8 +3,8 @@
 export interface CliContext {
   readonly out: (line: string) => void;
   readonly error: (line: string) => void;
-  /** Overwrites the current line of a terminal; elsewhere says nothing. */
-  readonly progress: (line: string) => void;
+  /** Overwrites the current line of a terminal; elsewhere writes a line if it is a milestone, and else nothing. */
+  readonly progress: (line: string, isMilestone?: boolean) => void;
   readonly environment: NodeJS.ProcessEnv;
   /** Everything that is piped in. */
   readonly readInput: () => Promise<string>;
@@ -17,8 +17,9 @@ export function processContext(): CliContext {
   return {
     out: (line) => stdout.write(`${line}\n`),
     error: (line) => stderr.write(`${line}\n`),
-    progress: (line) => {
+    progress: (line, isMilestone = false) => {
       if (stderr.isTTY) stderr.write(`\r\x1b[2K${line}`);
+      else if (isMilestone) stderr.write(`${line}\n`);
     },
     environment: process.env,
     readInput: async () => {

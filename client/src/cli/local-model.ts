@@ -15,6 +15,7 @@ import { readRows } from '../data/rows.js';
 import { loadTokenizer, tokenizePrompt, tokenizeRows, type Example, type TrainingTokenizer } from '../data/tokenize.js';
 import { alpacaPrompt } from '../data/template.js';
 import type { Engine, LoraConfig } from '../engine/engine.js';
+import { computedRopeTypes } from '../engine/onnx/rope.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
 
@@ -42,7 +43,7 @@ export async function openLocalModel(
   adapterDirectory: string | undefined,
   options: EngineOptions,
 ): Promise<LocalModel> {
-  const base = await openBaseModel(baseDirectory);
+  const base = await openBaseModel(baseDirectory, { ropeTypes: computedRopeTypes });
   const tokenizer = await loadTokenizer(baseDirectory);
   if (adapterDirectory === undefined) {
     // An adapter whose B is zero changes nothing: the base model as it is.

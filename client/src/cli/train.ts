@@ -22,6 +22,8 @@ interface Options {
   readonly json?: boolean;
 }
 
+const TENTHS = 10;
+
 export function train(context: CliContext): Command {
   return new Command('train')
     .description('train an adapter alone on local rows (QLoRA, no rounds, no noise); writes a PEFT folder')
@@ -50,13 +52,14 @@ Example:
     )
     .action(async (options: Options) => {
       const { openBaseModel } = await import('../engine/weights/hugging-face.js');
+      const { computedRopeTypes } = await import('../engine/onnx/rope.js');
       const { loadTokenizer } = await import('../data/tokenize.js');
       const { seededRandom } = await import('@fedlora/protocol/node');
       const { readExamples } = await import('../round/read-examples.js');
       const { evaluateFile, knownModules, openEngine } = await import('./local-model.js');
       const { trainLocally, writeAdapter } = await import('./train-local.js');
 
-      const base = await openBaseModel(options.base);
+      const base = await openBaseModel(options.base, { ropeTypes: computedRopeTypes });
       const examples = await readExamples(options.data, options.base, {
         format: 'alpaca',
         maximumLength: options.maxLength,
@@ -84,7 +87,10 @@ Example:
             recent = step === 1 ? loss : 0.9 * recent + 0.1 * loss;
             const seconds = (performance.now() - startedAt) / 1000;
             const left = Math.round((seconds / step) * (steps - step));
-            context.progress(`step ${step}/${steps}  loss ${recent.toFixed(4)}  ${left} s left`);
+            // Where there is no terminal: a line after each tenth, and none beside the object of --json.
+            const isTenth = Math.floor((TENTHS * step) / steps) > Math.floor((TENTHS * (step - 1)) / steps);
+            const line = `step ${step}/${steps}  loss ${recent.toFixed(4)}  ${left} s left`;
+            context.progress(line, isTenth && options.json !== true);
           },
         });
         context.progress('');

@@ -11,6 +11,7 @@ import { Http } from '../connection/http.js';
 import { SignIn } from '../connection/sign-in.js';
 import { uploadMasked } from '../connection/upload.js';
 import type { Engine, LoraConfig } from '../engine/engine.js';
+import { computedRopeTypes } from '../engine/onnx/rope.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
 import { AdapterSource, Workbench } from '../round/workbench.js';
@@ -26,12 +27,20 @@ import { createLog, type Logger } from './log.js';
 
 export const CLIENT_VERSION = '0.1.0';
 
+/** `independentExamples`: see `needsIndependentExamples` in `round/learn.ts`. */
+export type OpenEngine = (
+  base: BaseModel,
+  lora: LoraConfig,
+  config: ClientConfig,
+  independentExamples: boolean,
+) => Promise<Engine>;
+
 export interface StartOptions {
   readonly environment?: NodeJS.ProcessEnv;
   /** Default: to standard output, as configured. */
   readonly log?: Logger;
   /** Default: the ONNX engine on the configured device. */
-  readonly openEngine?: (base: BaseModel, lora: LoraConfig, config: ClientConfig) => Promise<Engine>;
+  readonly openEngine?: OpenEngine;
 }
 
 export interface RunningDaemon {
@@ -70,14 +79,16 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
     const decisions = await Decisions.open(home.decisions);
     closers.push(() => decisions.close());
 
-    const base = config.base === undefined ? undefined : await openBaseModel(config.base);
+    const base =
+      config.base === undefined ? undefined : await openBaseModel(config.base, { ropeTypes: computedRopeTypes });
     const workbench = new Workbench({
       files: config.dataset.files,
       readExamples: async (files, terms) => {
         const { readExamples } = await import('../round/read-examples.js');
         return readExamples(files, requireBase(base).directory, terms);
       },
-      openEngine: (lora) => (options.openEngine ?? openOnnxEngine)(requireBase(base), lora, config),
+      openEngine: (lora, independentExamples) =>
+        (options.openEngine ?? openOnnxEngine)(requireBase(base), lora, config, independentExamples),
     });
     closers.push(() => workbench.close());
 
@@ -133,8 +144,20 @@ function requireBase(base: BaseModel | undefined): BaseModel {
   return base;
 }
 
-async function openOnnxEngine(base: BaseModel, lora: LoraConfig, config: ClientConfig): Promise<Engine> {
+async function openOnnxEngine(
+  base: BaseModel,
+  lora: LoraConfig,
+  config: ClientConfig,
+  independentExamples: boolean,
+): Promise<Engine> {
   const { createOnnxEngine } = await import('../engine/onnx/engine.js');
   const { device, threads } = config.engine;
-  return createOnnxEngine({ base, lora, quantization: 'nf4', device, ...(threads === 0 ? {} : { threads }) });
+  return createOnnxEngine({
+    base,
+    lora,
+    quantization: 'nf4',
+    device,
+    independentExamples,
+    ...(threads === 0 ? {} : { threads }),
+  });
 }

@@ -8,12 +8,23 @@
  */
 
 import { FedloraError } from '@fedlora/shared';
-import { Tokenizer } from '@huggingface/tokenizers';
+import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { GgufFile, isGguf } from '../engine/weights/gguf/gguf-file.js';
 import type { Row, RowOrigin } from './rows.js';
 import { compileChatTemplate, promptAndAnswer, type ChatTemplate, type PromptAndAnswer } from './template.js';
+
+/** What we use of the library, whose own declarations import without extensions and so do not resolve here. */
+interface Tokenizer {
+  encode(text: string, options?: { add_special_tokens: boolean }): { ids: number[] };
+  decode(ids: number[], options: { skip_special_tokens: boolean }): string;
+  get_vocab(): Map<string, number>;
+  token_to_id(token: string): number | undefined;
+  get_added_tokens_decoder(): Map<number, { special: boolean }>;
+}
+// Safe: the members are those of @huggingface/tokenizers 0.2.0, which the package's version pins.
+const Tokenizer = LibraryTokenizer as unknown as new (json: object, config: object) => Tokenizer;
 
 /** A base model's tokenizer with what training needs to know of it. */
 export interface TrainingTokenizer {

@@ -14,7 +14,8 @@ import { AdamW, learningRateAt, limitNorm, Sgd, type Optimizer, type Schedule } 
 /** Where batches come from. The source decides on order, size and padding. */
 export interface BatchSource {
   readonly batchesPerEpoch: number;
-  nextBatch(): Batch;
+  /** The next batch, or the parts of one that is too large for one call of the engine. */
+  nextBatch(): Batch | readonly Batch[];
 }
 
 export interface TrainingOptions {
@@ -25,7 +26,8 @@ export interface TrainingOptions {
   readonly max_steps?: number;
   /** Batches whose gradients make one step. */
   readonly gradient_accumulation_steps?: number;
-  readonly lr_scheduler_type?: Schedule;
+  /** A function, as in torch's LambdaLR, gives the share of `learning_rate` that step 0, 1, ... has; warm-up is then its own affair. */
+  readonly lr_scheduler_type?: Schedule | ((step: number, steps: number) => number);
   readonly warmup_steps?: number;
   readonly weight_decay?: number;
   /** Longest gradient that a step follows; 0 for no limit. */
@@ -48,7 +50,7 @@ export interface TrainingProgress {
  * Trains the engine's adapter, which is left as the last finished step made it.
  *
  * @throws FedloraError engine/diverged: a loss or gradient is not finite; the adapter is that of the step before
- * @throws the signal's reason, between steps
+ * @throws the signal's reason, between calls of the engine; the adapter is that of the step before
  */
 export async function train(
   engine: Engine,
@@ -57,7 +59,7 @@ export async function train(
   signal?: AbortSignal,
   onProgress?: (progress: TrainingProgress) => void,
 ): Promise<void> {
-  const { trained, learning_rate: peak, warmup_steps: warmupSteps = 0, max_grad_norm: maximumNorm = 1 } = options;
+  const { trained, max_grad_norm: maximumNorm = 1 } = options;
   const accumulation = options.gradient_accumulation_steps ?? 1;
   const steps =
     options.max_steps ?? Math.ceil(((options.num_train_epochs ?? 1) * source.batchesPerEpoch) / accumulation);
@@ -66,13 +68,14 @@ export async function train(
   const optimizer = makeOptimizer(parameters.length, options);
 
   for (let step = 0; step < steps; step++) {
-    signal?.throwIfAborted();
-    const { gradient, loss } = await meanGradient(engine, source, trained, accumulation);
+    const { gradient, loss } = await meanGradient(engine, source, trained, accumulation, signal);
     const gradientNorm = limitNorm(gradient, maximumNorm === 0 ? Infinity : maximumNorm);
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
-      throw new FedloraError('engine/diverged', `Step ${step + 1}: loss ${loss}, gradient norm ${gradientNorm}.`);
+      // Without the numbers: in a round they are the owner's secret, and errors are logged.
+      const what = Number.isFinite(loss) ? 'gradient' : 'loss';
+      throw new FedloraError('engine/diverged', `In step ${step + 1} the ${what} is not a finite number.`);
     }
-    const learningRate = learningRateAt(step, options.lr_scheduler_type ?? 'linear', { peak, warmupSteps, steps });
+    const learningRate = learningRateOf(step, steps, options);
     optimizer.step(parameters, gradient, learningRate);
     engine.setAdapter(withVector(start, engine.modules, engine.lora.r, trained, parameters));
     onProgress?.({ step: step + 1, steps, loss, gradientNorm, learningRate });
@@ -85,19 +88,28 @@ async function meanGradient(
   source: BatchSource,
   trained: TrainedFactor,
   batches: number,
+  signal: AbortSignal | undefined,
 ): Promise<{ readonly gradient: Float64Array; readonly loss: number }> {
   const gradient = new Float64Array(trainedParameterCount(engine.modules, engine.lora.r, trained)); // [P]
   let loss = 0;
   let examples = 0;
   for (let i = 0; i < batches; i++) {
-    const batch = source.nextBatch();
-    const { clippedSum, losses } = await engine.gradients(batch, { trained, l2Bound: null });
-    for (let p = 0; p < gradient.length; p++) gradient[p] += clippedSum[p];
-    for (const one of losses) loss += one;
-    examples += batch.examples;
+    for (const batch of [source.nextBatch()].flat()) {
+      signal?.throwIfAborted();
+      const { clippedSum, losses } = await engine.gradients(batch, { trained, l2Bound: null });
+      for (let p = 0; p < gradient.length; p++) gradient[p] += clippedSum[p];
+      for (const one of losses) loss += one;
+      examples += batch.examples;
+    }
   }
   for (let p = 0; p < gradient.length; p++) gradient[p] /= examples;
   return { gradient, loss: loss / examples };
+}
+
+function learningRateOf(step: number, steps: number, options: TrainingOptions): number {
+  const { learning_rate: peak, lr_scheduler_type: schedule = 'linear', warmup_steps: warmupSteps = 0 } = options;
+  if (typeof schedule === 'function') return peak * schedule(step, steps);
+  return learningRateAt(step, schedule, { peak, warmupSteps, steps });
 }
 
 function makeOptimizer(length: number, options: TrainingOptions): Optimizer {

@@ -329,6 +329,31 @@ describe('contribute', () => {
     expect(sum[sum.length - 1] / 0.1).toBeCloseTo(3, 2);
   });
 
+  it.each([
+    { kind: 'record-step', samplingRate: 1, expectedRecords: 30, maximumRecords: 40 },
+    { kind: 'local-steps', steps: 3, batchSize: 4, learningRate: 0.01, maximumGradientNorm: 1 },
+  ] as const)('charges nothing and says engine/diverged when $kind diverges', async (training) => {
+    seats[0].engine.gradients = async (batch) => ({
+      clippedSum: new Float32Array(trainedLength(modules, 2, 'B')).fill(NaN),
+      losses: new Float32Array(batch.examples).fill(2),
+    });
+    const players = seats.map((seat) => new Player(seat, aRound(seats, { training, privacy: withoutNoise })));
+    const { secagg: terms } = players[0].round;
+    const keyList = ready(
+      planKeyList(crypto, terms, await Promise.all(players.map((player) => player.answer('advertising')))),
+    );
+    players.forEach((player) => player.ask('sharing', keyList));
+    const deliveries = ready(
+      planDeliveries(crypto, terms, keyList, await Promise.all(players.map((player) => player.answer('sharing')))),
+    );
+    players[0].ask('training', deliveries.messageFor(0));
+    await expect(players[0].result).rejects.toMatchObject({ code: 'engine/diverged' });
+    expect(seats[0].parts.ledger.entries).toEqual([]);
+    expect(seats[0].uploads).toEqual([]);
+    players.slice(1).forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
+    await Promise.allSettled(players.map((player) => player.result));
+  });
+
   it('refuses a round over the epsilon cap before a row is read, a key is made or anything is charged', async () => {
     const careful = await aSeat('museum', 10, { epsilonCap: 0.5 });
     const player = new Player(careful, aRound([careful, ...seats.slice(1)]));

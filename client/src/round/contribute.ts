@@ -22,7 +22,7 @@ import type { Ledger } from '../storage/ledger.js';
 import type { Conversation } from './conversation.js';
 import type { AdapterSource, Workbench } from './workbench.js';
 import { addNoiseShare } from './add-noise-share.js';
-import { learn } from './learn.js';
+import { learn, needsIndependentExamples } from './learn.js';
 import { refuse, type PolicyTerms } from './policy.js';
 import { projectedEpsilon } from './projected-epsilon.js';
 import { SecaggSeat } from './secagg.js';
@@ -80,7 +80,8 @@ export async function contribute(round: VerifiedRound, talk: Conversation, parts
     parts.observe('training', faulty.length === 0 ? {} : { faultyDealers: faulty.join(',') });
 
     // Learn, and bound what any one protected unit can change.                                    shape  type
-    const engine = await parts.workbench.engine(manifest.adapter, base);
+    const independentExamples = needsIndependentExamples(manifest);
+    const engine = await parts.workbench.engine(manifest.adapter, base, { independentExamples });
     const clipped = await learn(engine, examples, round, parts, talk.signal); //                   [d]    f64
 
     // Make private: round, then integer noise.

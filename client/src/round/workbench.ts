@@ -26,8 +26,8 @@ export interface WorkbenchParts {
   readonly files: readonly string[];
   /** Reads and tokenises every row. */
   readonly readExamples: (files: readonly string[], terms: Manifest['data']) => Promise<readonly Example[]>;
-  /** Opens the base model with an adapter of this kind. */
-  readonly openEngine: (lora: LoraConfig) => Promise<Engine>;
+  /** Opens the base model with an adapter of this kind. Examples independent: see `needsIndependentExamples`. */
+  readonly openEngine: (lora: LoraConfig, independentExamples: boolean) => Promise<Engine>;
 }
 
 export class Workbench {
@@ -55,7 +55,11 @@ export class Workbench {
   }
 
   /** The engine with this adapter in it. */
-  async engine(terms: Manifest['adapter'], adapter: AdapterValues): Promise<Engine> {
+  async engine(
+    terms: Manifest['adapter'],
+    adapter: AdapterValues,
+    { independentExamples }: { readonly independentExamples: boolean },
+  ): Promise<Engine> {
     const expanded = expandTargetModules(terms.targetModules);
     if ('unknown' in expanded) throw new FedloraError('base-model/modules-mismatch');
     const lora: LoraConfig = {
@@ -64,10 +68,10 @@ export class Workbench {
       use_rslora: false,
       target_modules: expanded.names,
     };
-    const key = JSON.stringify(lora);
+    const key = JSON.stringify([lora, independentExamples]);
     if (this.opened?.key !== key) {
       await this.close();
-      this.opened = { key, engine: await this.parts.openEngine(lora) };
+      this.opened = { key, engine: await this.parts.openEngine(lora, independentExamples) };
     }
     this.opened.engine.setAdapter(adapter);
     return this.opened.engine;

@@ -46,6 +46,8 @@ export interface OnnxEngineOptions {
   readonly quantization: Quantization;
   /** Threads within one operation; all of the machine's by default. */
   readonly threads?: number | undefined;
+  /** Runs every operation on one thread, so that an example's gradient does not depend on the others of its batch; slow for large models. */
+  readonly independentExamples?: boolean;
   readonly device?: 'cpu';
   /** Overrides parts of the plan; for tests and measurements. */
   readonly plan?: Partial<Plan>;
@@ -76,13 +78,15 @@ export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engi
       createOnnxEngine({
         ...model,
         threads: options.threads,
+        independentExamples: options.independentExamples ?? false,
         plan: { structure: plan.structure, weights: model.weights },
         selfTest: false,
       }),
     );
   }
   const weights = await readBaseWeights(base, spec, quantization);
-  return new OnnxEngine(lora, plan, spec, weights, options.threads ?? cpus().length);
+  const threads = { all: options.threads ?? cpus().length, independentExamples: options.independentExamples ?? false };
+  return new OnnxEngine(lora, plan, spec, weights, threads);
 }
 
 /** What one slice gives. */
@@ -116,7 +120,7 @@ class OnnxEngine implements Engine {
     readonly plan: Plan,
     readonly spec: GraphSpec,
     readonly weights: BaseWeights,
-    threads: number,
+    { all: threads, independentExamples }: { readonly all: number; readonly independentExamples: boolean },
   ) {
     const { config } = spec;
     this.modules = adaptedModules(config, spec.adapted);
@@ -125,7 +129,7 @@ class OnnxEngine implements Engine {
     // A small model's operations are too short to share: threads take a slice each. A large one's memory is for one slice.
     const isSmall = plan.weights === 'merged';
     this.#concurrency = isSmall ? Math.min(threads, MAXIMUM_CONCURRENCY) : 1;
-    this.#sessions = new Sessions(isSmall ? 1 : threads);
+    this.#sessions = new Sessions(isSmall || independentExamples ? 1 : threads);
     this.#adapted = this.#adapterTensors({
       modules: this.modules.map(({ inFeatures, outFeatures }) => ({
         A: new Float32Array(lora.r * inFeatures),

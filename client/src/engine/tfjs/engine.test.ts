@@ -316,10 +316,10 @@ describe('gradients', () => {
     const { engine, values } = await anEngine(await aBaseModel(aConfig()));
     engine.setAdapter({ modules: values.modules.map(({ A, B }) => ({ A: A.map(() => Infinity), B })) });
     await expect(engine.gradients(aBatch(), { trained: 'B', l2Bound: 1 })).rejects.toMatchObject({
-      code: 'update/not-finite',
+      code: 'engine/diverged',
     });
     await expect(engine.gradients(aBatch(), { trained: 'B', l2Bound: null })).rejects.toMatchObject({
-      code: 'update/not-finite',
+      code: 'engine/diverged',
     });
   });
 });

@@ -197,7 +197,7 @@ class TfjsEngine implements Engine {
    *            are 2^-20 below l2Bound / norm, and the sum is kept in f64 until it is rounded once. An example is computed in
    *            a graph of its own, so that its part does not depend on its neighbours, not even in its rounding.
    * Edge cases an example without answer tokens -> loss 0, norm 0, no part in the sum
-   * @throws FedloraError update/not-finite - the adapter has diverged
+   * @throws FedloraError engine/diverged - the adapter has diverged
    */
   async gradients(batch: Batch, options: GradientOptions): Promise<GradientSum> {
     this.#open();
@@ -364,12 +364,12 @@ class TfjsEngine implements Engine {
   }
 }
 
-/** @throws FedloraError update/not-finite */
+/** @throws FedloraError engine/diverged */
 function normOf(gradient: Float32Array): number {
   let squares = 0;
   for (let i = 0; i < gradient.length; i++) squares += gradient[i] * gradient[i];
   const norm = Math.sqrt(squares);
-  if (!Number.isFinite(norm)) throw new FedloraError('update/not-finite', 'A gradient is not finite.');
+  if (!Number.isFinite(norm)) throw new FedloraError('engine/diverged', 'A gradient is not a finite number.');
   return norm;
 }
 
