@@ -22,7 +22,7 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       project('architecture', ['test/architecture/**/*.test.ts'], 60_000),
-      project('unit', ['{protocol,shared,client,coordinator}/src/**/*.test.ts'], 60_000),
+      project('unit', ['{protocol,shared,client,coordinator}/src/**/*.test.ts', 'test/demo/**/*.test.ts'], 60_000),
       project('vectors', ['test/vectors/**/*.test.ts'], 120_000),
       project('scenario', ['test/scenario/**/*.test.ts'], 120_000),
       project('conformance', ['test/conformance/**/*.test.ts'], 120_000),

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fromHex, manifestHash, type Manifest } from '@fedlora/protocol';
@@ -18,6 +18,10 @@ import {
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FakeFederation, json, operate, send, untilRound, untilRun } from '../../test/support/fake-federation.js';
 import { VersionsRepository } from './adapters/versions.repository.js';
+import { RoundsRepository } from './rounds/rounds.repository.js';
+import { AuditRepository } from './storage/audit.repository.js';
+import { ContributionStore } from './storage/contribution-store.js';
+import { openDatabase } from './storage/database.js';
 import { startCoordinator, type RunningCoordinator } from './start-coordinator.js';
 
 const NAMES = ['bank', 'clinic', 'council', 'museum', 'school'];
@@ -188,6 +192,10 @@ describe('three organisations with a threshold of three', () => {
     expect(await readdir(join(folder, 'blobs', 'contributions'))).toEqual([]);
   });
 
+  it('leave nothing of the optimizer behind when the run has ended', async () => {
+    await vi.waitFor(async () => expect(await readdir(join(folder, 'optimizer'))).toEqual([]));
+  });
+
   it('lose a round in which one is silent, with its name in the cause, and go on with the next', async () => {
     const [, clinic] = federation.organisations;
     let isSilent = true;
@@ -336,6 +344,20 @@ describe('a coordinator that is killed', () => {
     after.forEach((value, i) => expect(value).toBeCloseTo(mean1[i] + mean2[i] + 0.5 * mean1[i], 6));
   });
 
+  it('does not go on with a round whose run has ended meanwhile', async () => {
+    federation.organisations[2].ignores = (request) => request.phase === 'training';
+    const { id } = await startRun({ ...averaging, rounds: 1 });
+    await untilRound(coordinator.url, token, id, (round) => round.phase === 'training');
+    federation.disconnect();
+    await coordinator.close({ abruptly: true });
+    const db = openDatabase(join(folder, 'coordinator.sqlite'));
+    await db.updateTable('runs').set({ status: 'stopped', reason: 'Stopped in the test.' }).execute();
+    await db.destroy();
+    await start();
+    const lost = await untilRound(coordinator.url, token, id, (round) => round.phase === 'aborted');
+    expect(lost.cause).toBe('Stopped in the test.');
+  });
+
   it('does not wait for a participant that has forgotten the round', async () => {
     const [, , council] = federation.organisations;
     council.ignores = (request) => request.phase === 'training';
@@ -348,6 +370,74 @@ describe('a coordinator that is killed', () => {
     const lost = await untilRound(coordinator.url, token, id, (round) => round.phase === 'aborted');
     expect(lost.cause).toContain('council (declined: round/forgotten)');
     expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed', abortedRounds: 1 });
+  });
+});
+
+describe('a disk that fails once', () => {
+  beforeEach(() => setUp(3));
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    await tearDown();
+  });
+
+  it('loses no answer: the next try is stored', async () => {
+    const [, , council] = federation.organisations;
+    council.ignores = ({ phase }) => phase === 'sharing';
+    const { id } = await startRun({ ...averaging, rounds: 1 });
+    await untilRound(
+      coordinator.url,
+      token,
+      id,
+      (round) => round.participants.filter(({ status }) => status === 'shared').length === 2,
+    );
+    vi.spyOn(RoundsRepository.prototype, 'addEvent').mockRejectedValueOnce(new Error('disk full'));
+    council.ignores = () => false;
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      const before = council.replies.length;
+      council.disconnect();
+      await council.connect(coordinator.url);
+      if (attempt === 0) {
+        await vi.waitFor(() => expect(council.replies.length).toBeGreaterThan(before));
+        expect(council.replies[before]).toMatchObject({ ok: false });
+      }
+    }
+    expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed', abortedRounds: 0 });
+  });
+
+  it('leaves no round in memory that is not stored', async () => {
+    const add = vi.spyOn(RoundsRepository.prototype, 'add').mockRejectedValueOnce(new Error('disk full'));
+    const { id } = await startRun({ ...averaging, rounds: 1 });
+    await vi.waitFor(() => expect(add).toHaveBeenCalled());
+    const [, , council] = federation.organisations;
+    council.disconnect();
+    await council.connect(coordinator.url);
+    expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed', abortedRounds: 0 });
+  });
+
+  it('and cannot even store the failure keeps the sum due until it can be stored', async () => {
+    const [, , council] = federation.organisations;
+    const { addEvent } = RoundsRepository.prototype;
+    const refused: string[] = [];
+    vi.spyOn(RoundsRepository.prototype, 'addEvent').mockImplementation(function (this: RoundsRepository, ...event) {
+      const [, , { kind }] = event;
+      if ((kind !== 'sum.applied' && kind !== 'round.failed') || refused.includes(kind)) {
+        return addEvent.apply(this, event);
+      }
+      refused.push(kind);
+      return Promise.reject(new Error('disk full'));
+    });
+    const { id } = await startRun({ ...averaging, rounds: 1 });
+    await vi.waitFor(() => expect(refused).toEqual(['sum.applied', 'round.failed']), { timeout: 5000 });
+    // Any news of the round makes it look again; without any, a timer does.
+    council.disconnect();
+    await council.connect(coordinator.url);
+    expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed', abortedRounds: 0 });
+  });
+
+  it('while a round is scrubbed does not keep the run from going on', async () => {
+    vi.spyOn(ContributionStore.prototype, 'scrub').mockRejectedValueOnce(new Error('disk failed'));
+    const { id } = await startRun(averaging);
+    expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed', completedRounds: 2 });
   });
 });
 
@@ -379,6 +469,51 @@ describe('messages and uploads', () => {
     expect(wrongPhase).toMatchObject({ ok: false, error: { code: 'round/wrong-phase' } });
     const unknown = await council.reply('run-0-r1', 'checking', new Uint8Array([1]));
     expect(unknown).toMatchObject({ ok: false, error: { code: 'round/unknown' } });
+  });
+
+  it('a second answer is refused while the first waits, and refusals are recorded only so often', async () => {
+    const { round } = await holding('training');
+    const [, , council] = federation.organisations;
+    const bad = new Uint8Array([1, 2, 3]);
+    const record = vi
+      .spyOn(AuditRepository.prototype, 'record')
+      .mockImplementationOnce(() => new Promise((resolve) => setTimeout(resolve, 200)));
+    try {
+      const replies = await Promise.all([
+        council.reply(round.id, 'training', bad),
+        council.reply(round.id, 'training', bad),
+      ]);
+      expect(replies).toMatchObject([
+        { ok: false, error: { code: 'codec/malformed' } },
+        { ok: false, error: { code: 'round/reply-waiting' } },
+      ]);
+      for (let i = 0; i < 25; i += 1) await council.reply(round.id, 'training', bad);
+      expect(record).toHaveBeenCalledTimes(20);
+    } finally {
+      record.mockRestore();
+    }
+  });
+
+  it('the ninth session of an organisation ends its oldest', async () => {
+    const { round } = await holding('training');
+    const [, , council] = federation.organisations;
+    const sessions: string[] = [];
+    for (let i = 0; i < 9; i += 1) sessions.push(await council.signIn(coordinator.url));
+    const statusOf = async (session: string): Promise<number> =>
+      (await send(coordinator.url, 'HEAD', routes.contribution(round.id), session)).status;
+    expect(await statusOf(sessions[0])).toBe(401);
+    expect(await statusOf(sessions[1])).toBe(200);
+  });
+
+  it('a stored contribution that was cut short fails the round instead of being summed', async () => {
+    const { runId, round } = await holding('unmasking');
+    const [, , council] = federation.organisations;
+    await truncate(join(folder, 'blobs', 'contributions', round.id, '0'), 8);
+    council.ignores = () => false;
+    council.disconnect();
+    await council.connect(coordinator.url);
+    const lost = await untilRound(coordinator.url, token, runId, (one) => one.phase === 'aborted');
+    expect(lost.cause).toContain('upload/wrong-length');
   });
 
   it('an upload goes on where it stopped, and refuses gaps, other lengths and strangers', async () => {

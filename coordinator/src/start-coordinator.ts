@@ -75,6 +75,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Runni
     app.useWebSocketAdapter(new IoAdapter(app));
     app.useGlobalFilters(new ProblemFilter(log));
     await app.init();
+    await parts.runService.tidy();
     await parts.roundService.resume();
     await parts.runService.resume();
     await app.listen(config.port, config.host);
@@ -93,6 +94,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Runni
         isClosed = true;
         parts.runService.close();
         if (abruptly) {
+          parts.roundService.abandon();
           await database.destroy();
           await app.close();
         } else {
@@ -174,7 +176,7 @@ function construct(
     programVersion: programVersion(),
     now,
   });
-  const metrics = new Metrics(views, presence, announcements);
+  const metrics = new Metrics(views, presence, announcements, log);
   return {
     access,
     announcements,

@@ -111,6 +111,10 @@ async function demo(options: DemoArguments): Promise<void> {
     printResults(report, ended, columnsOf(data));
     if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
     if (options.keep) await untilInterrupted(network);
+  } catch (error) {
+    // What breaks because the network is being stopped is no failure of its own; `interrupt` ends this process.
+    if (interrupted) await new Promise<never>(() => {});
+    throw error;
   } finally {
     if (!interrupted) await network.stop();
   }
@@ -159,7 +163,7 @@ async function describeRun(options: DemoArguments, base: string, data: DemoData)
   const expected = Math.min(RECORDS_PER_ORGANISATION_AND_ROUND * sizes.length, total / 4);
   training.samplingRate = expected / total;
   training.expectedRecords = Math.round(expected);
-  training.maximumRecords = mostRecords(training.samplingRate, Math.max(...sizes));
+  training.maximumRecords = mostRecords(training.samplingRate, publicSize(Math.max(...sizes)));
   // Small data sets give larger sampling rates: add noise until the run stays within the cap of every owner's policy.
   const events = [
     { noiseMultiplier: privacy.noiseMultiplier, samplingRate: training.samplingRate, steps: description.rounds },
@@ -173,6 +177,11 @@ async function describeRun(options: DemoArguments, base: string, data: DemoData)
     });
   }
   return description;
+}
+
+/** Clients compare with the next power of two, so that accepting or declining tells no more than the order of magnitude. */
+function publicSize(rows: number): number {
+  return 2 ** Math.ceil(Math.log2(rows));
 }
 
 /** Ten standard deviations over the mean of a Poisson sample: more is a chance below 2^-60. */
@@ -265,17 +274,17 @@ function columnsOf(data: DemoData): Column[] {
   const names = [...data.training.keys()];
   const columns: Column[] = names.map((name) => ({ title: name, sets: [name] }));
   if (data.tests.has(SHARED_SET)) {
-    columns.push({ title: 'new wording', sets: names.map(newPhrasingSet) }, { title: 'shared', sets: [SHARED_SET] });
+    columns.push({ title: 'new words', sets: names.map(newPhrasingSet) }, { title: 'shared', sets: [SHARED_SET] });
   }
   return columns;
 }
 
 function printResults(report: Report, run: RunView, columns: readonly Column[]): void {
-  say('\nWhole answers right, and loss in nats per answer token, on questions nobody trained on:\n');
+  say('\nWhole answers right (%), and loss in nats per answer token, on questions nobody trained on:\n');
   say(resultTable(report.rows, columns));
   if (columns.some((column) => column.sets.includes(SHARED_SET))) {
     say('\n  shared: requests that every organisation gets, each in its own customers’ words; no one knows all');
-    say('  of them alone. new wording: phrases that are in nobody’s data. macro: mean over all sets.');
+    say('  of them alone. new words: phrases that are in nobody’s data. macro: mean over all sets.');
   }
   const megabytes = (report.bytesUpPerClient / 1e6).toFixed(1);
   say(

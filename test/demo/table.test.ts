@@ -17,7 +17,7 @@ describe('resultTable', () => {
   it('stays within 100 columns with five organisations', () => {
     const names = ['clinic', 'bank', 'council', 'school', 'museum'];
     const sets = Object.fromEntries(names.map((name) => [name, { accuracy: 1, loss: 10, rows: 5 }]));
-    const columns = [...names, 'new wording', 'shared'].map((title) => ({ title, sets: ['clinic'] }));
+    const columns = [...names, 'new words', 'shared'].map((title) => ({ title, sets: ['clinic'] }));
     const table = resultTable([summarise('local:council', sets)], columns);
     for (const line of table.split('\n')) expect(line.length).toBeLessThanOrEqual(100);
   });

@@ -28,8 +28,18 @@ export interface Column {
   readonly sets: readonly string[];
 }
 
-/** Lays the results out: a row each model, a column each group of sets, accuracy and loss in each cell. */
+/** Widest line that a terminal of 100 columns shows whole. */
+const WIDEST = 100;
+
+/** Lays the results out: a row each model, a column each group of sets, accuracy in per cent and loss in each cell. */
 export function resultTable(rows: readonly ModelResult[], columns: readonly Column[]): string {
+  const roomy = layOut(rows, columns, ' %  ');
+  return roomy.split('\n').every((line) => line.length <= WIDEST) ? roomy : layOut(rows, columns, ' ');
+}
+
+function layOut(rows: readonly ModelResult[], columns: readonly Column[], between: string): string {
+  const cell = ({ accuracy, loss }: { accuracy: number; loss: number }): string =>
+    `${(100 * accuracy).toFixed(0).padStart(3)}${between}${loss.toFixed(loss < 10 ? 2 : 1)}`;
   const titles = ['', ...columns.map((column) => column.title), 'macro'];
   const body = rows.map((row) => [
     row.model,
@@ -41,10 +51,6 @@ export function resultTable(rows: readonly ModelResult[], columns: readonly Colu
     cells.map((text, index) => (index === 0 ? text.padEnd(widths[0]) : text.padStart(widths[index]))).join('  ');
   const rule = widths.map((width) => '─'.repeat(width)).join('──');
   return [line(titles), rule, ...body.map(line)].map((text) => `  ${text.trimEnd()}`).join('\n');
-}
-
-function cell(result: { accuracy: number; loss: number }): string {
-  return `${(100 * result.accuracy).toFixed(0).padStart(3)} %  ${result.loss.toFixed(2)}`;
 }
 
 function pick(

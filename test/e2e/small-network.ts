@@ -61,7 +61,7 @@ export async function smallRun(rounds: number, changes: object = {}): Promise<ob
       digest: base.digest,
       shape: { hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads },
     },
-    training: { kind: 'record-step', samplingRate: 0.1, expectedRecords: 90, maximumRecords: 120 },
+    training: { kind: 'record-step', samplingRate: 0.1, expectedRecords: 90, maximumRecords: 150 },
     deadlinesMs: { advertising: 5000, sharing: 5000, training: 8000, checking: 5000, unmasking: 5000 },
     ...changes,
   };

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { FedloraError } from '@fedlora/shared';
 import { writeAtomically } from '../storage/atomic-file.js';
+import { isSafeAddress } from './address.js';
 import { matching, numberBetween, oneOf, printSettings, readSettings, text, texts, wholeBetween } from './settings.js';
 import type { ReadSettings, Setting } from './settings.js';
 
@@ -28,7 +29,10 @@ export const configSettings: readonly Setting<unknown>[] = [
   {
     key: 'coordinator',
     comment: 'Address of the coordinator. This machine only ever connects out, to this address.',
-    kind: matching(/^https?:\/\/[^\s]+$/, 'an http or https address'),
+    kind: {
+      expected: 'an https address; http only for this machine (localhost, 127.0.0.1, ::1), so put TLS in front of it',
+      read: (input) => (typeof input === 'string' && !/\s/.test(input) && isSafeAddress(input) ? input : undefined),
+    },
     required: true,
     variable: 'FEDLORA_COORDINATOR',
   },

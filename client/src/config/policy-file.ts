@@ -25,6 +25,13 @@ export const policySettings: readonly Setting<unknown>[] = [
     fallback: 8,
   },
   {
+    key: 'maximumDelta',
+    comment:
+      'Largest delta of a run of unit "record" or "client": roughly the chance with which the promise of epsilon may fail. Keep it well below one over the number of rows.',
+    kind: numberBetween(0, 1),
+    fallback: 1e-5,
+  },
+  {
     key: 'requireDifferentialPrivacy',
     comment: 'Refuse runs of unit "none", which add no noise and make no promise about any row.',
     kind: flag,
@@ -89,6 +96,7 @@ export async function readPolicy(path: string): Promise<LoadedPolicy> {
     sources,
     terms: Object.freeze({
       epsilonCap: value<number>('epsilonCap'),
+      maximumDelta: value<number>('maximumDelta'),
       requireDifferentialPrivacy: value<boolean>('requireDifferentialPrivacy'),
       allowedUnits: value<PolicyTerms['allowedUnits']>('allowedUnits'),
       minimumContributors: value<number>('minimumContributors'),

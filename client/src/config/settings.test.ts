@@ -47,9 +47,36 @@ describe('config.yaml', () => {
     ['a section that is a value', `${minimal}engine: fast\n`, 'config/unknown-key'],
     ['no coordinator', 'organisation: clinic\n', 'config/invalid'],
     ['an address that is none', 'coordinator: ftp://x\norganisation: clinic\n', 'config/invalid'],
+    [
+      'attack: plain http to another machine',
+      'coordinator: http://example.org\norganisation: clinic\n',
+      'config/invalid',
+    ],
+    [
+      'attack: a name like loopback',
+      'coordinator: http://127.0.0.1.example.org\norganisation: clinic\n',
+      'config/invalid',
+    ],
+    [
+      'attack: a user like loopback',
+      'coordinator: http://localhost@example.org\norganisation: clinic\n',
+      'config/invalid',
+    ],
     ['no YAML', 'a: [1', 'config/invalid'],
   ])('is refused with %s', async (_name, content, code) => {
     await expect(readConfig(await file(content), {})).rejects.toMatchObject({ code });
+  });
+
+  it.each([
+    'http://localhost:8080',
+    'http://127.0.0.1:1',
+    'http://127.9.9.9',
+    'http://[::1]:80/',
+    'https://example.org',
+  ])('takes %s', async (address) => {
+    await expect(
+      readConfig(await file(`coordinator: "${address}"\norganisation: clinic\n`), {}),
+    ).resolves.toBeDefined();
   });
 
   it('is written with every key, and read back', async () => {
@@ -75,6 +102,7 @@ describe('policy.yaml', () => {
     expect(terms).toMatchObject({
       allowedBases: [],
       requireDifferentialPrivacy: true,
+      maximumDelta: 1e-5,
       allowedUnits: ['record', 'client'],
     });
   });

@@ -56,9 +56,9 @@ export class Session {
       timeout: CONNECT_MS,
       forceNew: true,
     });
-    this.socket.on('round.request', (request) => parts.events.request(request));
-    this.socket.on('round.ended', (ended) => parts.events.roundEnded(ended));
-    this.socket.on('run.ended', (ended) => parts.events.runEnded(ended));
+    this.socket.on('round.request', (request) => this.hear(() => parts.events.request(request)));
+    this.socket.on('round.ended', (ended) => this.hear(() => parts.events.roundEnded(ended)));
+    this.socket.on('run.ended', (ended) => this.hear(() => parts.events.runEnded(ended)));
   }
 
   /** Connects and stays connected until `close`. Resolves when closed. */
@@ -101,6 +101,15 @@ export class Session {
   close(): void {
     this.stopped.abort();
     this.socket.disconnect();
+  }
+
+  /** Whatever a message does to its handler, it must not end the process: the connection is dropped, as after any bad answer. */
+  private hear(handle: () => void): void {
+    try {
+      handle();
+    } catch {
+      this.socket.disconnect();
+    }
   }
 
   private async connect(): Promise<void> {

@@ -114,6 +114,18 @@ describe('uploadMasked', () => {
     expect(target.held()).toEqual(bytes);
   });
 
+  it('attack: a coordinator that says conflict without end is asked less and less often', async () => {
+    let asked = 0;
+    server = await serve((request, _body, response) => {
+      if (request.method === 'PATCH') asked += 1;
+      response.writeHead(request.method === 'HEAD' ? 200 : 409, { 'upload-offset': '0' }).end();
+    });
+    const signal = AbortSignal.timeout(300);
+    const upload = uploadMasked('round-1', masked, { ...parts(), signal, backoff: { firstMs: 40, mostMs: 10_000 } });
+    await expect(upload).rejects.toThrow();
+    expect(asked).toBeLessThanOrEqual(5); // at least 20, 40, 80 and 160 ms between them
+  });
+
   it('stops when the round is over', async () => {
     server = await serve((_request, _body, response) => response.writeHead(503).end());
     const over = new AbortController();

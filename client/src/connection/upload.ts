@@ -30,8 +30,10 @@ export async function uploadMasked(roundId: string, masked: MaskedUpdate, parts:
     try {
       let offset = await uploadedBytes(path, parts);
       while (offset < bytes.length) {
-        offset = await sendPiece(path, bytes, offset, parts);
-        backoff.reset();
+        const arrived = await sendPiece(path, bytes, offset, parts);
+        if (arrived > offset) backoff.reset();
+        else await backoff.wait(parts.signal); // Nothing was stored: asking again at once would be a storm.
+        offset = arrived;
       }
       if (offset === bytes.length) return bytes.length;
       throw new FedloraError('upload/refused', 'The coordinator holds more bytes of this contribution than it has.');

@@ -12,7 +12,7 @@ import { SignIn } from '../connection/sign-in.js';
 import type { Parts } from '../round/contribute.js';
 import { OfferVerifier } from '../round/verify-offer.js';
 import { createIdentity } from '../storage/identity.js';
-import { Daemon } from './daemon.js';
+import { Daemon, spokenCode } from './daemon.js';
 import { readStatus } from './status-file.js';
 
 type ServerSocket = Socket<ClientToServerEvents, ServerToClientEvents>;
@@ -109,6 +109,7 @@ describe('Daemon', () => {
         identity: identity.publicKey,
         base: undefined,
         hasJoined: () => false,
+        wasChargedOtherwise: () => false,
       }),
       // Safe: no offer of these tests gets past its verification.
       round: { now: () => Date.now() } as unknown as Omit<Parts, 'observe'>,
@@ -168,6 +169,15 @@ describe('Daemon', () => {
     await coordinator.until(/^decline old/);
   });
 
+  it('attack: ends of rounds and runs that make no sense, to crash it', async () => {
+    for (const ended of [null, undefined, 7, {}, { roundId: 'r1' }, { roundId: 'r1', outcome: null }, { runId: 7 }]) {
+      coordinator.socket?.emit('round.ended', ended as unknown as Parameters<ServerToClientEvents['round.ended']>[0]);
+      coordinator.socket?.emit('run.ended', ended as unknown as Parameters<ServerToClientEvents['run.ended']>[0]);
+    }
+    coordinator.request('sharing', 'old');
+    await coordinator.until(/^decline old/);
+  });
+
   it('says that it is leaving, stops, and writes that down', async () => {
     await daemon.stop();
     await stopped;
@@ -178,4 +188,31 @@ describe('Daemon', () => {
       organisation: 'clinic',
     });
   });
+});
+
+describe('attack: terms varied from round to round to learn an owner’s limits from the code of the refusal', () => {
+  it.each([
+    'policy/epsilon-cap',
+    'policy/delta-too-large',
+    'policy/sampling-rate-too-high',
+    'offer/delta-too-large',
+    'offer/dataset-too-large',
+    'offer/terms-changed',
+    'round/too-many-records',
+    'data/too-long',
+    'data/empty',
+    'engine/diverged',
+    'update/over-bound',
+    'ledger/in-use',
+    'internal/unexpected',
+  ])('%s is said as policy/declined', (code) => {
+    expect(spokenCode(code)).toBe('policy/declined');
+  });
+
+  it.each(['offer/bad-signature', 'manifest/invalid', 'adapter/implausible', 'client/paused', 'round/forgotten'])(
+    '%s, which is no secret, is said as it is',
+    (code) => {
+      expect(spokenCode(code)).toBe(code);
+    },
+  );
 });

@@ -86,7 +86,7 @@ export class Daemon {
       events: {
         request: (request) => this.onRequest(request),
         roundEnded: (ended) => this.onRoundEnded(ended),
-        runEnded: ({ runId, cause }) => parts.log.info({ runId, cause }, 'run.ended'),
+        runEnded: (ended) => this.onRunEnded(ended),
         connected: () => this.onConnected(),
         disconnected: (error) => this.onDisconnected(error),
       },
@@ -186,7 +186,20 @@ export class Daemon {
   }
 
   private onRoundEnded(ended: Parameters<ServerToClientEvents['round.ended']>[0]): void {
+    if (!isRoundEnded(ended)) {
+      this.parts.log.warn({}, 'round.ended.malformed');
+      return;
+    }
     if (this.running?.talk.roundId === ended.roundId) this.running.talk.end(ended.outcome);
+  }
+
+  private onRunEnded(ended: Parameters<ServerToClientEvents['run.ended']>[0]): void {
+    if (!isRunEnded(ended)) {
+      this.parts.log.warn({}, 'run.ended.malformed');
+      return;
+    }
+    const { runId, cause } = ended;
+    this.parts.log.info({ runId, cause }, 'run.ended');
   }
 
   /** Takes part in a round: after the one before has wiped its secrets and left the engine. */
@@ -299,10 +312,12 @@ export class Daemon {
     });
   }
 
+  /** Declines: the precise code into the log, on the wire what `spokenCode` makes of it. */
   private decline(roundId: string, code: string): void {
-    this.parts.log.warn({ roundId, code }, 'round.declined');
-    this.sent.controlMessage = { what: `round.decline ${code}`, at: this.parts.round.now() };
-    void this.session.decline({ roundId, code });
+    const spoken = spokenCode(code);
+    this.parts.log.warn({ roundId, code, spoken }, 'round.declined');
+    this.sent.controlMessage = { what: `round.decline ${spoken}`, at: this.parts.round.now() };
+    void this.session.decline({ roundId, code: spoken });
   }
 
   /** Back to waiting for an offer, in whichever way. */
@@ -393,6 +408,41 @@ function endingOf(contribution: Contribution): string {
 function codeOf(error: unknown): string {
   return FedloraError.from(error).code;
 }
+
+/** What the coordinator is told as it is: faults of its own messages, and of this program where no row has a part. */
+const SPOKEN =
+  /^(?:offer|manifest|roster|version|adapter|safetensors|base-model|secagg|round|client|connection|upload)\//;
+
+/** Refusals of these kinds that depend on the number of rows, on which were sampled, or on the ledger. */
+const UNSPOKEN = ['offer/delta-too-large', 'offer/dataset-too-large', 'offer/terms-changed', 'round/too-many-records'];
+
+/**
+ * The code with which a round is declined on the wire.
+ *
+ * Secrets    whatever depends on the owner's rows, policy or ledger is one and the same code, `policy/declined`, so that a
+ *            coordinator that varies its terms cannot tell which limit they met. What is not known to be harmless counts as such.
+ */
+export function spokenCode(code: string): string {
+  return SPOKEN.test(code) && !UNSPOKEN.includes(code) ? code : 'policy/declined';
+}
+
+const isShortText = (value: unknown): boolean => typeof value === 'string' && value.length > 0 && value.length <= 80;
+
+function isRoundEnded(ended: unknown): ended is Parameters<ServerToClientEvents['round.ended']>[0] {
+  if (typeof ended !== 'object' || ended === null) return false;
+  const { roundId, outcome } = ended as Record<string, unknown>;
+  if (!isShortText(roundId) || typeof outcome !== 'object' || outcome === null) return false;
+  const { kind, version, cause } = outcome as Record<string, unknown>;
+  return (kind === 'done' && isShortText(version)) || (kind === 'aborted' && isCause(cause));
+}
+
+function isRunEnded(ended: unknown): ended is Parameters<ServerToClientEvents['run.ended']>[0] {
+  if (typeof ended !== 'object' || ended === null) return false;
+  const { runId, cause } = ended as Record<string, unknown>;
+  return isShortText(runId) && isCause(cause);
+}
+
+const isCause = (value: unknown): boolean => typeof value === 'string' && value.length <= 20_000; // names up to 128 organisations
 
 /** The least that a request must be, before anything in it is looked at. */
 function isRequest(request: unknown): request is RoundRequest {

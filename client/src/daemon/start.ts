@@ -108,6 +108,8 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
         identity: identity.publicKey,
         base,
         hasJoined: (sid) => decisions.hasJoined(sid),
+        wasChargedOtherwise: (runId, hash) =>
+          ledger.entries.some((entry) => entry.runId === runId && entry.manifestHash !== hash),
       }),
       round: {
         policy,

@@ -57,6 +57,7 @@ const keys = {
 
 const policy: PolicyTerms = {
   epsilonCap: 100,
+  maximumDelta: 1e-5,
   requireDifferentialPrivacy: false,
   allowedUnits: ['record', 'client', 'none'],
   minimumContributors: 2,
@@ -138,6 +139,7 @@ async function aSeat(name: string, rows: number, changes: Partial<PolicyTerms> =
       identity: identity.publicKey,
       base: { digest: 'b'.repeat(64), config },
       hasJoined: (sid) => decisions.hasJoined(sid),
+      wasChargedOtherwise: () => false,
     }),
     parts: {
       policy: { ...policy, ...changes },
@@ -332,12 +334,30 @@ describe('contribute', () => {
   it.each([
     { kind: 'record-step', samplingRate: 1, expectedRecords: 30, maximumRecords: 40 },
     { kind: 'local-steps', steps: 3, batchSize: 4, learningRate: 0.01, maximumGradientNorm: 1 },
-  ] as const)('charges nothing and says engine/diverged when $kind diverges', async (training) => {
-    seats[0].engine.gradients = async (batch) => ({
-      clippedSum: new Float32Array(trainedLength(modules, 2, 'B')).fill(NaN),
-      losses: new Float32Array(batch.examples).fill(2),
-    });
-    const players = seats.map((seat) => new Player(seat, aRound(seats, { training, privacy: withoutNoise })));
+  ] as const)(
+    'attack: an adapter that makes one organisation overflow in $kind: it is charged and answers like the others',
+    async (training) => {
+      seats[0].engine.gradients = async (batch) => ({
+        clippedSum: new Float32Array(trainedLength(modules, 2, 'B')).fill(NaN),
+        losses: new Float32Array(batch.examples).fill(NaN),
+      });
+      const players = seats.map((seat) => new Player(seat, aRound(seats, { training, privacy: withoutNoise })));
+      const sum = await wholeRound(players);
+      expect(sum.every(Number.isFinite)).toBe(true);
+      expect(await Promise.all(players.map((player) => player.result))).toEqual(
+        Array(3).fill({ kind: 'counted', version: 'v2' }),
+      );
+      expect(seats[0].parts.ledger.entries).toHaveLength(1);
+    },
+  );
+
+  it('attack: training that fails after rows were used is charged all the same', async () => {
+    let charges = 0;
+    seats[0].engine.gradients = async () => {
+      charges = seats[0].parts.ledger.entries.length;
+      throw new Error('out of memory');
+    };
+    const players = seats.map((seat) => new Player(seat, aRound(seats)));
     const { secagg: terms } = players[0].round;
     const keyList = ready(
       planKeyList(crypto, terms, await Promise.all(players.map((player) => player.answer('advertising')))),
@@ -347,8 +367,9 @@ describe('contribute', () => {
       planDeliveries(crypto, terms, keyList, await Promise.all(players.map((player) => player.answer('sharing')))),
     );
     players[0].ask('training', deliveries.messageFor(0));
-    await expect(players[0].result).rejects.toMatchObject({ code: 'engine/diverged' });
-    expect(seats[0].parts.ledger.entries).toEqual([]);
+    await expect(players[0].result).rejects.toThrow('out of memory');
+    expect(charges).toBe(1);
+    expect(seats[0].parts.ledger.entries).toHaveLength(1);
     expect(seats[0].uploads).toEqual([]);
     players.slice(1).forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
     await Promise.allSettled(players.map((player) => player.result));
@@ -384,7 +405,7 @@ describe('contribute', () => {
     expect(player.answers.size).toBe(0);
   });
 
-  it('charges nothing and sends nothing when the round is aborted before the update is ready', async () => {
+  it('charges nothing and sends nothing when the round is aborted before training', async () => {
     const offer = aRound(seats);
     const player = new Player(seats[0], offer);
     await player.answer('advertising');
@@ -406,6 +427,7 @@ describe('contribute', () => {
       identity: identity.publicKey,
       base: { digest: 'b'.repeat(64), config },
       hasJoined: (sid) => again.hasJoined(sid),
+      wasChargedOtherwise: () => false,
     });
     expect(() => restarted.verify(offer)).toThrowError(expect.objectContaining({ code: 'offer/session-reused' }));
   });
@@ -431,7 +453,7 @@ describe('contribute', () => {
     await Promise.allSettled(players.map((player) => player.result));
   });
 
-  it('sends nothing when the ledger cannot be written', async () => {
+  it('uses no row and sends nothing when the ledger cannot be written', async () => {
     const offer = aRound(seats);
     const players = seats.map((seat) => new Player(seat, offer));
     await seats[0].parts.ledger.close();
@@ -445,6 +467,7 @@ describe('contribute', () => {
     );
     players[0].ask('training', deliveries.messageFor(0));
     await expect(players[0].result).rejects.toThrow();
+    expect(seats[0].engine.calls).toBe(0);
     expect(seats[0].uploads).toEqual([]);
     players.slice(1).forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
     await Promise.allSettled(players.map((player) => player.result));

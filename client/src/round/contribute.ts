@@ -2,8 +2,9 @@
  * The way of an update, from the owner's rows to a masked vector: read this first. Each line is one stage; each name is one file.
  *
  * What the coordinator sees: keys and sealed shares (secagg.ts), masked words (upload.ts), and at the end one kind of share about
- * each participant. What costs privacy: the one line `ledger.record`. What happens if this machine stops: before it, nothing was
- * spent; after it, the round goes on without us if enough others remain.
+ * each participant. What costs privacy: the one line `ledger.record`, before a row is learned from, so that no outcome of training
+ * is free of charge. What happens if this machine stops: before it, nothing was spent; after it, the charge stays, and the round
+ * goes on without us if enough others remain.
  *
  * Legend     P = trained parameters, d = P + 2 metrics
  */
@@ -58,6 +59,7 @@ export type Contribution =
 
 export async function contribute(round: VerifiedRound, talk: Conversation, parts: Parts): Promise<Contribution> {
   const { manifest } = round;
+  talk.limitDeadlines(Math.max(...Object.values(manifest.aggregation.deadlinesMs)));
 
   // Before any data is read: would the owner of this machine accept these terms?
   const refusal = refuse(parts.policy, manifest, projectedEpsilon(parts.ledger.spending, round.charge));
@@ -82,14 +84,14 @@ export async function contribute(round: VerifiedRound, talk: Conversation, parts
     // Learn, and bound what any one protected unit can change.                                    shape  type
     const independentExamples = needsIndependentExamples(manifest);
     const engine = await parts.workbench.engine(manifest.adapter, base, { independentExamples });
+    talk.signal.throwIfAborted();
+    await parts.ledger.record(round.charge, parts.now()); // on disk before a row is used
+    parts.observe('recorded');
     const clipped = await learn(engine, examples, round, parts, talk.signal); //                   [d]    f64
 
     // Make private: round, then integer noise.
     const quantized = quantize(clipped, manifest.encoding.stepsPerUnit); //                        [d]    i32 steps
     const noised = addNoiseShare(quantized, round, parts.random); //                               [d]    i32 steps
-    talk.signal.throwIfAborted();
-    await parts.ledger.record(round.charge, parts.now()); // on disk before anything leaves
-    parts.observe('recorded');
 
     // Hide in the crowd.
     const { masked, receipt } = seat.mask(noised); //                                              [d]    u32 mod 2^32

@@ -57,6 +57,14 @@ describe('Conversation', () => {
     expect(sent).toHaveLength(1);
   });
 
+  it('attack: a deadline of years in a request does not keep this client beyond the deadlines of the signed terms', async () => {
+    const { talk } = aConversation(20);
+    talk.receive({ ...request('advertising'), deadlineAt: 1e18 });
+    talk.limitDeadlines(30);
+    talk.answer('advertising', bytes(7));
+    await expect(talk.asked('sharing')).rejects.toMatchObject({ code: 'round/deadline-passed' });
+  });
+
   it('refuses a phase before its turn', () => {
     const { talk } = aConversation();
     talk.receive(request('advertising'));

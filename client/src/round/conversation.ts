@@ -18,6 +18,9 @@ export interface ConversationParts {
 
 const PATIENCE_MS = 10 * 60_000;
 
+/** Node.js takes a longer timer for one of a millisecond. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 interface Question {
   readonly hash: string;
   readonly message: Uint8Array;
@@ -29,7 +32,8 @@ export class Conversation {
   private readonly ending = new AbortController();
   private outcome: RoundOutcome | undefined;
   private wake: (() => void) | undefined;
-  private deadlineMs = 0;
+  private requestedMs = 0;
+  private mostMs = Infinity;
 
   constructor(
     readonly roundId: string,
@@ -66,8 +70,13 @@ export class Conversation {
     }
     this.questions.set(request.phase, { hash, message });
     // By the difference of the coordinator's two times: its clock need not agree with ours.
-    this.deadlineMs = Math.max(0, request.deadlineAt - request.sentAt) + (this.parts.patienceMs ?? PATIENCE_MS);
+    this.requestedMs = Math.max(0, request.deadlineAt - request.sentAt);
     this.wake?.();
+  }
+
+  /** Whatever deadlines the requests name, none is longer than this: the longest of the signed terms. */
+  limitDeadlines(mostMs: number): void {
+    this.mostMs = mostMs;
   }
 
   /** Waits for the coordinator's question in a phase. @throws what ended the round */
@@ -119,7 +128,9 @@ export class Conversation {
 
   private async change(): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => this.abort(new FedloraError('round/deadline-passed')), this.deadlineMs);
+      const patienceMs = this.parts.patienceMs ?? PATIENCE_MS;
+      const deadlineMs = Math.min(Math.min(this.requestedMs, this.mostMs) + patienceMs, LONGEST_TIMER_MS);
+      const timer = setTimeout(() => this.abort(new FedloraError('round/deadline-passed')), deadlineMs);
       this.wake = () => {
         clearTimeout(timer);
         resolve();

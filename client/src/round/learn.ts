@@ -5,6 +5,7 @@
  */
 
 import {
+  ARITHMETIC_SLACK,
   clippedRecordSum,
   unitBound,
   withMetrics,
@@ -12,11 +13,11 @@ import {
   type Manifest,
   type RandomSource,
 } from '@fedlora/protocol';
-import { FedloraError } from '@fedlora/shared';
-import { toBatches } from '../data/batches.js';
+import { FedloraError, hasCode } from '@fedlora/shared';
+import { toBatches, type IndexedBatch } from '../data/batches.js';
 import { poissonSample } from '../data/poisson.js';
 import type { Example } from '../data/tokenize.js';
-import { trainedParameterCount, type Engine } from '../engine/engine.js';
+import { trainedParameterCount, type Engine, type GradientSum } from '../engine/engine.js';
 import { SUMMED_IN_F32 } from '../engine/onnx/clip.js';
 import { localSteps } from './local-steps.js';
 import type { VerifiedRound } from './verify-offer.js';
@@ -63,6 +64,32 @@ export function examplesPerCall(maximumRecords: number): number {
 }
 
 /**
+ * Largest change of a layer, in the measure of `largestChange`, with which records may share a call of the engine; over it, each
+ * record has a call of its own.
+ *
+ * How far a record's gradient moves in other company (eta in line 3 of ARITHMETIC_SLACK's budget) grows with the adapter, which the
+ * coordinator chooses: on the self-test's model an adapter of +-30 (a change of 86,000)
+ * moved nothing, one of +-100 moved the sum by 6 C; the demo's trained adapter has a change of 55. A record alone
+ * is a call that no other record can change, whatever the adapter is. The choice depends on the adapter only, which everyone knows.
+ */
+export const MAXIMUM_CHANGE_IN_COMPANY = 1024;
+
+/** The largest upper bound on the norm of a layer's change, |alpha/r B A| <= alpha/r |B| |A| (Frobenius); NaN stays NaN. */
+export function largestChange(engine: Pick<Engine, 'adapter' | 'lora'>): number {
+  const { r, lora_alpha: alpha, use_rslora: isRootScaled } = engine.lora;
+  const scale = alpha / (isRootScaled ? Math.sqrt(r) : r);
+  let largest = 0;
+  for (const { A, B } of engine.adapter().modules) largest = Math.max(largest, scale * norm(A) * norm(B));
+  return largest;
+}
+
+function norm(values: Float32Array): number {
+  let squares = 0;
+  for (const value of values) squares += value * value; // in f64
+  return Math.sqrt(squares);
+}
+
+/**
  * Whether a round needs each example's arithmetic to be the same in any company (line 3 of ARITHMETIC_SLACK's budget).
  *
  * With several threads within an operation, kernels may share out the work by the batch's shape, so that an example's gradient
@@ -97,9 +124,10 @@ export async function learn(
  *
  * Guarantee  adding or removing one record changes the result by at most `unitBound`: it is sampled once, stands in one batch, its
  *            gradient is clipped to l2Bound and its metrics are bounded by their weight.
+ *            Rows never decide whether it succeeds: a record whose loss or gradient is not finite counts with a zero gradient
+ *            and the largest loss, which is within the same bound.
  * Secrets    which records were sampled, how many, and their losses are in no log and no message.
  * @throws FedloraError round/too-many-records: a chance below 2^-60, see `checkDatasetSize`
- *         engine/diverged: a loss or gradient is not finite
  */
 async function recordStep(
   engine: Engine,
@@ -115,19 +143,43 @@ async function recordStep(
 
   const sum = new Float64Array(trainedParameterCount(engine.modules, engine.lora.r, trained)); // [P]
   const losses: number[] = [];
-  const batches = toBatches(examples, sample, {
-    maximumExamples: examplesPerCall(maximumRecords),
-    maximumTokens: tokensPerBatch,
-    maximumLength: engine.maximumLength,
-  });
-  for (const batch of batches) {
+  const limits = { maximumTokens: tokensPerBatch, maximumLength: engine.maximumLength };
+  const { l2Bound } = manifest.privacy;
+  /** Adds a batch. `false`, and nothing added, where the engine did not give clipped gradients and losses. */
+  const add = async (batch: IndexedBatch): Promise<boolean> => {
     signal.throwIfAborted();
-    const gradients = await engine.gradients(batch, { trained, l2Bound: manifest.privacy.l2Bound });
+    const gradients = await gradientsOrNone(engine, batch, { trained, l2Bound });
+    if (gradients === undefined) return false;
     addInto(sum, gradients.clippedSum);
     for (const loss of gradients.losses) losses.push(loss);
+    return true;
+  };
+  const inCompany = manifest.privacy.unit !== 'record' || largestChange(engine) <= MAXIMUM_CHANGE_IN_COMPANY;
+  const maximumExamples = inCompany ? examplesPerCall(maximumRecords) : 1;
+  for (const batch of toBatches(examples, sample, { ...limits, maximumExamples })) {
+    if (await add(batch)) continue;
+    for (const alone of toBatches(examples, batch.indices, { ...limits, maximumExamples: 1 })) {
+      if (!(await add(alone))) losses.push(manifest.metrics.lossBound);
+    }
   }
-  if (!losses.every(Number.isFinite) || !sum.every(Number.isFinite)) throw new FedloraError('engine/diverged');
   return clippedRecordSum(withMetrics(sum, losses, manifest.metrics), sample.length, unitBound(manifest));
+}
+
+/** What the engine gives for a batch, or `undefined` where that is not finite or longer than clipped gradients can be. */
+async function gradientsOrNone(
+  engine: Engine,
+  batch: IndexedBatch,
+  options: { readonly trained: 'A' | 'B'; readonly l2Bound: number },
+): Promise<GradientSum | undefined> {
+  let gradients: GradientSum;
+  try {
+    gradients = await engine.gradients(batch, options);
+  } catch (error) {
+    if (hasCode(error, 'engine/diverged')) return undefined;
+    throw error;
+  }
+  const longest = batch.examples * options.l2Bound * (1 + ARITHMETIC_SLACK / 2);
+  return norm(gradients.clippedSum) <= longest && gradients.losses.every(Number.isFinite) ? gradients : undefined;
 }
 
 /** target += values, in f64. */

@@ -13,6 +13,7 @@ import {
   type ClippedUpdate,
   type LocalSteps,
 } from '@fedlora/protocol';
+import { hasCode } from '@fedlora/shared';
 import type { Example } from '../data/tokenize.js';
 import { toVector } from '../engine/adapter-init.js';
 import type { Engine } from '../engine/engine.js';
@@ -26,7 +27,7 @@ import type { VerifiedRound } from './verify-offer.js';
  *
  * Guarantee  the result's norm is at most `unitBound`: the difference is clipped to l2Bound, the metrics are bounded by their
  *            weight, and the whole is clipped once more, which changes nothing unless one of these was wrong.
- * @throws FedloraError engine/diverged: a loss or gradient is not finite
+ *            Rows never decide whether it succeeds: training that diverges gives the zero update and the largest loss.
  */
 export async function localSteps(
   engine: Engine,
@@ -39,22 +40,30 @@ export async function localSteps(
   const { steps, batchSize, learningRate, maximumGradientNorm } = training;
   const before = toVector(engine.adapter(), trained); // [P]
   let lossSum = 0;
-  await train(
-    engine,
-    shuffledBatches(examples, { batchSize, tokensPerBatch, maximumLength: engine.maximumLength, random }),
-    {
-      trained,
-      learning_rate: learningRate,
-      lr_scheduler_type: 'constant',
-      max_steps: steps,
-      max_grad_norm: maximumGradientNorm,
-    },
-    signal,
-    ({ loss }) => (lossSum += loss),
-  );
+  let hasDiverged = false;
+  try {
+    await train(
+      engine,
+      shuffledBatches(examples, { batchSize, tokensPerBatch, maximumLength: engine.maximumLength, random }),
+      {
+        trained,
+        learning_rate: learningRate,
+        lr_scheduler_type: 'constant',
+        max_steps: steps,
+        max_grad_norm: maximumGradientNorm,
+      },
+      signal,
+      ({ loss }) => (lossSum += loss),
+    );
+  } catch (error) {
+    if (!hasCode(error, 'engine/diverged')) throw error;
+    hasDiverged = true;
+  }
 
   const after = toVector(engine.adapter(), trained); // [P]
-  const clipped = clipToL2Norm(difference(after, before), manifest.privacy.l2Bound);
-  const whole = withMetrics(clipped.values, [lossSum / steps], manifest.metrics); // [d]
+  hasDiverged ||= !Number.isFinite(lossSum) || !after.every(Number.isFinite);
+  const clipped = clipToL2Norm(difference(hasDiverged ? before : after, before), manifest.privacy.l2Bound);
+  const loss = hasDiverged ? manifest.metrics.lossBound : lossSum / steps;
+  const whole = withMetrics(clipped.values, [loss], manifest.metrics); // [d]
   return clipToL2Norm(toRawUpdate(whole), unitBound(manifest));
 }

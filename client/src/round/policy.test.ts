@@ -4,6 +4,7 @@ import { refuse, type PolicyTerms } from './policy.js';
 
 const policy: PolicyTerms = {
   epsilonCap: 4,
+  maximumDelta: 1e-5,
   requireDifferentialPrivacy: true,
   allowedUnits: ['record', 'client'],
   minimumContributors: 3,
@@ -66,6 +67,20 @@ describe('refuse', () => {
       manifest,
       1,
       'policy/unit-not-allowed',
+    ],
+    [
+      'a delta at which epsilon would promise little, for unit "record"',
+      policy,
+      aManifest({ privacy: { ...privacy, delta: 1.1e-5 } }),
+      1,
+      'policy/delta-too-large',
+    ],
+    [
+      'a delta at which epsilon would promise little, for unit "client"',
+      policy,
+      aManifest({ privacy: { ...privacy, unit: 'client', delta: 0.5 } }),
+      1,
+      'policy/delta-too-large',
     ],
     [
       'too few contributors',

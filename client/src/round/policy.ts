@@ -9,6 +9,7 @@ import type { FedloraErrorCode } from '@fedlora/shared';
 /** What the owner allows; `config/policy-file.ts` explains each line. */
 export interface PolicyTerms {
   readonly epsilonCap: number;
+  readonly maximumDelta: number;
   readonly requireDifferentialPrivacy: boolean;
   readonly allowedUnits: readonly PrivacyUnit[];
   readonly minimumContributors: number;
@@ -34,6 +35,8 @@ export function refuse(
     return 'policy/base-not-allowed';
   if (privacy.unit === 'none' && policy.requireDifferentialPrivacy) return 'policy/no-differential-privacy';
   if (!policy.allowedUnits.includes(privacy.unit)) return 'policy/unit-not-allowed';
+  // Negated, so that NaN refuses.
+  if (privacy.unit !== 'none' && !(privacy.delta <= policy.maximumDelta)) return 'policy/delta-too-large';
   if (privacy.minimumContributors < policy.minimumContributors) return 'policy/too-few-contributors';
   if (aggregation.threshold < policy.leastThreshold) return 'policy/threshold-too-low';
   const samplingRate = training.kind === 'record-step' ? training.samplingRate : 1;

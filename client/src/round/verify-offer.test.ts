@@ -11,7 +11,7 @@ import {
 import { defaultProvider, seededRandom } from '@fedlora/protocol/node';
 import { adaptedModules, type RoundOffer } from '@fedlora/shared';
 import { aManifest } from '../../../test/support/a-manifest.js';
-import { checkDatasetSize, logTailOfBinomial, OfferVerifier, type OfferParts } from './verify-offer.js';
+import { checkDatasetSize, logTailOfBinomial, OfferVerifier, publicRows, type OfferParts } from './verify-offer.js';
 
 const { ed25519 } = defaultProvider;
 const keyOf = (name: string) => {
@@ -81,6 +81,7 @@ describe('OfferVerifier', () => {
       identity: keyOf('clinic').key,
       base: { digest: 'b'.repeat(64), config },
       hasJoined: (sid) => joined.has(sid),
+      wasChargedOtherwise: () => false,
     };
   });
   const codeOf = (offer: RoundOffer, changes: Partial<OfferParts> = {}): string => {
@@ -103,6 +104,23 @@ describe('OfferVerifier', () => {
     expect(round.secagg.members).toHaveLength(3);
     expect(round.shareStddev).toBeGreaterThan(8);
     expect(round.sid).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  it('attack: rounds beyond those that the terms plan', () => {
+    const roster = aRoster();
+    const manifest = aTermsManifest(roster);
+    expect(codeOf(anOffer(manifest, roster, { completedRounds: manifest.rounds - 1 }))).toBe('accepted');
+    expect(codeOf(anOffer(manifest, roster, { completedRounds: manifest.rounds }))).toBe('offer/malformed');
+  });
+
+  it('attack: the terms of a run changed under its name after rounds were charged', () => {
+    const roster = aRoster();
+    const manifest = aTermsManifest(roster);
+    const charged = new OfferVerifier(parts).verify(anOffer(manifest, roster)).manifestHash;
+    const wasChargedOtherwise = (runId: string, hash: string): boolean => runId === 'run-1' && hash !== charged;
+    expect(codeOf(anOffer(manifest, roster), { wasChargedOtherwise })).toBe('accepted');
+    const other = aTermsManifest(roster, { rounds: 11 });
+    expect(codeOf(anOffer(other, roster), { wasChargedOtherwise })).toBe('offer/terms-changed');
   });
 
   it('gives each round its own session', () => {
@@ -203,13 +221,13 @@ describe('OfferVerifier', () => {
 
 describe('checkDatasetSize', () => {
   it('refuses a delta at which giving one row away would count as private', () => {
-    expect(() => checkDatasetSize(aManifest(), 99_999)).toThrowError(
+    expect(() => checkDatasetSize(aManifest(), 60_000)).toThrowError(
       expect.objectContaining({ code: 'offer/dataset-too-large' }),
     );
     const manifest = aManifest();
     const loose = aManifest({ privacy: { ...manifest.privacy, delta: 0.01 } });
-    expect(() => checkDatasetSize(loose, 100)).toThrowError(expect.objectContaining({ code: 'offer/delta-too-large' }));
-    expect(() => checkDatasetSize(loose, 99)).not.toThrow();
+    expect(() => checkDatasetSize(loose, 65)).toThrowError(expect.objectContaining({ code: 'offer/delta-too-large' }));
+    expect(() => checkDatasetSize(loose, 64)).not.toThrow();
   });
 
   it('accepts ten standard deviations over the mean and refuses five', () => {
@@ -217,10 +235,44 @@ describe('checkDatasetSize', () => {
       kind: 'record-step' as const,
       samplingRate: 0.02,
       expectedRecords: 600,
-      maximumRecords: 200 + 141,
+      maximumRecords: 328 + 181,
     };
     expect(() => checkDatasetSize(aManifest({ training }), 10_000)).not.toThrow();
-    expect(() => checkDatasetSize(aManifest({ training: { ...training, maximumRecords: 270 } }), 10_000)).toThrow();
+    expect(() => checkDatasetSize(aManifest({ training: { ...training, maximumRecords: 418 } }), 10_000)).toThrow();
+  });
+});
+
+describe('attack: terms varied from round to round to find the exact number of rows', () => {
+  const accepts = (manifest: Manifest, rows: number): boolean => {
+    try {
+      checkDatasetSize(manifest, rows);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
+  it('every number of rows between two powers of two answers alike', () => {
+    const { privacy } = aManifest();
+    for (let maximumRecords = 1; maximumRecords < 200; maximumRecords += 1) {
+      for (const delta of [1 / 129, 1 / 128, 1 / 100, 1 / 65, 1 / 64]) {
+        const training = { kind: 'record-step', samplingRate: 0.3, expectedRecords: 60, maximumRecords } as const;
+        const manifest = aManifest({ training, privacy: { ...privacy, delta } });
+        const answers = Array.from({ length: 64 }, (_, i) => accepts(manifest, 65 + i));
+        expect(new Set(answers).size).toBe(1);
+      }
+    }
+  });
+
+  it.each([
+    [0, 1],
+    [1, 1],
+    [2, 2],
+    [3, 4],
+    [64, 64],
+    [65, 128],
+  ])('%i rows count as %i', (rows, shown) => {
+    expect(publicRows(rows)).toBe(shown);
   });
 });
 

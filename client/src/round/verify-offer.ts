@@ -66,6 +66,8 @@ export interface OfferParts {
   /** The base model on this machine; `undefined` where none is configured. */
   readonly base: { readonly digest: string; readonly config: ShapeConfig } | undefined;
   readonly hasJoined: (sid: string) => boolean;
+  /** Whether the ledger has charges of this run under other terms. */
+  readonly wasChargedOtherwise: (runId: string, manifestHash: string) => boolean;
 }
 
 const SID = /^[0-9a-f]{64}$/;
@@ -84,6 +86,9 @@ export class OfferVerifier {
     const { manifest } = terms;
     if (offer.runId !== manifest.runId)
       throw new FedloraError('offer/malformed', 'The offer and its terms name different runs.');
+    if (offer.completedRounds >= manifest.rounds)
+      throw new FedloraError('offer/malformed', 'The run has no rounds left by its own terms.');
+    if (this.parts.wasChargedOtherwise(offer.runId, terms.manifestHash)) throw new FedloraError('offer/terms-changed');
     const sid = sessionId({
       manifestHash: fromHex(terms.manifestHash),
       rosterHash: fromHex(terms.rosterHash),
@@ -180,19 +185,27 @@ function verifyTerms(offer: RoundOffer, parts: OfferParts): VerifiedTerms {
   return { manifest, manifestHash: manifestHash(manifest), roster, rosterHash: hash, me };
 }
 
+/** The smallest power of two that is at least `rows`: what accepting or declining may tell about their number. */
+export function publicRows(rows: number): number {
+  let bound = 1;
+  while (bound < rows) bound *= 2;
+  return bound;
+}
+
 /**
  * Checks that need the number of rows, which never leaves: made right after the data set was opened.
  *
+ * Secrets    they use only `publicRows`, so that a coordinator that varies its terms learns the order of magnitude and no more.
  * @throws FedloraError offer/delta-too-large | offer/dataset-too-large
  */
 export function checkDatasetSize(manifest: Manifest, rows: number): void {
-  if (manifest.privacy.unit === 'record' && !(manifest.privacy.delta < 1 / Math.max(rows, 1))) {
+  if (manifest.privacy.unit === 'record' && !(manifest.privacy.delta < 1 / publicRows(rows))) {
     throw new FedloraError('offer/delta-too-large');
   }
   const { training } = manifest;
   if (training.kind !== 'record-step') return;
   // So that declining never depends on which rows were sampled, passing the maximum must be practically impossible.
-  if (logTailOfBinomial(rows, training.samplingRate, training.maximumRecords + 1) > Math.log(2) * -60) {
+  if (logTailOfBinomial(publicRows(rows), training.samplingRate, training.maximumRecords + 1) > Math.log(2) * -60) {
     throw new FedloraError('offer/dataset-too-large');
   }
 }

@@ -21,6 +21,12 @@ import type { AdapterStore } from '../storage/adapters.js';
 import type { CheckedVersion } from '../storage/version-check.js';
 import type { VerifiedRound } from './verify-offer.js';
 
+/**
+ * Largest |value| of an adapter that a round may start from. Honest runs stay under learning rate times rounds, 2.4 in the demo;
+ * far larger values make f32 overflow, and tell the coordinator more about rows than what is computed from them should.
+ */
+export const MAXIMUM_ADAPTER_VALUE = 4;
+
 export interface WorkbenchParts {
   /** Files of rows. */
   readonly files: readonly string[];
@@ -129,7 +135,17 @@ function valuesOf({ files }: CheckedVersion, manifest: Manifest): AdapterValues 
   if (config.r !== manifest.adapter.r || config.lora_alpha !== manifest.adapter.loraAlpha || config.use_rslora) {
     throw new FedloraError('version/wrong-run', 'The adapter’s r or lora_alpha are not those of the terms.');
   }
-  return decodeAdapter(files.get(ADAPTER_WEIGHTS_FILE)!, manifest.adapter.modules, manifest.adapter.r);
+  const values = decodeAdapter(files.get(ADAPTER_WEIGHTS_FILE)!, manifest.adapter.modules, manifest.adapter.r);
+  checkPlausible(values);
+  return values;
+}
+
+/** @throws FedloraError adapter/implausible */
+export function checkPlausible({ modules }: AdapterValues): void {
+  // Negated, so that NaN fails.
+  const isWithin = (value: number): boolean => Math.abs(value) <= MAXIMUM_ADAPTER_VALUE;
+  if (!modules.every(({ A, B }) => A.every(isWithin) && B.every(isWithin)))
+    throw new FedloraError('adapter/implausible', undefined, { details: { maximum: MAXIMUM_ADAPTER_VALUE } });
 }
 
 /** Changes whenever a file is written again. */

@@ -7,6 +7,7 @@
 
 import { open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { FedloraError } from '@fedlora/shared';
 import { flushFolder } from './atomic-file.js';
 
 export interface OpenedLog {
@@ -20,7 +21,11 @@ export interface OpenedLog {
 export class AppendLog {
   private pending: Promise<void> = Promise.resolve();
 
-  private constructor(private readonly file: FileHandle) {}
+  private constructor(
+    private readonly file: FileHandle,
+    /** What the file has, in bytes, if nobody else writes to it. */
+    private length: number,
+  ) {}
 
   /**
    * Opens or creates the file (mode 0600) and repairs its end.
@@ -34,34 +39,48 @@ export class AppendLog {
       if (content.length === 0) {
         await file.sync();
         await flushFolder(dirname(path));
-        return { log: new AppendLog(file), lines: [], repaired: false };
+        return { log: new AppendLog(file, 0), lines: [], repaired: false };
       }
       const end = content.lastIndexOf(0x0a) + 1;
       const lines = content.subarray(0, end).toString('utf8').split('\n').slice(0, -1);
       const tail = content.subarray(end).toString('utf8');
-      if (tail === '') return { log: new AppendLog(file), lines, repaired: false };
+      if (tail === '') return { log: new AppendLog(file, end), lines, repaired: false };
       if (isComplete(tail)) {
         await file.write('\n');
         await file.sync();
-        return { log: new AppendLog(file), lines: [...lines, tail], repaired: false };
+        return { log: new AppendLog(file, content.length + 1), lines: [...lines, tail], repaired: false };
       }
       await file.truncate(end);
       await file.sync();
-      return { log: new AppendLog(file), lines, repaired: true };
+      return { log: new AppendLog(file, end), lines, repaired: true };
     } catch (error) {
       await file.close();
       throw error;
     }
   }
 
-  /** Appends one line and waits until it is on disk. Calls queue up; after a failed write every later one fails too. */
+  /**
+   * Appends one line and waits until it is on disk. Calls queue up; after a failed write every later one fails too.
+   *
+   * Guarantee  fails where another process has written too, so that no two of them go on with half of the lines each.
+   * @throws FedloraError ledger/in-use
+   */
   append(line: string): Promise<void> {
     const written = this.pending.then(async () => {
-      await this.file.appendFile(`${line}\n`);
+      await this.checkLength();
+      const bytes = Buffer.from(`${line}\n`, 'utf8');
+      await this.file.appendFile(bytes);
       await this.file.datasync();
+      this.length += bytes.length;
+      await this.checkLength();
     });
     this.pending = written;
     return written;
+  }
+
+  private async checkLength(): Promise<void> {
+    const { size } = await this.file.stat();
+    if (size !== this.length) throw new FedloraError('ledger/in-use');
   }
 
   async close(): Promise<void> {

@@ -47,6 +47,29 @@ describe('Ledger', () => {
     await again.close();
   });
 
+  it('attack: two processes on one home folder, each of which would see half of the charges', async () => {
+    const first = await Ledger.open(path, 'default', identity);
+    const second = await Ledger.open(path, 'default', identity);
+    await first.record(charge('r1'), 1);
+    await expect(second.record(charge('r2'), 2)).rejects.toMatchObject({ code: 'ledger/in-use' });
+    expect(second.entries).toEqual([]);
+    await first.record(charge('r3'), 3);
+    await Promise.all([first.close(), second.close()]);
+    expect(readLedger(await readFile(path, 'utf8'), identity.publicKey)).toHaveLength(2);
+  });
+
+  it.each([
+    { noiseMultiplier: '1' as unknown as number },
+    { delta: 'x' as unknown as number },
+    { unit: 'row' as 'record' },
+  ])('attack: terms with %j, whose charge could not be read back and would lock the owner out', async (changes) => {
+    const ledger = await Ledger.open(path, 'default', identity);
+    await expect(ledger.record(charge('r1', changes), 1)).rejects.toMatchObject({ code: 'manifest/invalid' });
+    await ledger.record(charge('r2'), 2);
+    await ledger.close();
+    await (await Ledger.open(path, 'default', identity)).close();
+  });
+
   it('chains each entry to the one before', async () => {
     const lines = (await filled(3)).map((line) => JSON.parse(line) as { entry: { previous: string }; hash: string });
     expect(lines[1].entry.previous).toBe(lines[0].hash);

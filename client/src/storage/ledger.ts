@@ -1,5 +1,5 @@
 /**
- * The privacy ledger of one data set: what each round spent, written before anything of the round leaves.
+ * The privacy ledger of one data set: what each round spent, written before a row is learned from.
  *
  * Format     JSON lines `{"entry": {...}, "hash": hex, "signature": hex}`. `hash` is SHA-256 over the canonical JSON of the entry
  *            under a tag; each entry names the hash before it; `signature` is the identity key's over the hash. Since hashes are
@@ -74,7 +74,7 @@ export class Ledger {
     return this.known;
   }
 
-  /** Writes a charge to disk; only then may anything of its round leave. */
+  /** Writes a charge to disk; only then may its round use a row. */
   async record(charge: Charge, at: number): Promise<LedgerEntry> {
     const { runId, roundId, manifestHash, unit, noiseMultiplier, samplingRate, steps, delta } = charge;
     const entry: LedgerEntry = {
@@ -93,7 +93,11 @@ export class Ledger {
     };
     const hash = entryHash(entry);
     const line: LedgerLine = { entry, hash: toHex(hash), signature: toHex(this.identity.sign(hash)) };
-    await this.log.append(JSON.stringify(line));
+    const text = JSON.stringify(line);
+    // What could not be read back must not be written: the ledger would count as tampered from then on.
+    if (parseLine(text) === undefined)
+      throw new FedloraError('manifest/invalid', 'The charge of the round is not one that a ledger can hold.');
+    await this.log.append(text);
     this.add(line);
     return entry;
   }

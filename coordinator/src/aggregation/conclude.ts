@@ -26,7 +26,7 @@ import {
   type TrainedFactor,
   type UnmaskingPlan,
 } from '@fedlora/protocol';
-import type { AdapterTensors } from '@fedlora/shared';
+import { FedloraError, type AdapterTensors } from '@fedlora/shared';
 import { rebase } from './rebase.js';
 import { applyOptimizer, learningRateAt, type OptimizerState } from './server-optimizer.js';
 
@@ -70,6 +70,7 @@ export type Conclusion =
 /** How far beyond its expectation the noise of an honest sum may reach, in standard deviations: never, for all purposes. */
 const NOISE_TAIL = 8;
 
+/** @throws FedloraError upload/wrong-length: what is stored of a contribution is not what was received */
 export async function conclude(round: CollectedRound, base: TrainedState, crypto: CryptoProvider): Promise<Conclusion> {
   const { manifest, terms, trained, view } = round;
   const plan = planUnmasking(crypto, terms, view, round.shareKeys, round.answers);
@@ -108,7 +109,7 @@ export async function conclude(round: CollectedRound, base: TrainedState, crypto
   };
 }
 
-/** The sum of stored contributions, read a piece at a time. [d] u32 mod 2^32 */
+/** The sum of stored contributions, read a piece at a time. [d] u32 mod 2^32. @throws FedloraError upload/wrong-length */
 async function sumMasked(
   survivors: readonly number[],
   contribution: CollectedRound['contribution'],
@@ -121,12 +122,21 @@ async function sumMasked(
     for await (const piece of contribution(survivor)) {
       const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
       const whole = bytes.length - (bytes.length % 4);
+      if (4 * firstWord + bytes.length > 4 * length) throw notTheLength(survivor, length);
       sumMaskedInto(sum, bytesToWords(bytes.subarray(0, whole)), firstWord);
       firstWord += whole / 4;
       rest = bytes.subarray(whole);
     }
+    if (firstWord !== length || rest.length > 0) throw notTheLength(survivor, length);
   }
   return sum;
+}
+
+function notTheLength(survivor: number, length: number): FedloraError {
+  return new FedloraError(
+    'upload/wrong-length',
+    `The stored contribution of participant ${survivor} does not have the ${length} words of the round.`,
+  );
 }
 
 /** Standard deviation of the noise on each coordinate of the sum, in units of the update: each survivor added its share. */

@@ -3,6 +3,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Presence } from '../session/presence.js';
 import type { Announcements } from './announcements.js';
+import type { Log } from './log.js';
 import type { Views } from './views.js';
 
 /** More rounds than end while one view is read. */
@@ -15,7 +16,7 @@ export class Metrics {
   /** Rounds counted lately: an end may be told twice when changes follow each other closely. */
   private readonly counted = new Set<string>();
 
-  constructor(views: Views, presence: Presence, announcements: Announcements) {
+  constructor(views: Views, presence: Presence, announcements: Announcements, log: Log) {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
     new Gauge({
@@ -42,7 +43,7 @@ export class Metrics {
     });
     announcements.listen('version.published', () => versions.inc());
     announcements.listen('round.changed', (id) => {
-      void views.round(id).then((round) => {
+      const count = (round: Awaited<ReturnType<Views['round']>>): void => {
         if (round === undefined || round.endedAt === null || this.counted.has(id)) return;
         this.counted.add(id);
         if (this.counted.size > MOST_REMEMBERED)
@@ -50,7 +51,11 @@ export class Metrics {
         rounds.inc({ outcome: round.phase });
         for (const [phase, durationMs] of Object.entries(round.phaseDurationsMs))
           phases.observe({ phase }, durationMs / 1000);
-      });
+      };
+      views
+        .round(id)
+        .then(count)
+        .catch((error: unknown) => log.error('metrics.round.failed', { roundId: id, err: error }));
     });
   }
 

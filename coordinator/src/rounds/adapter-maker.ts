@@ -90,6 +90,12 @@ export class AdapterMaker {
     await this.parts.optimizerStore.remove(round.record.baseVersion);
   }
 
+  /** Removes what only another round of this run would need. */
+  async forgetRun(run: Run): Promise<void> {
+    this.newest.delete(run.id);
+    await this.parts.optimizerStore.remove(run.version);
+  }
+
   private async trainedState(run: Run, version: string): Promise<TrainedState> {
     const known = this.newest.get(run.id);
     if (known?.version === version) return known.state;

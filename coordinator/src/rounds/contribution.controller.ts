@@ -3,6 +3,7 @@ import type { Response } from 'express';
 import { FedloraError, uploadHeaders } from '@fedlora/shared';
 import { ClientGuard, type ClientRequest } from '../nest/access.guard.js';
 import { RoundService } from './round.service.js';
+import { whileBytesCome } from './while-bytes-come.js';
 
 /** The resumable upload: HEAD tells how much is stored, PATCH appends a piece. */
 @Controller('api/v1/rounds/:id/contribution')
@@ -35,7 +36,7 @@ export class ContributionController {
     const piece = {
       offset: wholeNumber(uploadHeaders.offset, offset),
       length: wholeNumber(uploadHeaders.length, length),
-      bytes: request as AsyncIterable<Uint8Array>,
+      bytes: whileBytesCome(request),
     };
     const stored = await this.rounds.upload(request.organisation, roundId, piece);
     response.status(204).set(uploadHeaders.offset, String(stored)).end();

@@ -44,6 +44,10 @@ export class OpenRound {
   tail: Promise<unknown> = Promise.resolve();
   /** Effects of stored events that are still to be performed, in order. */
   readonly pending: RoundEffect[] = [];
+  /** Answers that wait to be handled, `participant/phase`: one of each, so that nobody can fill the memory with them. */
+  readonly waiting = new Set<string>();
+  /** Refusals recorded so far, by organisation. */
+  readonly refusals = new Map<string, number>();
   private readonly planned = new Map<RequestPhase, Outgoing>();
   private keyListSent: Uint8Array | undefined;
 

@@ -168,6 +168,16 @@ describe('absence', () => {
     expect(story.state.phase).toBe('aborted');
   });
 
+  it('in the last phase of one that has answered does not keep the others from finishing', () => {
+    const story = new Story({ participants: 3, threshold: 3 });
+    for (const phase of ['advertising', 'sharing', 'training', 'checking'] as const) story.answer(phase, 0, 1, 2);
+    story.answer('unmasking', 0, 1).decline(0);
+    expect(story.state.phase).toBe('unmasking');
+    story.answer('unmasking', 2);
+    expect(story.state.phase).toBe('applying');
+    expect(story.state.answered.unmasking).toEqual([0, 1, 2]);
+  });
+
   it('needs no more answers to unmask than the threshold, though a sum needs more contributions', () => {
     const story = new Story({ participants: 5, threshold: 3, minimumContributors: 5 });
     for (const phase of ['advertising', 'sharing', 'training'] as const) story.answer(phase, ...all(5));

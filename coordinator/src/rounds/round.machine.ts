@@ -194,7 +194,9 @@ function settle(state: RoundState, at: number): Transition {
   // Whoever left after its contribution arrived is still in the sum, but will not answer the phases after.
   const reachable = state.answered[phase].length + missing.length;
   const { needed } = needs(state.terms, phase);
-  if (reachable < needed || active.length < state.terms.threshold)
+  // Nobody is asked anything after the last phase, so there it does not matter how many are still in.
+  const isLast = phaseAfter(phase) === 'applying';
+  if (reachable < needed || (!isLast && active.length < state.terms.threshold))
     return end(state, 'aborted', tooFew(state, phase), at);
   if (missing.length > 0) return unchanged(state);
   const next = phaseAfter(phase);

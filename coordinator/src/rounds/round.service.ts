@@ -47,6 +47,12 @@ export interface RoundParts {
   readonly now: () => number;
 }
 
+/** After an event could not be stored: when to try again. */
+const DEADLINE_RETRY_MS = 5000;
+const EFFECT_RETRY_MS = 10_000;
+/** Refusals of one organisation that a round records; more tell nothing new. */
+const MOST_REFUSALS = 20;
+
 type Also = (trx: Transaction<Tables>) => Promise<void>;
 type RoundEnded = Parameters<ServerToClientEvents['round.ended']>[0];
 
@@ -81,7 +87,11 @@ export class RoundService {
       );
       this.open.set(record.id, round);
       log.info('round.resumed', { runId: run.id, roundId: record.id, phase: round.state.phase });
-      await this.serially(round, () => this.apply(round, { kind: 'coordinator.resumed', at: now() }));
+      const event: RoundEvent =
+        run.status === 'running'
+          ? { kind: 'coordinator.resumed', at: now() }
+          : { kind: 'round.failed', at: now(), cause: run.reason ?? 'The run has ended.' };
+      await this.serially(round, () => this.apply(round, event));
     }
   }
 
@@ -113,9 +123,14 @@ export class RoundService {
     const round = new OpenRound(record, run, noMessages(), [], crypto);
     this.open.set(record.id, round);
     log.info('round.started', { runId: run.id, roundId: record.id, number, participants: participants.length });
-    await this.serially(round, () =>
-      this.apply(round, { kind: 'round.started', at, terms, participants }, (trx) => rounds.add(record, trx)),
-    );
+    try {
+      await this.serially(round, () =>
+        this.apply(round, { kind: 'round.started', at, terms, participants }, (trx) => rounds.add(record, trx)),
+      );
+    } catch (error) {
+      this.open.delete(record.id); // Nothing of it is stored.
+      throw error;
+    }
   }
 
   /** The open round of a run, if there is one. */
@@ -142,16 +157,23 @@ export class RoundService {
    * Takes an answer. The same bytes again get the same reply; other bytes for an answered phase are refused and recorded.
    *
    * @throws FedloraError round/unknown | round/over | round/not-a-participant | round/wrong-phase | round/already-answered |
-   *         round/impersonation | upload/wrong-hash
+   *         round/impersonation | round/reply-waiting | upload/wrong-hash
    * @throws ProtocolError: what the message breaks
    */
   async reply(name: string, { roundId, phase, message }: RoundReply): Promise<void> {
     const round = await this.find(roundId);
-    // A plain array of its own: Node's Buffer shares memory where `Uint8Array` copies.
-    const bytes = Uint8Array.from(message);
-    await this.serially(round, () =>
-      this.recordingRefusals(round, name, phase, () => this.take(round, name, phase, bytes)),
-    );
+    const waiting = `${round.indexOf(name)}/${phase}`;
+    if (round.waiting.has(waiting)) throw new FedloraError('round/reply-waiting');
+    round.waiting.add(waiting);
+    try {
+      // A plain array of its own: Node's Buffer shares memory where `Uint8Array` copies.
+      const bytes = Uint8Array.from(message);
+      await this.serially(round, () =>
+        this.recordingRefusals(round, name, phase, () => this.take(round, name, phase, bytes)),
+      );
+    } finally {
+      round.waiting.delete(waiting);
+    }
   }
 
   /** Takes a participant out of a round that it does not go on with. A round that has ended needs no goodbye. */
@@ -201,12 +223,18 @@ export class RoundService {
     return stored;
   }
 
-  /** Ends the open round of a run. */
+  /** Ends the open round of a run, and waits until nothing is left of it. */
   async fail(runId: string, cause: string): Promise<void> {
     for (const round of this.open.values()) {
       if (round.run.id !== runId) continue;
       await this.serially(round, () => this.apply(round, { kind: 'round.failed', at: this.parts.now(), cause }));
+      await round.tail;
     }
+  }
+
+  /** Removes what only another round of this run would need. */
+  async forgetRun(run: Run): Promise<void> {
+    await this.parts.adapterMaker.forgetRun(run);
   }
 
   /** What a round shows. */
@@ -227,9 +255,14 @@ export class RoundService {
 
   /** Lets go of everything without ending any round: the next start goes on. */
   async close(): Promise<void> {
+    this.abandon();
+    await Promise.allSettled([...this.open.values()].map((round) => round.tail));
+  }
+
+  /** Lets nothing more begin by itself, without waiting for what is being done. */
+  abandon(): void {
     this.isClosing = true;
     this.deadlines.disarmAll();
-    await Promise.allSettled([...this.open.values()].map((round) => round.tail));
   }
 
   private async take(round: OpenRound, name: string, phase: RequestPhase, message: Uint8Array): Promise<void> {
@@ -250,15 +283,15 @@ export class RoundService {
       throw new FedloraError('round/wrong-phase', `The round is in phase ${round.state.phase}.`);
     round.check(phase, participant, message);
 
-    const keep: Also = async (trx) => {
-      await this.parts.rounds.addMessage(round.id, participant, phase, message, trx);
-      round.messages[phase].set(participant, message);
-    };
+    const keep: Also = (trx) => this.parts.rounds.addMessage(round.id, participant, phase, message, trx);
+    // Memory follows the disk: what a failed commit did not store must not look stored to the next try.
+    const kept = (): void => void round.messages[phase].set(participant, message);
     if (phase === 'training') {
       await this.parts.rounds.transaction(keep);
+      kept();
       await this.completeContribution(round, participant);
     } else {
-      await this.apply(round, { kind: 'answer.received', at: this.parts.now(), participant, phase }, keep);
+      await this.apply(round, { kind: 'answer.received', at: this.parts.now(), participant, phase }, keep, kept);
     }
   }
 
@@ -268,6 +301,8 @@ export class RoundService {
     const receipt = round.messages.training.get(participant);
     const isOpen = round.state.phase === 'training' && !round.state.answered.training.includes(participant);
     if (receipt === undefined || !isOpen) return;
+    // Its last bytes may not be flushed yet: `upload` completes it when they are.
+    if (contributions.isReceiving(round.id, participant)) return;
     if ((await contributions.size(round.id, participant)) !== round.contributionBytes) return;
     if (equalBytes(await contributions.hash(round.id, participant), decodeMaskedInput(receipt).wordsHash)) {
       await this.apply(round, { kind: 'answer.received', at: now(), participant, phase: 'training' });
@@ -279,7 +314,7 @@ export class RoundService {
   }
 
   /** Stores the event, with what belongs to it, as one; its effects come after whatever is being done. */
-  private async apply(round: OpenRound, event: RoundEvent, also?: Also): Promise<void> {
+  private async apply(round: OpenRound, event: RoundEvent, also?: Also, stored?: () => void): Promise<void> {
     const { rounds, announcements } = this.parts;
     const before = round.state;
     const { state, effects } = transition(before, event);
@@ -290,6 +325,7 @@ export class RoundService {
       if (state.isCharged && !before.isCharged) await rounds.charge(round.run.id, trx);
       if (isOver(state) && !isOver(before)) await rounds.end(round.record, state, trx);
     });
+    stored?.();
     round.state = state;
     round.sequence += 1;
     announcements.tell('round.changed', round.id);
@@ -333,8 +369,24 @@ export class RoundService {
       });
       if (effect.kind === 'end') return;
       const cause = `${effect.kind === 'conclude' ? 'The sum could not be made into an adapter' : 'The next phase could not begin'}: ${message} [${code}]`;
-      await this.apply(round, { kind: 'round.failed', at: now(), cause });
+      try {
+        await this.apply(round, { kind: 'round.failed', at: now(), cause });
+      } catch (storing) {
+        // Not even the failure can be stored, as on a full disk: the effect stays due.
+        round.pending.unshift(effect);
+        this.performLater(round);
+        throw storing;
+      }
     }
+  }
+
+  private performLater(round: OpenRound): void {
+    if (this.isClosing) return;
+    this.deadlines.arm(
+      retryOf(round),
+      this.parts.now() + EFFECT_RETRY_MS,
+      () => void this.serially(round, () => Promise.resolve()),
+    );
   }
 
   private ask(round: OpenRound, to: readonly number[]): void {
@@ -352,13 +404,18 @@ export class RoundService {
   private deadlinePassed(round: OpenRound, phase: RequestPhase): void {
     if (this.isClosing) return;
     this.serially(round, () => this.apply(round, { kind: 'deadline.passed', at: this.parts.now(), phase })).catch(
-      (error: unknown) => this.parts.log.error('round.deadline.failed', { roundId: round.id, err: error }),
+      (error: unknown) => {
+        this.parts.log.error('round.deadline.failed', { roundId: round.id, err: error });
+        if (this.isClosing || round.state.phase !== phase) return;
+        this.deadlines.arm(round.id, this.parts.now() + DEADLINE_RETRY_MS, () => this.deadlinePassed(round, phase));
+      },
     );
   }
 
   /** From masked contributions to the next adapter version, stored with its event as one. */
   private async concludeRound(round: OpenRound): Promise<void> {
     const { adapterMaker, versions, rounds, announcements, now } = this.parts;
+    if (round.state.phase !== 'applying') return; // It was ended while this waited to be tried again.
     const made = await adapterMaker.make(round);
     if (made.kind === 'failed') {
       await this.apply(round, { kind: 'round.failed', at: now(), cause: made.cause });
@@ -373,11 +430,25 @@ export class RoundService {
     announcements.tell('version.published', version.id);
   }
 
+  /** Scrubs first: whoever hears that a round has ended finds nothing of it. */
   private async endRound(round: OpenRound): Promise<void> {
-    const { contributions, presence, log } = this.parts;
-    const { state, run } = round;
     this.deadlines.disarm(round.id);
-    this.open.delete(round.id);
+    this.deadlines.disarm(retryOf(round));
+    try {
+      await this.parts.contributions.scrub(round.id);
+      await this.parts.rounds.truncateLog();
+    } catch (error) {
+      this.parts.log.error('round.scrub.failed', { runId: round.run.id, roundId: round.id, err: error });
+    } finally {
+      this.open.delete(round.id);
+      this.tellEnded(round);
+      this.onEnded(round.run.id);
+    }
+  }
+
+  private tellEnded(round: OpenRound): void {
+    const { presence, log } = this.parts;
+    const { state, run } = round;
     log.info('round.ended', {
       runId: run.id,
       roundId: round.id,
@@ -390,8 +461,6 @@ export class RoundService {
       this.lastEnded.set(name, ended);
       presence.send(name, 'round.ended', ended);
     }
-    await contributions.scrub(round.id);
-    this.onEnded(run.id);
   }
 
   private async rememberEnds(): Promise<void> {
@@ -411,9 +480,10 @@ export class RoundService {
     throw new FedloraError((await this.parts.rounds.byId(roundId)) === undefined ? 'round/unknown' : 'round/over');
   }
 
-  /** @throws FedloraError round/not-a-participant | round/wrong-phase */
+  /** @throws FedloraError round/over | round/not-a-participant | round/wrong-phase */
   private expectUploader(round: OpenRound, name: string): number {
     const participant = round.indexOf(name);
+    if (isOver(round.state)) throw new FedloraError('round/over');
     if (!isIn(round.state, participant)) throw new FedloraError('round/not-a-participant');
     if (round.state.phase !== 'training')
       throw new FedloraError('round/wrong-phase', `The round is in phase ${round.state.phase}.`);
@@ -431,7 +501,10 @@ export class RoundService {
     } catch (error) {
       const { code, details } = FedloraError.from(error);
       // Only what somebody did is recorded; our own troubles are in the log.
-      if (errorEntry(code).blame !== 'us' && errorEntry(code).blame !== 'environment') {
+      const isTheirs = errorEntry(code).blame !== 'us' && errorEntry(code).blame !== 'environment';
+      const recorded = round.refusals.get(name) ?? 0;
+      if (isTheirs && recorded < MOST_REFUSALS) {
+        round.refusals.set(name, recorded + 1);
         const { stored, refused } = details;
         await this.parts.audit.record('round.message.refused', {
           roundId: round.id,
@@ -466,6 +539,11 @@ function endedMessage(record: RoundRecord, state: OpenRound['state']): RoundEnde
       ? { kind: 'done' as const, version: state.version ?? record.baseVersion }
       : { kind: 'aborted' as const, cause: state.cause ?? 'unknown' };
   return { roundId: record.id, runId: record.runId, outcome };
+}
+
+/** The timer of an effect that is tried again, beside the one of the round's deadline. */
+function retryOf(round: OpenRound): string {
+  return `${round.id} again`;
 }
 
 function hashOf(message: Uint8Array): string {

@@ -1,6 +1,6 @@
 /** Rounds, their events and their messages in the database. */
 
-import type { Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import { requestPhases, type RequestPhase } from '@fedlora/shared';
 import type { Database, RoundsTable, Tables } from '../storage/database.js';
 import type { RoundEvent, RoundState } from './round.machine.js';
@@ -162,6 +162,11 @@ export class RoundsRepository {
       )
       .where('id', '=', round.runId)
       .execute();
+  }
+
+  /** Empties the write-ahead log, in which scrubbed messages would otherwise stay until it is written over. */
+  async truncateLog(): Promise<void> {
+    await sql`PRAGMA wal_checkpoint(TRUNCATE)`.execute(this.db);
   }
 
   /** What the noised sum told. */

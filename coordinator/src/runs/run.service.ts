@@ -62,6 +62,10 @@ const GRACE_MS = 3000;
 /** After an aborted round: this long, doubled for each abort in a row, up to half a minute. */
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
+/** After a look that failed, as on a full disk. */
+const RETRY_MS = 10_000;
+/** The key of the timer that looks at all runs again; no run has it as its id. */
+const ALL_RUNS = '';
 
 export class RunService {
   /** Why a run waits, in words for people. */
@@ -73,6 +77,7 @@ export class RunService {
   private readonly pausedUntil = new Map<string, number>();
   /** Looks at runs happen one after the other. */
   private tail: Promise<unknown> = Promise.resolve();
+  private isLookAtAllDue = false;
   private isClosing = false;
 
   constructor(private readonly parts: RunParts) {
@@ -80,13 +85,20 @@ export class RunService {
     parts.roundService.onEnded = (runId) => this.consider(runId);
   }
 
+  /** Removes what a crash left behind. Before anything goes on: a resumed round writes to the same folders. */
+  async tidy(): Promise<void> {
+    const { runs, rounds, versionStore, optimizerStore } = this.parts;
+    await versionStore.tidy();
+    const newest = (await runs.running()).map((run) => run.version);
+    const bases = (await rounds.open()).map((round) => round.baseVersion);
+    await optimizerStore.keepOnly(new Set([...newest, ...bases]));
+  }
+
   /** Goes on with the runs that were running when the coordinator stopped. */
   async resume(): Promise<void> {
-    const { organisations, presence, runs, optimizerStore } = this.parts;
+    const { organisations, presence } = this.parts;
     for (const { name, last_seen_at: seen } of await organisations.list())
       if (seen !== null) presence.remember(name, seen);
-    const running = await runs.running();
-    await optimizerStore.keepOnly(new Set(running.map((run) => run.version)));
     this.considerAll();
   }
 
@@ -151,7 +163,6 @@ export class RunService {
     if (run.status !== 'running') throw new FedloraError('run/not-running');
     await this.parts.audit.record('run.stopped', { runId });
     await this.end(run, 'stopped', 'The operator stopped the run.');
-    await this.parts.roundService.fail(runId, 'The operator stopped the run.');
     return this.find(runId);
   }
 
@@ -172,32 +183,50 @@ export class RunService {
     for (const timer of this.timers.values()) clearTimeout(timer);
   }
 
+  /** One look that is still to come sees what every change before it made. */
   private considerAll(): void {
+    if (this.isLookAtAllDue) return;
+    this.isLookAtAllDue = true;
     this.queue(async () => {
-      for (const run of await this.parts.runs.running()) await this.look(run.id);
+      this.isLookAtAllDue = false;
+      try {
+        for (const run of await this.parts.runs.running()) await this.lookOrRetry(run.id);
+      } catch (error) {
+        this.parts.log.error('run.driver.failed', { err: error });
+        this.after(RETRY_MS, ALL_RUNS, () => this.considerAll());
+      }
     });
   }
 
   private consider(runId: string): void {
-    this.queue(() => this.look(runId));
+    this.queue(() => this.lookOrRetry(runId));
   }
 
   private queue(work: () => Promise<void>): void {
     this.tail = this.tail.then(async () => {
-      if (this.isClosing) return;
-      try {
-        await work();
-      } catch (error) {
-        this.parts.log.error('run.driver.failed', { err: error });
-      }
+      if (!this.isClosing) await work();
     });
+  }
+
+  private async lookOrRetry(runId: string): Promise<void> {
+    try {
+      await this.look(runId);
+    } catch (error) {
+      this.parts.log.error('run.driver.failed', { runId, err: error });
+      this.after(RETRY_MS, runId, () => this.consider(runId));
+    }
   }
 
   /** Decides what a run does now: end, start a round, or wait and say why. */
   private async look(runId: string): Promise<void> {
     const { runs, roundService, presence, now } = this.parts;
     const run = await runs.byId(runId);
-    if (run === undefined || run.status !== 'running' || roundService.openRoundOf(runId) !== undefined) return;
+    if (run === undefined) return;
+    if (run.status !== 'running') {
+      await roundService.fail(runId, run.reason ?? 'The run has ended.');
+      return roundService.forgetRun((await runs.byId(runId)) ?? run);
+    }
+    if (roundService.openRoundOf(runId) !== undefined) return;
     if (run.completedRounds >= run.manifest.rounds) return this.end(run, 'completed', 'All planned rounds are done.');
     if (run.consecutiveAborts >= run.maximumConsecutiveAborts) {
       const last = (await roundService.viewsOf(runId, 1))[0]?.cause ?? 'unknown';
@@ -255,12 +284,13 @@ export class RunService {
       this.parts.announcements.tell('run.changed', run.id);
     }
     this.clearTimer(run.id);
-    if (forMs !== undefined) {
-      this.timers.set(
-        run.id,
-        setTimeout(() => this.consider(run.id), forMs),
-      );
-    }
+    if (forMs !== undefined) this.after(forMs, run.id, () => this.consider(run.id));
+  }
+
+  private after(ms: number, key: string, look: () => void): void {
+    if (this.isClosing) return;
+    this.clearTimer(key);
+    this.timers.set(key, setTimeout(look, ms));
   }
 
   private clearTimer(runId: string): void {
@@ -268,9 +298,15 @@ export class RunService {
     this.timers.delete(runId);
   }
 
+  /** Ends a run and its open round; it is told when nothing is left of that. */
   private async end(run: Run, status: RunStatus, reason: string): Promise<void> {
-    const { runs, audit, presence, announcements, log, now } = this.parts;
+    const { runs, roundService, audit, presence, announcements, log, now } = this.parts;
     await runs.end(run.id, status, reason, now());
+    try {
+      await roundService.fail(run.id, reason);
+    } finally {
+      this.consider(run.id);
+    }
     await audit.record('run.ended', { runId: run.id, status });
     log.info('run.ended', { runId: run.id, status, reason });
     this.waiting.delete(run.id);

@@ -21,6 +21,8 @@ const CHALLENGE_MS = 60_000;
 const SESSION_MS = 12 * 3600 * 1000;
 /** Open challenges and sessions that are remembered; beyond, the oldest are forgotten. Bounds memory against strangers. */
 const MOST_REMEMBERED = 10_000;
+/** Sessions of one organisation: beyond, its oldest ends, so that nobody can push out the others'. */
+const MOST_EACH = 8;
 
 export interface SessionParts {
   readonly organisations: OrganisationsRepository;
@@ -59,10 +61,21 @@ export class SessionService {
     }
     const organisation = await organisations.byIdentity(request.identity);
     if (organisation === undefined) throw new FedloraError('session/unknown-identity');
+    this.makeRoomFor(organisation.name);
     const token = createToken();
     const expiresAt = now() + SESSION_MS;
     remember(this.sessions, tokenHash(token), { name: organisation.name, expiresAt });
     return { token, expiresAt };
+  }
+
+  /** Drops what has expired, and the oldest of an organisation that has as many as it may. */
+  private makeRoomFor(name: string): void {
+    const own: string[] = [];
+    for (const [key, session] of this.sessions) {
+      if (session.expiresAt < this.parts.now()) this.sessions.delete(key);
+      else if (session.name === name) own.push(key);
+    }
+    for (const key of own.slice(0, Math.max(0, own.length - MOST_EACH + 1))) this.sessions.delete(key);
   }
 
   /** The organisation whose session a token opened, if it is valid. */

@@ -31,6 +31,11 @@ export class ContributionStore {
     }
   }
 
+  /** Whether a piece is being received, or the last one flushed. */
+  isReceiving(roundId: string, participant: number): boolean {
+    return this.receiving.has(this.path(roundId, participant));
+  }
+
   /**
    * Appends a piece that begins at `offset`; returns how many bytes are stored then. What arrived before a break stays.
    *
@@ -46,7 +51,8 @@ export class ContributionStore {
     if (this.receiving.has(path)) throw new FedloraError('upload/busy');
     this.receiving.add(path);
     try {
-      await mkdir(join(this.folder, of.roundId), { recursive: true, mode: 0o700 });
+      const made = await mkdir(join(this.folder, of.roundId), { recursive: true, mode: 0o700 });
+      if (made !== undefined) await flushFolder(this.folder);
       const file = await open(path, 'a', 0o600);
       try {
         let stored = (await file.stat()).size;

@@ -1,7 +1,7 @@
 /** The folder of everything the coordinator keeps, and the lock that lets one process use it. */
 
 import { readFileSync, rmSync } from 'node:fs';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FedloraError } from '@fedlora/shared';
 
@@ -47,6 +47,8 @@ export class DataFolder {
   /** Makes the folder and those in it. */
   async prepare(): Promise<void> {
     await mkdir(this.root, { recursive: true, mode: 0o700 });
+    // The mode above is only of a folder that is made here. Windows has no such modes.
+    if (process.platform !== 'win32') await chmod(this.root, 0o700);
     for (const folder of [this.contributions, this.versions, this.optimizer]) {
       await mkdir(folder, { recursive: true, mode: 0o700 });
     }

@@ -184,6 +184,10 @@ export function leastThreshold(participants: number, assumedColluders: number): 
   return Math.floor((participants + assumedColluders) / 2) + 1;
 }
 
+/** Longest identifiers, titles and names in the terms, in UTF-16 units. */
+const LONGEST_ID = 80;
+const LONGEST_TEXT = 300;
+
 /**
  * Checks every rule that the terms of a run must keep, for a roster of `members` organisations.
  *
@@ -192,9 +196,21 @@ export function leastThreshold(participants: number, assumedColluders: number): 
  * @throws ProtocolError manifest/invalid: names the field
  */
 export function checkManifest(manifest: Manifest, members: number): void {
-  const { privacy, training, adapter, aggregation, encoding, metrics, server } = manifest;
   const refuse = (field: string, why: string): never => {
     throw new ProtocolError('manifest/invalid', `${field}: ${why}`, { field });
+  };
+  const oneOf = (field: string, value: unknown, choices: readonly string[]): void => {
+    if (!choices.some((choice) => choice === value)) refuse(field, `must be one of ${choices.join(', ')}.`);
+  };
+  const text = (field: string, value: unknown, longest: number): void => {
+    if (typeof value !== 'string' || value.length === 0 || value.length > longest) {
+      refuse(field, `must be a text of 1 to ${longest} characters.`);
+    }
+  };
+  const between = (field: string, value: number, least: number, most: number): void => {
+    if (!(Number.isFinite(value) && value >= least && value <= most)) {
+      refuse(field, `must be a number from ${least} to ${most}.`);
+    }
   };
   const positive = (field: string, value: number): void => {
     if (!(Number.isFinite(value) && value > 0)) refuse(field, `must be a positive number, is ${value}.`);
@@ -205,13 +221,47 @@ export function checkManifest(manifest: Manifest, members: number): void {
     }
   };
 
+  // The terms come from a stranger's JSON: first that each part is there, then each field's kind, then the rules between them.
+  const parts = [
+    'base',
+    'adapter',
+    'data',
+    'training',
+    'privacy',
+    'metrics',
+    'encoding',
+    'aggregation',
+    'server',
+  ] as const;
+  for (const part of parts) {
+    if (typeof manifest[part] !== 'object' || manifest[part] === null) refuse(part, 'is missing.');
+  }
+  const { privacy, training, adapter, aggregation, encoding, metrics, server } = manifest;
+
   if (manifest.version !== 1) refuse('version', 'only version 1 is known.');
+  text('runId', manifest.runId, LONGEST_ID);
+  text('title', manifest.title, LONGEST_TEXT);
+  text('base.name', manifest.base.name, LONGEST_TEXT);
+  oneOf('adapter.rule', adapter.rule, ['ffa-svd', 'alternate']);
+  oneOf('data.format', manifest.data.format, ['alpaca']);
+  oneOf('data.template', manifest.data.template, ['alpaca']);
+  oneOf('training.kind', training.kind, ['record-step', 'local-steps']);
+  oneOf('privacy.unit', privacy.unit, ['record', 'client', 'none']);
+  oneOf('server.kind', server.kind, ['sgd', 'adam']);
+  if (typeof manifest.rosterHash !== 'string' || !/^[0-9a-f]{64}$/.test(manifest.rosterHash)) {
+    refuse('rosterHash', 'must be 64 hex digits.');
+  }
   whole('rounds', manifest.rounds, 1, 1_000_000);
-  if (!/^[0-9a-f]{64}$/.test(manifest.base.digest)) refuse('base.digest', 'must be 64 hex digits.');
+  if (typeof manifest.base.digest !== 'string' || !/^[0-9a-f]{64}$/.test(manifest.base.digest))
+    refuse('base.digest', 'must be 64 hex digits.');
   whole('adapter.r', adapter.r, 1, 1024);
   positive('adapter.loraAlpha', adapter.loraAlpha);
   whole('adapter.rebaseEvery', adapter.rebaseEvery, 0, 1_000_000);
-  if (adapter.modules.length === 0) refuse('adapter.modules', 'is empty.');
+  if (!Array.isArray(adapter.targetModules) || adapter.targetModules.length === 0)
+    refuse('adapter.targetModules', 'is empty.');
+  for (const name of adapter.targetModules) text('adapter.targetModules', name, LONGEST_TEXT);
+  if (!Array.isArray(adapter.modules) || adapter.modules.length === 0) refuse('adapter.modules', 'is empty.');
+  for (const module of adapter.modules) text('adapter.modules', module?.name, LONGEST_TEXT);
   if (new Set(adapter.modules.map((module) => module.name)).size !== adapter.modules.length) {
     refuse('adapter.modules', 'names a module twice.');
   }
@@ -230,9 +280,11 @@ export function checkManifest(manifest: Manifest, members: number): void {
   positive('privacy.l2Bound', privacy.l2Bound);
   if (privacy.unit === 'none') {
     if (privacy.noiseMultiplier !== 0) refuse('privacy.noiseMultiplier', 'must be 0 for unit "none".');
+    between('privacy.delta', privacy.delta, 0, 1);
   } else {
     positive('privacy.noiseMultiplier', privacy.noiseMultiplier);
-    if (!(privacy.delta > 0 && privacy.delta < 1)) refuse('privacy.delta', 'must be between 0 and 1.');
+    if (!(typeof privacy.delta === 'number' && privacy.delta > 0 && privacy.delta < 1))
+      refuse('privacy.delta', 'must be between 0 and 1.');
   }
   positive('metrics.weight', metrics.weight);
   positive('metrics.lossBound', metrics.lossBound);
@@ -240,9 +292,8 @@ export function checkManifest(manifest: Manifest, members: number): void {
   let unitsInSum = members;
   if (training.kind === 'record-step') {
     if (privacy.unit === 'client') refuse('training.kind', 'unit "client" needs "local-steps".');
-    if (!(training.samplingRate > 0 && training.samplingRate <= 1)) {
-      refuse('training.samplingRate', 'must be over 0 and at most 1.');
-    }
+    positive('training.samplingRate', training.samplingRate);
+    between('training.samplingRate', training.samplingRate, 0, 1);
     positive('training.expectedRecords', training.expectedRecords);
     whole('training.maximumRecords', training.maximumRecords, 1, 1 << 24);
     unitsInSum = members * training.maximumRecords;
@@ -254,8 +305,14 @@ export function checkManifest(manifest: Manifest, members: number): void {
     positive('training.maximumGradientNorm', training.maximumGradientNorm);
   }
   positive('server.learningRate', server.learningRate);
-  for (const [field, value] of Object.entries(aggregation.deadlinesMs)) {
-    whole(`aggregation.deadlinesMs.${field}`, value, 100, 7 * 24 * 3600 * 1000);
+  between('server.finalLearningRateFraction', server.finalLearningRateFraction, 0, 1);
+  between('server.beta1', server.beta1, 0, 1);
+  between('server.beta2', server.beta2, 0, 1);
+  if (typeof aggregation.deadlinesMs !== 'object' || aggregation.deadlinesMs === null) {
+    refuse('aggregation.deadlinesMs', 'is missing.');
+  }
+  for (const field of ['advertising', 'sharing', 'training', 'checking', 'unmasking'] as const) {
+    whole(`aggregation.deadlinesMs.${field}`, aggregation.deadlinesMs[field], 100, 7 * 24 * 3600 * 1000);
   }
 
   if (encoding.ringBits !== 32) refuse('encoding.ringBits', 'only 32 is known.');

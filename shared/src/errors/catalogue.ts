@@ -191,6 +191,13 @@ const adapterErrors = {
     meaning: 'A value of the adapter is not a finite number.',
     remedy: 'Go back to an earlier version of the adapter; its training diverged.',
   },
+  'adapter/implausible': {
+    blame: 'coordinator',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The adapter of a round has values far larger than those of any honest run.',
+    remedy: 'Its training diverged, or the coordinator made it to amplify what single rows do; ask the operator which.',
+  },
 } as const satisfies Record<string, CatalogueEntry>;
 
 const dataErrors = {
@@ -428,6 +435,13 @@ const clientErrors = {
     meaning: 'The privacy ledger was changed, or a line of it is missing.',
     remedy: 'Find out what changed it and put it back from a backup. A ledger that cannot be trusted spends nothing.',
   },
+  'ledger/in-use': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.state,
+    meaning: 'A ledger or a list of decisions was written by another process while this one had it open.',
+    remedy: 'Stop every client that uses this home folder, also on other machines, then start one.',
+  },
 } as const satisfies Record<string, CatalogueEntry>;
 
 /** What travels between client and coordinator. */
@@ -534,6 +548,12 @@ const roundErrors = {
     meaning: 'With this many rows the largest number of records a round may be passed by chance.',
     remedy: 'Ask the operator for a larger maximumRecords or a lower sampling rate.',
   },
+  'offer/terms-changed': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The privacy ledger has charges of a run of this name under other terms.',
+    remedy: 'Treat the coordinator as hostile until it is explained; the terms of a run never change.',
+  },
   'base-model/digest-mismatch': {
     blame: 'owner',
     retry: 'never',
@@ -606,6 +626,18 @@ const policyErrors = {
     meaning: 'The round would spend more privacy than the owner allows for the data set.',
     remedy:
       'This is the end of the data set’s budget; `fedlora privacy` shows how it was spent. Only the owner can raise epsilonCap.',
+  },
+  'policy/declined': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'This organisation declines; its own log says why, and nobody else is told.',
+    remedy: 'Ask the owner, who finds the reason with `fedlora status`.',
+  },
+  'policy/delta-too-large': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The delta of the run is larger than the owner’s policy allows.',
+    remedy: 'Ask for a smaller delta, or change maximumDelta.',
   },
   'policy/no-differential-privacy': {
     blame: 'owner',
@@ -842,6 +874,12 @@ const coordinatorErrors = {
     retry: 'later',
     meaning: 'Another piece of this contribution is being received.',
     remedy: 'Wait for it to end and ask with HEAD how much is stored.',
+  },
+  'round/reply-waiting': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'An answer of this participant to the phase is still being handled.',
+    remedy: 'Wait for its outcome; the coordinator asks again if it needs another.',
   },
   'aggregation/sum-over-bound': {
     blame: 'peer',
