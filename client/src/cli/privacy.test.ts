@@ -51,6 +51,24 @@ describe('fedlora privacy', () => {
     expect(order).toBeGreaterThan(1);
   });
 
+  it('epsilon by the PLD accountant is tighter than by RDP', async () => {
+    const setting = [
+      '--noise-multiplier',
+      '1.1',
+      '--sampling-rate',
+      '0.01',
+      '--steps',
+      '1000',
+      '--delta',
+      '1e-5',
+      '--json',
+    ];
+    const { out } = await fedlora('privacy', 'epsilon', '--accountant', 'pld', ...setting);
+    const { epsilon } = JSON.parse(out) as { epsilon: number };
+    expect(epsilon).toBeGreaterThan(1.3);
+    expect(epsilon).toBeLessThan(1.7);
+  });
+
   it('calibrate gives the least noise that keeps epsilon', async () => {
     const { out } = await fedlora(
       'privacy',

@@ -37,7 +37,11 @@ function epsilon(context: CliContext): Command {
     .option('--sampling-rate <q>', 'probability with which a record takes part in a step', positiveNumber, 1)
     .requiredOption('--steps <n>', 'number of steps (rounds)', wholeNumber)
     .requiredOption('--delta <d>', 'delta', positiveNumber)
-    .addOption(new Option('--accountant <name>', 'how steps are composed').choices(['rdp']).default('rdp'))
+    .addOption(
+      new Option('--accountant <name>', 'how steps are composed: rdp, or the tighter and slower pld')
+        .choices(['rdp', 'pld'])
+        .default('rdp'),
+    )
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -51,11 +55,22 @@ Example:
         samplingRate: number;
         steps: number;
         delta: number;
+        accountant: 'rdp' | 'pld';
         json?: boolean;
       }) => {
-        const { epsilonFor } = await import('@fedlora/protocol');
+        const { epsilonFor, epsilonForPld } = await import('@fedlora/protocol');
         const { noiseMultiplier, samplingRate, steps, delta } = options;
-        const result = epsilonFor([{ noiseMultiplier, samplingRate, steps }], delta);
+        const events = [{ noiseMultiplier, samplingRate, steps }];
+        if (options.accountant === 'pld') {
+          const tight = epsilonForPld(events, delta);
+          context.out(
+            options.json === true
+              ? JSON.stringify({ epsilon: tight })
+              : `epsilon ${tight.toPrecision(6)} at delta ${delta} (PLD)`,
+          );
+          return;
+        }
+        const result = epsilonFor(events, delta);
         if (options.json === true) context.out(JSON.stringify({ epsilon: result.epsilon, order: result.order }));
         else context.out(`epsilon ${result.epsilon.toPrecision(6)} at delta ${delta} (RDP order ${result.order})`);
       },
