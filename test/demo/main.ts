@@ -6,6 +6,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
+import { openBaseModel } from '@fedlora/client';
 import { epsilonFor, noiseMultiplierFor } from '@fedlora/protocol';
 import type { RunView } from '@fedlora/shared';
 import { Network, writeRows } from '../support/network.js';
@@ -146,7 +147,6 @@ async function prepareData(options: DemoArguments, directory: string): Promise<D
 async function describeRun(options: DemoArguments, base: string, data: DemoData): Promise<RunFile> {
   const description = JSON.parse(await readFile(join(root, 'deploy', 'demo', 'run.json'), 'utf8')) as RunFile;
   const config = JSON.parse(await readFile(join(base, 'config.json'), 'utf8')) as Record<string, number>;
-  const { openBaseModel } = await import('@fedlora/client');
   const sizes = [...data.training.values()].map((rows) => rows.length);
   const total = sizes.reduce((sum, size) => sum + size, 0);
 

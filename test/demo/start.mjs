@@ -5,8 +5,6 @@ import { pathToFileURL } from 'node:url';
 import { checkNode, ensureBuilt, ensureInstalled, root } from '../setup.mjs';
 
 checkNode();
-if (!process.argv.includes('--help')) {
-  ensureInstalled();
-  ensureBuilt();
-}
+ensureInstalled();
+ensureBuilt();
 await import(pathToFileURL(join(root, 'test', 'dist', 'demo', 'main.js')).href);
