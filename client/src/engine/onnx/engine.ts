@@ -28,15 +28,13 @@ import {
   blockBackwardGraph,
   blockForwardGraph,
   embedGraph,
-  keptBlockGraphs,
   mergeGraph,
   sumGraph,
   tailGraph,
   wholeGraph,
   type Purpose,
 } from './model.js';
-import type { GraphPair } from './graph.js';
-import { keptBlocks, makePlan, type Plan } from './plan.js';
+import { makePlan, type Plan } from './plan.js';
 import { ropeTables } from './rope.js';
 import { selfTestOnce } from './self-test.js';
 import { floats, Sessions, tensorOf, type Feeds, type TensorMap } from './sessions.js';
@@ -113,7 +111,6 @@ class OnnxEngine implements Engine {
   #rope: Map<string, Tensor> = new Map();
   #ropeLength = 0;
   readonly #masks = new Map<number, Tensor>();
-  readonly #pairs = new Map<string, GraphPair>();
   /** Tensors of each block that change with the adapter: A, B, and merged weights. */
   #adapted: Map<string, Tensor>[];
   #isMerged = false;
@@ -239,7 +236,7 @@ class OnnxEngine implements Engine {
     if (this.plan.structure === 'whole') {
       return this.#sessions.run(purpose, () => wholeGraph(this.spec, purpose), this.#wholeFeeds(), feeds);
     }
-    const { checkpoints } = await this.#blocksForward(feeds);
+    const checkpoints = await this.#blocksForward(feeds);
     return this.#runBlock(this.#adapted.length - 1, `tail:${purpose}`, () => tailGraph(this.spec, purpose), feeds, {
       x: checkpoints.at(-1)!,
     });
@@ -252,7 +249,7 @@ class OnnxEngine implements Engine {
     bound: Float32Array,
   ): Promise<SliceGradients> {
     const feeds = this.#sliceFeeds(slice, inputs);
-    if (this.plan.structure === 'blocks') return this.#gradientsByBlock(slice, feeds, purpose, bound);
+    if (this.plan.structure === 'blocks') return this.#gradientsByBlock(feeds, purpose, bound);
     const { groups, matrix } = groupMatrix(slice.examples.length);
     feeds.set('l2Bound', tensorOf(bound, [1]));
     feeds.set('groups', tensorOf(matrix, [groups, slice.examples.length]));
@@ -263,23 +260,15 @@ class OnnxEngine implements Engine {
   }
 
   /**
-   * The same by block graphs: forward with checkpoints, backward, then, the norms being known, the sums. The last blocks, as many as
-   * the plan has memory for, keep their activations; the others compute them anew (gradient checkpointing).
+   * The same by block graphs: forward with checkpoints, backward with recomputation, then, the norms being known, the sums.
    *
    * Cost       Keeps the gradients of all examples of the slice, B * P values, until the sums.
    */
-  async #gradientsByBlock(
-    slice: Slice,
-    feeds: Feeds,
-    purpose: GradientSpec,
-    bound: Float32Array,
-  ): Promise<SliceGradients> {
+  async #gradientsByBlock(feeds: Feeds, purpose: GradientSpec, bound: Float32Array): Promise<SliceGradients> {
     const { spec } = this;
     const key = `${purpose.trained}:${purpose.perExample}`;
     const last = this.#adapted.length - 1;
-    const pair = this.#keptGraphs(purpose);
-    const firstKept = Math.max(0, last - keptBlocks(spec.config, slice, this.plan.keptBytes));
-    const { checkpoints, activations } = await this.#blocksForward(feeds, { key, pair, firstKept });
+    const checkpoints = await this.#blocksForward(feeds);
     const gradients: TensorMap[] = [];
     // Safe: there is a checkpoint for each block.
     const tail = await this.#runBlock(last, `tail:${key}`, () => tailGraph(spec, purpose), feeds, {
@@ -288,14 +277,13 @@ class OnnxEngine implements Engine {
     gradients[last] = tail;
     for (let block = last - 1, dy = tail['dx']; block >= 0; block--) {
       const x = checkpoints.pop()!;
-      gradients[block] =
-        block >= firstKept
-          ? await this.#runBlock(block, `kept backward:${key}`, () => pair.backward, feeds, {
-              ...activations.pop()!,
-              x,
-              dy,
-            })
-          : await this.#runBlock(block, `backward:${key}`, () => blockBackwardGraph(spec, purpose), feeds, { x, dy });
+      gradients[block] = await this.#runBlock(
+        block,
+        `backward:${key}`,
+        () => blockBackwardGraph(spec, purpose),
+        feeds,
+        { x, dy },
+      );
       dy = gradients[block]['dx']!;
     }
 
@@ -322,40 +310,16 @@ class OnnxEngine implements Engine {
     return { sums, losses, norms };
   }
 
-  /**
-   * The input [B, T, D] of every block, and the activations of the blocks from `firstKept` on, the last block excepted: its tail
-   * computes forward and backward at once.
-   */
-  async #blocksForward(
-    feeds: Feeds,
-    keeping?: { readonly key: string; readonly pair: GraphPair; readonly firstKept: number },
-  ): Promise<{ readonly checkpoints: Tensor[]; readonly activations: TensorMap[] }> {
+  /** The input [B, T, D] of every block. */
+  async #blocksForward(feeds: Feeds): Promise<Tensor[]> {
     const embedded = await this.#sessions.run('embed', () => embedGraph(this.spec), this.weights.model, feeds);
     const checkpoints = [embedded['x']];
-    const activations: TensorMap[] = [];
     for (let block = 0; block < this.#adapted.length - 1; block++) {
       const x = checkpoints[block];
-      if (keeping === undefined || block < keeping.firstKept) {
-        const { y } = await this.#runBlock(block, 'forward', () => blockForwardGraph(this.spec), feeds, { x });
-        checkpoints.push(y);
-        continue;
-      }
-      const { key, pair } = keeping;
-      const { y, ...kept } = await this.#runBlock(block, `kept forward:${key}`, () => pair.forward, feeds, { x });
-      checkpoints.push(y);
-      activations.push(kept);
+      const outputs = await this.#runBlock(block, 'forward', () => blockForwardGraph(this.spec), feeds, { x });
+      checkpoints.push(outputs['y']);
     }
-    return { checkpoints, activations };
-  }
-
-  #keptGraphs(purpose: GradientSpec): GraphPair {
-    const key = `${purpose.trained}:${purpose.perExample}`;
-    let pair = this.#pairs.get(key);
-    if (pair === undefined) {
-      pair = keptBlockGraphs(this.spec, purpose);
-      this.#pairs.set(key, pair);
-    }
-    return pair;
+    return checkpoints;
   }
 
   #runBlock(

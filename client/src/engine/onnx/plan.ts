@@ -12,8 +12,6 @@ export interface Plan {
   readonly structure: Structure;
   /** Padded tokens computed at a time. */
   readonly rows: number;
-  /** Structure `blocks`: bytes of activations to keep for backward in the place of computing them twice; 0 keeps none. */
-  readonly keptBytes: number;
 }
 
 const MIB = 2 ** 20;
@@ -33,29 +31,13 @@ const CACHE_ROWS = 768;
 /** For larger models: rows over which dequantizing a weight is spread. */
 const STREAM_ROWS = 1024;
 
-/** Activations kept: those of a model of 135M parameters and 1024 tokens, which costs a quarter less time than computing them twice. */
-const KEPT_BYTES = 1280 * MIB;
-
 export function makePlan(config: ModelConfig, lora: LoraConfig, quantization: Quantization): Plan {
   const spec = graphSpec(config, lora, 'dense');
   const perBlock = linearNames.reduce((sum, name) => sum + shapeOf(spec, name)[0] * shapeOf(spec, name)[1], 0);
   const isSmall = perBlock * config.num_hidden_layers * 4 <= MERGED_LIMIT_BYTES;
   const rows = isSmall ? CACHE_ROWS : STREAM_ROWS;
   const structure = activationBytes(config, rows) <= WHOLE_LIMIT_BYTES ? 'whole' : 'blocks';
-  const weights = isSmall ? 'merged' : quantization === 'nf4' ? 'nf4' : 'dense';
-  return { weights, structure, rows, keptBytes: KEPT_BYTES };
-}
-
-/** Blocks of a model whose activations fit into `bytes`, for B = `examples` rows of T = `length` tokens. */
-export function keptBlocks(
-  config: ModelConfig,
-  { examples, length }: { readonly examples: readonly number[]; readonly length: number },
-  bytes: number,
-): number {
-  const { num_attention_heads: H, num_key_value_heads: K, head_dim: dh } = config;
-  // A row keeps residual, q, mixed, k, v, gate and up; each pair of tokens a probability in each head.
-  const row = config.hidden_size + 2 * (H + K) * dh + 2 * config.intermediate_size;
-  return Math.floor(bytes / (4 * examples.length * length * (row + H * length)));
+  return { weights: isSmall ? 'merged' : quantization === 'nf4' ? 'nf4' : 'dense', structure, rows };
 }
 
 /** What backward keeps of forward, roughly: 10 rows of D, 7 of F, and the probabilities of 512 keys for each head. */
