@@ -20,6 +20,8 @@ export interface Home {
   readonly adapters: string;
   /** Quantized weights of base models, which can be made again. */
   readonly quantized: string;
+  /** Downloaded base models. */
+  readonly models: string;
   ledger(dataset: string): string;
 }
 
@@ -38,6 +40,7 @@ export function homeAt(directory: string): Home {
     ledgers: join(root, 'ledger'),
     adapters: join(root, 'adapters'),
     quantized: join(root, 'cache', 'nf4'),
+    models: join(root, 'cache', 'models'),
     ledger: (dataset) => join(root, 'ledger', `${dataset}.jsonl`),
   };
 }
