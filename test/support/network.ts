@@ -212,7 +212,12 @@ export class Network {
     env: NodeJS.ProcessEnv = {},
     onLine?: (line: string) => void,
   ): Promise<Finished> {
-    const result = await this.processes.run([this.cli, ...args], { env, ...(onLine === undefined ? {} : { onLine }) });
+    // What commands keep stays in the folder of the network.
+    const own = { FEDLORA_HOME: join(this.options.directory, 'home'), ...env };
+    const result = await this.processes.run([this.cli, ...args], {
+      env: own,
+      ...(onLine === undefined ? {} : { onLine }),
+    });
     if (result.code !== 0) throw new CommandFailed(`fedlora ${args[0]}`, result);
     return result;
   }

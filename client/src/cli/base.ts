@@ -1,9 +1,15 @@
 import { Command } from 'commander';
+import { baseDownload } from './base-download.js';
+import { baseQuantize } from './base-quantize.js';
 import type { CliContext } from './context.js';
 import { jsonOption } from './options.js';
 
 export function base(context: CliContext): Command {
-  return new Command('base').description('base models on this machine').addCommand(digest(context));
+  return new Command('base')
+    .description('base models on this machine')
+    .addCommand(digest(context))
+    .addCommand(baseDownload(context))
+    .addCommand(baseQuantize(context));
 }
 
 function digest(context: CliContext): Command {

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import type { CliContext } from './context.js';
-import { jsonOption, several, wholeNumber } from './options.js';
+import { cacheOption, jsonOption, several, wholeNumber } from './options.js';
 
 interface Options {
   readonly base: string;
@@ -9,6 +9,7 @@ interface Options {
   readonly quantization: 'none' | 'nf4';
   readonly maxLength?: number;
   readonly threads: number;
+  readonly cache: boolean;
   readonly json?: boolean;
 }
 
@@ -21,6 +22,7 @@ export function evaluateCommand(context: CliContext): Command {
     .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
     .option('--max-length <n>', 'longest example in tokens', wholeNumber)
     .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
+    .addOption(cacheOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -33,7 +35,9 @@ Example:
     )
     .action(async (options: Options) => {
       const { evaluateFile, openLocalModel } = await import('./local-model.js');
-      const model = await openLocalModel(options.base, options.adapter, options);
+      const { shownQuantization } = await import('./shown-quantization.js');
+      const nf4 = await shownQuantization(options.cache, context);
+      const model = await openLocalModel(options.base, options.adapter, { ...options, nf4 });
       try {
         const files = [];
         for (const file of options.data) {

@@ -18,6 +18,7 @@ import type { Engine, LoraConfig } from '../engine/engine.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
+import type { QuantizeOptions } from '../engine/weights/nf4-store.js';
 
 export type Quantization = 'none' | 'nf4';
 
@@ -25,6 +26,8 @@ export interface EngineOptions {
   readonly quantization: Quantization;
   /** 0: the engine chooses. */
   readonly threads: number;
+  /** How weights are quantized, and where the result is kept. Nothing is kept by default. */
+  readonly nf4?: QuantizeOptions;
 }
 
 export interface LocalModel {
@@ -80,8 +83,8 @@ export async function openLocalModel(
 
 export async function openEngine(base: BaseModel, lora: LoraConfig, options: EngineOptions): Promise<Engine> {
   const { createOnnxEngine } = await import('../engine/onnx/engine.js');
-  const { quantization, threads } = options;
-  return createOnnxEngine({ base, lora, quantization, ...(threads === 0 ? {} : { threads }) });
+  const { quantization, threads, nf4 = {} } = options;
+  return createOnnxEngine({ base, lora, quantization, nf4, ...(threads === 0 ? {} : { threads }) });
 }
 
 /** Module suffixes with `all-linear` expanded. @throws FedloraError adapter/unsupported */

@@ -10,6 +10,10 @@ export function jsonOption(): Option {
   return new Option('--json', 'print JSON');
 }
 
+export function cacheOption(): Option {
+  return new Option('--no-cache', 'keep no quantized weights in the cache folder of this client');
+}
+
 /** Collects an option that may be given several times. */
 export function several(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import type { CliContext } from './context.js';
-import { jsonOption, positiveNumber, several, wholeNumber } from './options.js';
+import { cacheOption, jsonOption, positiveNumber, several, wholeNumber } from './options.js';
 
 interface Options {
   readonly base: string;
@@ -19,6 +19,7 @@ interface Options {
   readonly seed: number;
   readonly quantization: 'none' | 'nf4';
   readonly threads: number;
+  readonly cache: boolean;
   readonly json?: boolean;
 }
 
@@ -43,6 +44,7 @@ export function train(context: CliContext): Command {
     .option('--seed <n>', 'seed of the initial adapter and the order of rows', wholeNumber, 0)
     .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
     .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
+    .addOption(cacheOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -57,6 +59,7 @@ Example:
       const { seededRandom } = await import('@fedlora/protocol/node');
       const { readExamples } = await import('../round/read-examples.js');
       const { evaluateFile, knownModules, openEngine } = await import('./local-model.js');
+      const { shownQuantization } = await import('./shown-quantization.js');
       const { trainLocally, writeAdapter } = await import('./train-local.js');
 
       const base = await openBaseModel(options.base, { ropeTypes: computedRopeTypes });
@@ -70,7 +73,8 @@ Example:
         use_rslora: false,
         target_modules: knownModules(options.targetModules.split(',').map((name) => name.trim())),
       };
-      const engine = await openEngine(base, lora, options);
+      const nf4 = await shownQuantization(options.cache, context);
+      const engine = await openEngine(base, lora, { ...options, nf4 });
       try {
         const steps = options.steps ?? Math.ceil((options.epochs * examples.length) / options.batchSize);
         const startedAt = performance.now();

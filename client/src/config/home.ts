@@ -18,6 +18,10 @@ export interface Home {
   readonly paused: string;
   readonly ledgers: string;
   readonly adapters: string;
+  /** Quantized weights of base models, which can be made again. */
+  readonly quantized: string;
+  /** Downloaded base models. */
+  readonly models: string;
   ledger(dataset: string): string;
 }
 
@@ -35,6 +39,8 @@ export function homeAt(directory: string): Home {
     paused: join(root, 'paused'),
     ledgers: join(root, 'ledger'),
     adapters: join(root, 'adapters'),
+    quantized: join(root, 'cache', 'nf4'),
+    models: join(root, 'cache', 'models'),
     ledger: (dataset) => join(root, 'ledger', `${dataset}.jsonl`),
   };
 }

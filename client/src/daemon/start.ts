@@ -14,6 +14,7 @@ import type { Engine, LoraConfig } from '../engine/engine.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
+import type { QuantizeOptions, QuantizeReport } from '../engine/weights/nf4-store.js';
 import { AdapterSource, Workbench } from '../round/workbench.js';
 import { OfferVerifier } from '../round/verify-offer.js';
 import { AdapterStore } from '../storage/adapters.js';
@@ -33,6 +34,7 @@ export type OpenEngine = (
   lora: LoraConfig,
   config: ClientConfig,
   independentExamples: boolean,
+  nf4: QuantizeOptions,
 ) => Promise<Engine>;
 
 export interface StartOptions {
@@ -88,7 +90,10 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
         return readExamples(files, requireBase(base).directory, terms);
       },
       openEngine: (lora, independentExamples) =>
-        (options.openEngine ?? openOnnxEngine)(requireBase(base), lora, config, independentExamples),
+        (options.openEngine ?? openOnnxEngine)(requireBase(base), lora, config, independentExamples, {
+          cacheFolder: home.quantized,
+          onFinished: (report) => logQuantization(report, log),
+        }),
     });
     closers.push(() => workbench.close());
 
@@ -146,11 +151,17 @@ function requireBase(base: BaseModel | undefined): BaseModel {
   return base;
 }
 
+function logQuantization({ cacheError, ...facts }: QuantizeReport, log: Logger): void {
+  log.info(facts, 'base-model.quantized');
+  if (facts.cache === 'failed') log.warn({ cause: String(cacheError) }, 'base-model.not-cached');
+}
+
 async function openOnnxEngine(
   base: BaseModel,
   lora: LoraConfig,
   config: ClientConfig,
   independentExamples: boolean,
+  nf4: QuantizeOptions,
 ): Promise<Engine> {
   const { createOnnxEngine } = await import('../engine/onnx/engine.js');
   const { device, threads } = config.engine;
@@ -158,6 +169,7 @@ async function openOnnxEngine(
     base,
     lora,
     quantization: 'nf4',
+    nf4,
     device,
     independentExamples,
     ...(threads === 0 ? {} : { threads }),

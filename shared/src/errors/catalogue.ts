@@ -148,6 +148,30 @@ const bitsAndBytesErrors = {
   },
 } as const satisfies Record<string, CatalogueEntry>;
 
+// --- Downloads of base models: client/src/connection/base-download.ts ---
+const downloadErrors = {
+  'base-model/download-refused': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The server does not give this base model, or the repository has no model that is read here.',
+    remedy: 'Check the name and revision; for a gated or private repository set HF_TOKEN to a token that may read it.',
+  },
+  'base-model/download-failed': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'The base model could not be fetched to its end.',
+    remedy: 'Give the same command again: it goes on where it stopped. Look at the network, the proxy and the free disk.',
+  },
+  'base-model/download-corrupt': {
+    blame: 'peer',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The server sends something else than its repository lists, or lists what no model has.',
+    remedy: 'Do not use this server, or the proxy before it, until it is explained.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
 const adapterErrors = {
   'adapter/invalid-config': {
     blame: 'environment',
@@ -909,6 +933,7 @@ export const errorCatalogue = {
   ...engineErrors,
   ...ggufErrors,
   ...bitsAndBytesErrors,
+  ...downloadErrors,
   ...adapterErrors,
   ...dataErrors,
   ...tokenizerErrors,

@@ -3,21 +3,29 @@
 import { linearLayers, type LinearName } from '@fedlora/shared';
 import type { Tensor } from 'onnxruntime-node';
 import type { BaseModel } from '../weights/base-model.js';
-import { dequantizeNf4, quantizeNf4, type Nf4Values } from '../weights/nf4.js';
+import type { HalfTable } from '../weights/half-table.js';
+import { quantizedLinear, type QuantizedWeight, type QuantizeOptions } from '../weights/nf4-store.js';
+import { dequantizeNf4, type Nf4Values } from '../weights/nf4.js';
+import type { Plan } from './plan.js';
 import { tensorOf } from './sessions.js';
 import { hasBias, hasHeadNorm, shapeOf, type GraphSpec } from './spec.js';
 
 /** What happens to the linear layers' weights: 4 bits, as QLoRA has it, or as they are. */
 export type Quantization = 'nf4' | 'none';
 
+const EMBEDDING = 'model.embed_tokens.weight';
+const HEAD = 'lm_head.weight';
+
 /** Inputs of graphs by name: those of the whole model, and of each block without prefix. */
 export interface BaseWeights {
   readonly model: ReadonlyMap<string, Tensor>;
   readonly blocks: readonly ReadonlyMap<string, Tensor>[];
+  /** Embedding and head, if they are held in 16 bits; then they are not in `model`. */
+  readonly tables?: { readonly embedding: HalfTable; readonly head: HalfTable };
 }
 
 /**
- * Reads and quantizes, one tensor at a time.
+ * Reads one tensor at a time, and quantizes on threads what is to be quantized.
  *
  * With form `nf4` weights stay codes. With `dense` or `merged` they are f32; if quantization is asked for, they are what the codes
  * stand for, so that every form computes with the same weights.
@@ -26,22 +34,39 @@ export async function readBaseWeights(
   base: BaseModel,
   spec: GraphSpec,
   quantization: Quantization,
+  tableForm: Plan['tables'],
+  options: QuantizeOptions = {},
 ): Promise<BaseWeights> {
-  const { hidden_size: D, vocab_size: V, num_hidden_layers, tie_word_embeddings } = base.config;
+  const { hidden_size: D, num_hidden_layers } = base.config;
   const model = new Map<string, Tensor>();
-  const embedding = tensorOf(await base.tensor('model.embed_tokens.weight', [V, D]), [V, D]);
-  model.set('embedding', embedding);
-  model.set('head', tie_word_embeddings ? embedding : tensorOf(await base.tensor('lm_head.weight', [V, D]), [V, D]));
+  const tables = tableForm === 'stored' ? await readTables(base) : undefined;
+  if (tables === undefined) await readDenseTables(base, model);
   model.set('norm', tensorOf(await base.tensor('model.norm.weight', [D]), [D]));
+  const quantized = quantization === 'nf4' ? (await quantizedLinear(base, undefined, options)).tensors : undefined;
   const blocks = [];
-  for (let block = 0; block < num_hidden_layers; block++) blocks.push(await readBlock(base, spec, quantization, block));
-  return { model, blocks };
+  for (let block = 0; block < num_hidden_layers; block++) blocks.push(await readBlock(base, spec, quantized, block));
+  return { model, blocks, ...(tables === undefined ? {} : { tables }) };
+}
+
+/** Embedding and head in 16 bits, if both are stored so. */
+async function readTables(base: BaseModel): Promise<BaseWeights['tables']> {
+  const { hidden_size: D, vocab_size: V, tie_word_embeddings } = base.config;
+  const embedding = await base.halves?.(EMBEDDING, [V, D]);
+  const head = tie_word_embeddings ? embedding : await base.halves?.(HEAD, [V, D]);
+  return embedding === undefined || head === undefined ? undefined : { embedding, head };
+}
+
+async function readDenseTables(base: BaseModel, model: Map<string, Tensor>): Promise<void> {
+  const { hidden_size: D, vocab_size: V, tie_word_embeddings } = base.config;
+  const embedding = tensorOf(await base.tensor(EMBEDDING, [V, D]), [V, D]);
+  model.set('embedding', embedding);
+  model.set('head', tie_word_embeddings ? embedding : tensorOf(await base.tensor(HEAD, [V, D]), [V, D]));
 }
 
 async function readBlock(
   base: BaseModel,
   spec: GraphSpec,
-  quantization: Quantization,
+  quantized: ReadonlyMap<string, QuantizedWeight> | undefined,
   block: number,
 ): Promise<Map<string, Tensor>> {
   const tensors = new Map<string, Tensor>();
@@ -59,12 +84,9 @@ async function readBlock(
     const shape = shapeOf(spec, name);
     if (hasBias(spec.config, name)) await read(`${name}.bias`, `${parent}.${name}.bias`, shape[0]);
     const path = `model.layers.${block}.${parent}.${name}.weight`;
-    if (quantization === 'none') {
-      tensors.set(`${name}.weight`, tensorOf(await base.tensor(path, shape), shape));
-      continue;
-    }
-    const quantized = (await base.nf4?.(path, shape)) ?? quantizeNf4(await base.tensor(path, shape));
-    putQuantized(tensors, spec, name, quantized);
+    const weight = quantized?.get(path);
+    if (weight === undefined) tensors.set(`${name}.weight`, tensorOf(await base.tensor(path, shape), shape));
+    else putQuantized(tensors, spec, name, weight);
   }
   return tensors;
 }

@@ -20,25 +20,32 @@ import {
   type LoraModule,
 } from '../engine.js';
 import type { BaseModel } from '../weights/base-model.js';
+import type { HalfTable } from '../weights/half-table.js';
+import type { QuantizeOptions } from '../weights/nf4-store.js';
 import { ropeFrequencies } from '../weights/rope.js';
 import { readBaseWeights, type BaseWeights, type Quantization } from './base-weights.js';
 import { causalMask, lastTokenInputs, planSlices, sliceInputs, type Slice, type SliceInputs } from './batch.js';
 import { groupMatrix, roundedDownBound } from './clip.js';
+import { headParts } from './head.js';
 import {
   blockBackwardGraph,
   blockForwardGraph,
   embedGraph,
   mergeGraph,
+  streamedEvaluationGraph,
+  streamedStartGraph,
+  streamedTailGraph,
   sumGraph,
   tailGraph,
   wholeGraph,
   type Purpose,
 } from './model.js';
-import { makePlan, type Plan } from './plan.js';
+import { headPartCount, makePlan, type Plan } from './plan.js';
 import { ropeTables } from './rope.js';
 import { selfTestOnce } from './self-test.js';
 import { floats, Sessions, tensorOf, type Feeds, type TensorMap } from './sessions.js';
 import { factorsOf, graphSpec, type GradientSpec, type GraphSpec } from './spec.js';
+import { streamedLogits, sumStreamed } from './streamed-head.js';
 
 export interface OnnxEngineOptions {
   readonly base: BaseModel;
@@ -51,6 +58,8 @@ export interface OnnxEngineOptions {
   readonly device?: 'cpu';
   /** Overrides parts of the plan; for tests and measurements. */
   readonly plan?: Partial<Plan>;
+  /** How weights are quantized, and where the result is kept; with quantization `nf4`. Nothing is kept by default. */
+  readonly nf4?: QuantizeOptions;
   /** Whether this device must first compute known answers, once in a process. On by default. */
   readonly selfTest?: boolean;
 }
@@ -84,7 +93,11 @@ export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engi
       }),
     );
   }
-  const weights = await readBaseWeights(base, spec, quantization);
+  const tables = plan.structure === 'blocks' ? plan.tables : 'f32';
+  const weights = await readBaseWeights(base, spec, quantization, tables, {
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
+    ...options.nf4,
+  });
   const threads = { all: options.threads ?? cpus().length, independentExamples: options.independentExamples ?? false };
   return new OnnxEngine(lora, plan, spec, weights, threads);
 }
@@ -186,7 +199,7 @@ class OnnxEngine implements Engine {
       batch,
       (slice, inputs) => this.#end('evaluate', slice, inputs),
       (slice, inputs, outputs) => {
-        const best = outputs['best'].data as Int32Array; // Safe: declared as i32.
+        const best = outputs['best.token'].data as Int32Array; // Safe: declared as i32.
         slice.examples.forEach((example, row) => {
           losses[example] = floats(outputs, 'losses')[row]!;
           exact[example] = 1;
@@ -233,13 +246,58 @@ class OnnxEngine implements Engine {
   /** Runs the model forward to its end, for a purpose without gradients. */
   async #end(purpose: Purpose & string, slice: Slice, inputs: SliceInputs): Promise<TensorMap> {
     const feeds = this.#sliceFeeds(slice, inputs);
+    const parts = this.#headParts(slice);
     if (this.plan.structure === 'whole') {
-      return this.#sessions.run(purpose, () => wholeGraph(this.spec, purpose), this.#wholeFeeds(), feeds);
+      const build = (): Uint8Array => wholeGraph(this.spec, purpose, parts);
+      return this.#sessions.run(`${purpose}:${parts}`, build, this.#wholeFeeds(), feeds);
     }
-    const checkpoints = await this.#blocksForward(feeds);
-    return this.#runBlock(this.#adapted.length - 1, `tail:${purpose}`, () => tailGraph(this.spec, purpose), feeds, {
-      x: checkpoints.at(-1)!,
+    const checkpoints = await this.#blocksForward(feeds, inputs);
+    const x = checkpoints.at(-1)!; // Safe: there is at least one block.
+    const last = this.#adapted.length - 1;
+    const { tables } = this.weights;
+    if (tables === undefined) {
+      const build = (): Uint8Array => tailGraph(this.spec, purpose, parts);
+      return this.#runBlock(last, `tail:${purpose}:${parts}`, build, feeds, { x });
+    }
+    const { h } = await this.#runBlock(last, 'tail:start', () => streamedStartGraph(this.spec), feeds, { x });
+    const head = { sessions: this.#sessions, spec: this.spec, table: tables.head, partCount: parts };
+    if (purpose === 'logits')
+      return { logits: tensorOf(await streamedLogits(head, h), [h.dims[0], this.vocabularySize]) };
+    const sums = await sumStreamed(head, purpose, h);
+    const own = new Map([
+      ['h', h],
+      ['labelRows', labelRows(tables.head, inputs)],
+    ]);
+    return this.#sessions.run('tail:evaluation', () => streamedEvaluationGraph(this.spec), feeds, sums, own);
+  }
+
+  /** The last block and the head, forward and backward, by block graphs. */
+  async #tailGradients(
+    slice: Slice,
+    inputs: SliceInputs,
+    feeds: Feeds,
+    purpose: GradientSpec,
+    x: Tensor,
+  ): Promise<TensorMap> {
+    const { spec } = this;
+    const { tables } = this.weights;
+    const last = this.#adapted.length - 1;
+    const key = `${purpose.trained}:${purpose.perExample}`;
+    const parts = this.#headParts(slice);
+    if (tables === undefined)
+      return this.#runBlock(last, `tail:${key}:${parts}`, () => tailGraph(spec, purpose, parts), feeds, { x });
+    const { h } = await this.#runBlock(last, 'tail:start', () => streamedStartGraph(spec), feeds, { x });
+    const head = { sessions: this.#sessions, spec, table: tables.head, partCount: parts };
+    const sums = await sumStreamed(head, purpose, h);
+    return this.#runBlock(last, `tail:${key}:streamed`, () => streamedTailGraph(spec, purpose), feeds, {
+      x,
+      labelRows: labelRows(tables.head, inputs),
+      ...Object.fromEntries(sums),
     });
+  }
+
+  #headParts(slice: Slice): number {
+    return headPartCount(this.spec.config, this.plan, slice.labels);
   }
 
   async #gradientsOf(
@@ -249,12 +307,14 @@ class OnnxEngine implements Engine {
     bound: Float32Array,
   ): Promise<SliceGradients> {
     const feeds = this.#sliceFeeds(slice, inputs);
-    if (this.plan.structure === 'blocks') return this.#gradientsByBlock(feeds, purpose, bound);
+    if (this.plan.structure === 'blocks') return this.#gradientsByBlock(slice, inputs, feeds, purpose, bound);
     const { groups, matrix } = groupMatrix(slice.examples.length);
     feeds.set('l2Bound', tensorOf(bound, [1]));
     feeds.set('groups', tensorOf(matrix, [groups, slice.examples.length]));
-    const key = `gradients:${purpose.trained}:${purpose.perExample}`;
-    const outputs = await this.#sessions.run(key, () => wholeGraph(this.spec, purpose), this.#wholeFeeds(), feeds);
+    const parts = this.#headParts(slice);
+    const key = `gradients:${purpose.trained}:${purpose.perExample}:${parts}`;
+    const build = (): Uint8Array => wholeGraph(this.spec, purpose, parts);
+    const outputs = await this.#sessions.run(key, build, this.#wholeFeeds(), feeds);
     const norms = purpose.perExample ? floats(outputs, 'norms') : undefined;
     return { sums: floats(outputs, 'sum'), losses: floats(outputs, 'losses'), norms };
   }
@@ -264,16 +324,20 @@ class OnnxEngine implements Engine {
    *
    * Cost       Keeps the gradients of all examples of the slice, B * P values, until the sums.
    */
-  async #gradientsByBlock(feeds: Feeds, purpose: GradientSpec, bound: Float32Array): Promise<SliceGradients> {
+  async #gradientsByBlock(
+    slice: Slice,
+    inputs: SliceInputs,
+    feeds: Feeds,
+    purpose: GradientSpec,
+    bound: Float32Array,
+  ): Promise<SliceGradients> {
     const { spec } = this;
     const key = `${purpose.trained}:${purpose.perExample}`;
     const last = this.#adapted.length - 1;
-    const checkpoints = await this.#blocksForward(feeds);
+    const checkpoints = await this.#blocksForward(feeds, inputs);
     const gradients: TensorMap[] = [];
     // Safe: there is a checkpoint for each block.
-    const tail = await this.#runBlock(last, `tail:${key}`, () => tailGraph(spec, purpose), feeds, {
-      x: checkpoints.pop()!,
-    });
+    const tail = await this.#tailGradients(slice, inputs, feeds, purpose, checkpoints.pop()!);
     gradients[last] = tail;
     for (let block = last - 1, dy = tail['dx']; block >= 0; block--) {
       const x = checkpoints.pop()!;
@@ -311,15 +375,24 @@ class OnnxEngine implements Engine {
   }
 
   /** The input [B, T, D] of every block. */
-  async #blocksForward(feeds: Feeds): Promise<Tensor[]> {
-    const embedded = await this.#sessions.run('embed', () => embedGraph(this.spec), this.weights.model, feeds);
-    const checkpoints = [embedded['x']];
+  async #blocksForward(feeds: Feeds, inputs: SliceInputs): Promise<Tensor[]> {
+    const checkpoints = [await this.#embed(feeds, inputs)];
     for (let block = 0; block < this.#adapted.length - 1; block++) {
       const x = checkpoints[block];
       const outputs = await this.#runBlock(block, 'forward', () => blockForwardGraph(this.spec), feeds, { x });
       checkpoints.push(outputs['y']);
     }
     return checkpoints;
+  }
+
+  /** ids [B, T] -> x [B, T, D] */
+  async #embed(feeds: Feeds, inputs: SliceInputs): Promise<Tensor> {
+    const { tables, model } = this.weights;
+    if (tables === undefined)
+      return (await this.#sessions.run('embed', () => embedGraph(this.spec), model, feeds))['x'];
+    // Safe: every slice has ids.
+    const [B, T] = feeds.get('ids')!.dims;
+    return tensorOf(tables.embedding.gather(inputs.ids), [B, T, tables.embedding.width]);
   }
 
   #runBlock(
@@ -356,6 +429,19 @@ class OnnxEngine implements Engine {
       ['focus.mask', tensorOf(inputs.focusMask, [B, 1, L, T])],
       ['mask', this.#mask(T)],
       ...this.#ropeTables(T),
+      ...this.#headPartTensors(this.#headParts(slice)),
+    ]);
+  }
+
+  /** Parts of the head in f32, which share its memory. */
+  #headPartTensors(count: number): readonly [string, Tensor][] {
+    const head = this.weights.model.get('head');
+    if (head === undefined || count <= 1) return [];
+    const D = this.spec.config.hidden_size;
+    const values = floats({ head }, 'head');
+    return headParts(this.vocabularySize, count).map(({ name, begin, end }) => [
+      name,
+      tensorOf(values.subarray(begin * D, end * D), [end - begin, D]),
     ]);
   }
 
@@ -437,6 +523,11 @@ class OnnxEngine implements Engine {
         throw new RangeError(`Token ${id} is not in the vocabulary of ${this.vocabularySize}.`);
     }
   }
+}
+
+/** The rows of the head that belong to a slice's labels: [R, D] */
+function labelRows(head: HalfTable, { labels }: SliceInputs): Tensor {
+  return tensorOf(head.gather(labels), [labels.length, head.width]);
 }
 
 /** target [P] += the sum of `sums` [groups, P], in f64. */

@@ -12,7 +12,16 @@ import type { Focus, Tokens } from './attention.js';
 import { blockBackward, blockForward } from './block.js';
 import { clipFactors, clippedSums, gradientEntries, squaredNorms } from './clip.js';
 import { GraphBuilder, type Value } from './graph.js';
-import { headBackward, headForward, headLogits } from './head.js';
+import {
+  addHeadPart,
+  headBackward,
+  headForward,
+  headLogits,
+  headLosses,
+  headNorm,
+  headParts,
+  type HeadSums,
+} from './head.js';
 import { Rows } from './rows.js';
 import { shapeOf, type GradientMap, type GradientSpec, type GraphContext, type GraphSpec } from './spec.js';
 
@@ -20,11 +29,11 @@ import { shapeOf, type GradientMap, type GradientSpec, type GraphContext, type G
 export type Purpose = 'evaluate' | 'logits' | GradientSpec;
 
 /**
- * Inputs     see `batch.ts`
+ * Inputs     see `batch.ts`; with several head parts also `headParts`, whose logits are in memory one part at a time
  * Outputs    gradients: sum [groups, P], losses [B], and norms [B] if examples are kept apart
  *            evaluate: losses [B], best [B L] i32 | logits: logits [B L, V]
  */
-export function wholeGraph(spec: GraphSpec, purpose: Purpose): Uint8Array {
+export function wholeGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1): Uint8Array {
   const context = contextOf(spec, purpose);
   const { graph } = context;
   const tokens = tokenInputs(context, graph.op('Shape', [graph.input('ids', 'int32', ['B', 'T'])]));
@@ -40,7 +49,7 @@ export function wholeGraph(spec: GraphSpec, purpose: Purpose): Uint8Array {
     caches.push(cache);
     x = y;
   }
-  let dx = headEnd(context, purpose, x, focus);
+  let dx = headEnd(context, purpose, x, focus, headPartCount);
   if (dx === undefined || typeof purpose === 'string') return graph.build();
 
   for (let block = last; block >= 0; block--) {
@@ -83,17 +92,82 @@ export function blockForwardGraph(spec: GraphSpec): Uint8Array {
  *
  * Outputs    gradients: losses [B], dx [B, T, D], each gradient [B, r, n] of the last block, and squares [B]
  */
-export function tailGraph(spec: GraphSpec, purpose: Purpose): Uint8Array {
+export function tailGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1): Uint8Array {
   const context = contextOf(spec, purpose);
   const { tokens, x } = blockInputs(context);
   const focus = focusInputs(context);
   const { y, cache } = blockForward(context, '', x, tokens, focus);
-  const dy = headEnd(context, purpose, y, focus);
+  const dy = headEnd(context, purpose, y, focus, headPartCount);
   if (dy === undefined) return context.graph.build();
   const gradients: GradientMap = new Map();
   outputTokens(context, 'dx', blockBackward(context, cache, dy, tokens, focus, gradients), tokens);
   outputGradients(context, gradients);
   return context.graph.build();
+}
+
+/** The last block up to the head's norm: x [B, T, D] -> h [R, D] */
+export function streamedStartGraph(spec: GraphSpec): Uint8Array {
+  const context = contextOf(spec, 'logits');
+  const { tokens, x } = blockInputs(context);
+  const { y } = blockForward(context, '', x, tokens, focusInputs(context));
+  context.graph.output('h', headNorm(context, y).y, 'float32', ['R', spec.config.hidden_size]);
+  return context.graph.build();
+}
+
+/** h [R, D] and one part of the head [n, D] -> logits [R, n] */
+export function streamedLogitsGraph(spec: GraphSpec): Uint8Array {
+  const { graph } = contextOf(spec, 'logits');
+  const { hidden_size: D } = spec.config;
+  const h = graph.input('h', 'float32', ['R', D]);
+  const logits = graph.gemm(h, graph.input('part', 'float32', ['N', D]), undefined, { transB: true });
+  graph.output('logits', logits, 'float32', ['R', 'N']);
+  return graph.build();
+}
+
+/** h [R, D], one part of the head [n, D] and the sums before it -> the sums after it: `HeadSums` without what is not needed */
+export function streamedPartGraph(spec: GraphSpec, purpose: Exclude<Purpose, 'logits'>): Uint8Array {
+  const context = contextOf(spec, purpose);
+  const { graph } = context;
+  const { hidden_size: D } = spec.config;
+  const h = graph.input('h', 'float32', ['R', D]);
+  const part = graph.input('part', 'float32', ['N', D]);
+  const sums = addHeadPart(context, h, part, graph.input('begin', 'int64', [1]), sumsInput(context));
+  graph.output('largest.after', sums.largest, 'float32', ['R', 1]);
+  graph.output('total.after', sums.total, 'float32', ['R', 1]);
+  if (purpose === 'evaluate') graph.output('best.after', sums.best, 'int64', ['R', 1]);
+  else graph.output('expected.after', sums.expected, 'float32', ['R', D]);
+  return graph.build();
+}
+
+/** h [R, D], the label's rows of the head [R, D] and the sums over the vocabulary -> losses [B], best [R] i32 */
+export function streamedEvaluationGraph(spec: GraphSpec): Uint8Array {
+  const context = contextOf(spec, 'evaluate');
+  const { graph } = context;
+  const weights = graph.input('weights', 'float32', ['B', 'L']);
+  const h = graph.input('h', 'float32', ['R', spec.config.hidden_size]);
+  const found = { sums: sumsInput(context), labelRows: labelRowsInput(context) };
+  const losses = headLosses(context, h, found, weights, new Rows(graph, graph.op('Shape', [weights])));
+  graph.output('losses', losses, 'float32', ['B']);
+  outputBest(context, graph.reshape(found.sums.best, [-1]));
+  return graph.build();
+}
+
+/** As `tailGraph` for gradients, with the sums over the vocabulary given; the last block's forward is computed anew. */
+export function streamedTailGraph(spec: GraphSpec, purpose: GradientSpec): Uint8Array {
+  const context = contextOf(spec, purpose);
+  const { graph } = context;
+  const { tokens, x } = blockInputs(context);
+  const focus = focusInputs(context);
+  const weights = graph.input('weights', 'float32', ['B', 'L']);
+  const { y, cache } = blockForward(context, '', x, tokens, focus);
+  const { y: h, cache: norm } = headNorm(context, y);
+  const head = { norm, sums: sumsInput(context), labelRows: labelRowsInput(context) };
+  graph.output('losses', headLosses(context, h, head, weights, focus.rows), 'float32', ['B']);
+  const dy = headBackward(context, head, weights);
+  const gradients: GradientMap = new Map();
+  outputTokens(context, 'dx', blockBackward(context, cache, dy, tokens, focus, gradients), tokens);
+  outputGradients(context, gradients);
+  return graph.build();
 }
 
 /** x, dy [B, T, D] -> dx [B, T, D], each gradient [B, r, n], squares [B] */
@@ -139,25 +213,47 @@ function embed(context: GraphContext): Value {
 }
 
 /** Ends a graph in the head; returns the gradient of its input [B L, D] if there is a backward to come. */
-function headEnd(context: GraphContext, purpose: Purpose, x: Value, focus: Focus): Value | undefined {
+function headEnd(
+  context: GraphContext,
+  purpose: Purpose,
+  x: Value,
+  focus: Focus,
+  headPartCount: number,
+): Value | undefined {
   const { graph, spec } = context;
   if (purpose === 'logits') {
-    graph.output('logits', headLogits(context, x).logits, 'float32', ['R', spec.config.vocab_size]);
+    graph.output('logits', headLogits(context, x), 'float32', ['R', spec.config.vocab_size]);
     return undefined;
   }
   const weights = graph.input('weights', 'float32', ['B', 'L']);
-  const head = headForward(context, x, graph.input('labels', 'int32', ['R']), weights, focus.rows);
+  const labels = graph.input('labels', 'int32', ['R']);
+  const parts = headParts(spec.config.vocab_size, headPartCount);
+  const head = headForward(context, x, labels, weights, focus.rows, parts);
   graph.output('losses', head.losses, 'float32', ['B']);
   if (purpose === 'evaluate') {
-    graph.output(
-      'best',
-      graph.op('Cast', [graph.op('ArgMax', [head.logits], { axis: -1, keepdims: 0 })], { to: 6 }),
-      'int32',
-      ['R'],
-    );
+    outputBest(context, graph.reshape(head.cache.sums.best, [-1]));
     return undefined;
   }
   return headBackward(context, head.cache, weights);
+}
+
+function sumsInput(context: GraphContext): HeadSums {
+  const { graph, spec } = context;
+  return {
+    largest: graph.input('largest', 'float32', ['R', 1]),
+    best: graph.input('best', 'int64', ['R', 1]),
+    total: graph.input('total', 'float32', ['R', 1]),
+    expected: graph.input('expected', 'float32', ['R', spec.config.hidden_size]),
+  };
+}
+
+function labelRowsInput(context: GraphContext): Value {
+  return context.graph.input('labelRows', 'float32', ['R', context.spec.config.hidden_size]);
+}
+
+/** best [R] i64 -> the output `best` [R] i32 */
+function outputBest(context: GraphContext, best: Value): void {
+  context.graph.output('best.token', context.graph.op('Cast', [best], { to: 6 }), 'int32', ['R']);
 }
 
 function blockInputs(context: GraphContext): { readonly tokens: Tokens; readonly x: Value } {

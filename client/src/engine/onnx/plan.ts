@@ -12,6 +12,13 @@ export interface Plan {
   readonly structure: Structure;
   /** Padded tokens computed at a time. */
   readonly rows: number;
+  /**
+   * Embedding and head: `f32`, or with block graphs `stored`: in 16 bits where the checkpoint has them so, of which only the rows or
+   * the part of the vocabulary in use is f32.
+   */
+  readonly tables: 'f32' | 'stored';
+  /** Bytes of logits in f32 that are held at a time; the vocabulary is taken in as many parts as that needs. */
+  readonly logitsBytes: number;
 }
 
 const MIB = 2 ** 20;
@@ -31,13 +38,41 @@ const CACHE_ROWS = 768;
 /** For larger models: rows over which dequantizing a weight is spread. */
 const STREAM_ROWS = 1024;
 
+/** Logits up to this size are computed at once. */
+const LOGITS_BYTES = 64 * MIB;
+
+/** Tokens of a part of the vocabulary, at least: matrices of few columns are multiplied by other kernels, and slowly. */
+const SMALLEST_PART = 8;
+
+/** From this size in f32 on, tables stay in 16 bits. Widening them again for each slice costs 2 ns a value, 3 % of a 135M model's step. */
+const STORED_TABLE_BYTES = 256 * MIB;
+
 export function makePlan(config: ModelConfig, lora: LoraConfig, quantization: Quantization): Plan {
   const spec = graphSpec(config, lora, 'dense');
   const perBlock = linearNames.reduce((sum, name) => sum + shapeOf(spec, name)[0] * shapeOf(spec, name)[1], 0);
   const isSmall = perBlock * config.num_hidden_layers * 4 <= MERGED_LIMIT_BYTES;
   const rows = isSmall ? CACHE_ROWS : STREAM_ROWS;
   const structure = activationBytes(config, rows) <= WHOLE_LIMIT_BYTES ? 'whole' : 'blocks';
-  return { weights: isSmall ? 'merged' : quantization === 'nf4' ? 'nf4' : 'dense', structure, rows };
+  const tableBytes = 4 * config.vocab_size * config.hidden_size;
+  return {
+    weights: isSmall ? 'merged' : quantization === 'nf4' ? 'nf4' : 'dense',
+    structure,
+    rows,
+    tables: structure === 'blocks' && tableBytes >= STORED_TABLE_BYTES ? 'stored' : 'f32',
+    logitsBytes: LOGITS_BYTES,
+  };
+}
+
+/**
+ * In how many parts the vocabulary is taken, a power of two, so that there are few kinds of graphs.
+ *
+ * Guarantee  It depends on no example's company: on the labels of a slice only where they are more than `rows`, and then the slice
+ *            is of one example, or of examples padded to as many labels (`planSlices`).
+ */
+export function headPartCount({ vocab_size }: ModelConfig, { rows, logitsBytes }: Plan, labels: number): number {
+  const needed = (4 * vocab_size * Math.max(rows, labels)) / logitsBytes;
+  const most = Math.max(1, Math.floor(vocab_size / SMALLEST_PART));
+  return 2 ** Math.floor(Math.log2(Math.min(most, 2 ** Math.max(0, Math.ceil(Math.log2(needed))))));
 }
 
 /** What backward keeps of forward, roughly: 10 rows of D, 7 of F, and the probabilities of 512 keys for each head. */

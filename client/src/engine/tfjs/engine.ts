@@ -24,10 +24,11 @@ import {
   type TrainedFactor,
 } from '../engine.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
+import { quantizedLinear, type QuantizeOptions } from '../weights/nf4-store.js';
 import { answerLosses, answerLossGradient, logitsAt, type HeadWeights } from './answer-loss.js';
 import { detectTfjsBackend, deviceName, useBackend, type TfjsBackend } from './backend.js';
 import { checkBatch, cutRows, partOf, type BatchPart } from './batch-part.js';
-import { checkUnpacking, nf4Weight, plainWeight } from './frozen-weight.js';
+import { checkUnpacking, nf4Weight, plainWeight, type FrozenWeight } from './frozen-weight.js';
 import {
   blockForward,
   loadBlock,
@@ -44,6 +45,8 @@ export interface TfjsEngineOptions {
   /** How the linear layers of the base model are held: `nf4` in 4 bits, `none` as they are. */
   readonly quantization: 'nf4' | 'none';
   readonly backend: TfjsBackend | 'auto';
+  /** How weights are quantized, and where the result is kept; with quantization `nf4`. Nothing is kept by default. */
+  readonly nf4?: QuantizeOptions;
   /** Told which backend is used and why. */
   readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void;
 }
@@ -73,9 +76,13 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
   const home = backend === 'wasm' || backend === 'cpu' ? 'process' : 'device';
   useBackend(backend);
   if (quantization === 'nf4') await checkUnpacking(home);
-  const weights = await loadWeights(base, backend, (values, shape) =>
-    quantization === 'nf4' ? nf4Weight(values, shape, home) : plainWeight(values, shape),
-  );
+  const quantized = quantization === 'nf4' ? (await quantizedLinear(base, undefined, options.nf4)).tensors : undefined;
+  const weights = await loadWeights(base, backend, async (name, shape) => {
+    const weight = quantized?.get(name);
+    if (weight !== undefined) return () => nf4Weight(weight, shape, home);
+    const values = await base.tensor(name, shape);
+    return () => plainWeight(values, shape);
+  });
   return new TfjsEngine(backend, base.config, lora, expanded.names, weights);
 }
 
@@ -86,8 +93,11 @@ interface ModelWeights {
   dispose(): void;
 }
 
+/** Reads a linear layer's weight, and returns what puts it on the current backend. */
+type ReadLinear = (name: string, shape: readonly [number, number]) => Promise<() => FrozenWeight>;
+
 /** Reads the base model tensor by tensor, so that memory never holds it whole in f32. Holds all of it, or nothing. */
-async function loadWeights(base: BaseModel, backend: TfjsBackend, freeze: Upload['linear']): Promise<ModelWeights> {
+async function loadWeights(base: BaseModel, backend: TfjsBackend, readLinear: ReadLinear): Promise<ModelWeights> {
   const { config } = base;
   const held: { dispose(): void }[] = [];
   const dispose = (): void => held.forEach((one) => one.dispose());
@@ -99,7 +109,7 @@ async function loadWeights(base: BaseModel, backend: TfjsBackend, freeze: Upload
     return made;
   };
   const upload: Upload = {
-    linear: (values, shape) => hold(() => freeze(values, shape)),
+    linear: async (name, shape) => hold(await readLinear(name, shape)),
     vector: (values) => hold(() => tf.tensor1d(values)),
   };
   const table = async (name: string): Promise<tf.Tensor2D> => {

@@ -14,7 +14,7 @@ describe.each(['wasm', 'cpu'] as const)('NF4 on %s', (backend) => {
       [96, 80],
     ] as const) {
       const values = Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i * i + rows) * (1 + (i % 5)));
-      const weight = nf4Weight(values, [rows, columns], home);
+      const weight = nf4Weight(quantizeNf4(values), [rows, columns], home);
       const unpacked = weight.unpack();
       expect(unpacked.shape).toEqual([rows, columns]);
       expect(await unpacked.data()).toEqual(dequantizeNf4(quantizeNf4(values), values.length));

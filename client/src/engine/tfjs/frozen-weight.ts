@@ -10,7 +10,7 @@
 
 import { FedloraError } from '@fedlora/shared';
 import * as tf from '@tensorflow/tfjs';
-import { dequantizeNf4, nf4Codebook, NF4_BLOCK, quantizeNf4, type Nf4Values } from '../weights/nf4.js';
+import { dequantizeNf4, nf4Codebook, NF4_BLOCK, type Nf4Values } from '../weights/nf4.js';
 
 /** A constant [out, in] that is there when asked for. */
 export interface FrozenWeight {
@@ -29,9 +29,8 @@ export function plainWeight(values: Float32Array, shape: Shape): FrozenWeight {
   return { unpack: () => tf.clone(kept), sizeBytes: values.byteLength, dispose: () => kept.dispose() };
 }
 
-/** Quantizes a weight to NF4 and keeps the codes where unpacking is fastest. */
-export function nf4Weight(values: Float32Array, shape: Shape, home: 'device' | 'process'): FrozenWeight {
-  const quantized = quantizeNf4(values);
+/** Keeps the codes of a weight where unpacking is fastest. */
+export function nf4Weight(quantized: Nf4Values, shape: Shape, home: 'device' | 'process'): FrozenWeight {
   return home === 'device' ? nf4OnDevice(quantized, shape) : nf4InProcess(quantized, shape);
 }
 

@@ -80,7 +80,8 @@ export function positionsOf(config: ModelConfig, length: number): Positions {
 
 /** How what has been read is put on a device. */
 export interface Upload {
-  linear(values: Float32Array, shape: readonly [number, number]): FrozenWeight;
+  /** A linear layer's weight, by its name in the base model. */
+  linear(name: string, shape: readonly [number, number]): Promise<FrozenWeight>;
   vector(values: Float32Array): tf.Tensor1D;
 }
 
@@ -97,7 +98,7 @@ export async function loadBlock(base: BaseModel, block: number, upload: Upload):
   const bias: Partial<Record<LinearName, tf.Tensor1D>> = {};
   for (const [name, parent] of linearLayers) {
     const shape = linearShape(config, name);
-    linear[name] = upload.linear(await base.tensor(`${prefix}.${parent}.${name}.weight`, shape), shape);
+    linear[name] = await upload.linear(`${prefix}.${parent}.${name}.weight`, shape);
     const ofLayer = await optional(`${prefix}.${parent}.${name}.bias`, shape[0]);
     if (ofLayer !== undefined) bias[name] = ofLayer;
   }

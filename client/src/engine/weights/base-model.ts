@@ -2,6 +2,7 @@
  * A base model as the engine sees it: hyper-parameters and tensors by Hugging Face name, wherever the bytes come from.
  */
 
+import type { HalfTable } from './half-table.js';
 import type { Nf4Values } from './nf4.js';
 
 /** The transformer's hyper-parameters, under the names of Hugging Face's `config.json` where one exists. */
@@ -47,6 +48,11 @@ export interface BaseModel {
    * Absent where no format of the model has it.
    */
   nf4?(name: string, shape: readonly number[]): Promise<Nf4Values | undefined>;
+  /**
+   * A matrix that is stored in 16 bits a value, as it is stored; `undefined` if it is stored otherwise. Absent where no format of the
+   * model has it.
+   */
+  halves?(name: string, shape: readonly [rows: number, columns: number]): Promise<HalfTable | undefined>;
   has(name: string): boolean;
 }
 

@@ -71,6 +71,37 @@ describe('openBaseModel', () => {
     }
   });
 
+  it('gives matrices of 16 bits as they are stored, and others not', async () => {
+    for (const dtype of ['BF16', 'F16'] as const) {
+      await aModel();
+      await writeFile(join(directory, 'model.safetensors'), writeSafetensors(tinyTensors(), { dtype }));
+      const model = await openBaseModel(directory);
+      const table = (await model.halves?.('model.embed_tokens.weight', [5, 4]))!;
+      const values = await model.tensor('model.embed_tokens.weight', [5, 4]);
+      expect(table).toMatchObject({ format: dtype, width: 4, sizeBytes: 40 });
+      expect(table.gather(Int32Array.of(3, 0))).toEqual(
+        Float32Array.of(...values.subarray(12, 16), ...values.subarray(0, 4)),
+      );
+      const widened = new Float32Array(8);
+      table.widenInto(widened, 1, 3);
+      expect(widened).toEqual(values.subarray(4, 12));
+      await expect(model.halves?.('model.embed_tokens.weight', [4, 5])).rejects.toMatchObject({
+        code: 'base-model/invalid',
+      });
+
+      const poisoned = tinyTensors();
+      poisoned[0].values[6] = dtype === 'F16' ? Infinity : NaN;
+      await writeFile(join(directory, 'model.safetensors'), writeSafetensors(poisoned, { dtype }));
+      const bad = await openBaseModel(directory);
+      await expect(bad.halves?.(poisoned[0].name, [5, 4])).rejects.toMatchObject({
+        code: 'base-model/not-finite',
+        details: { tensor: poisoned[0].name, index: 6 },
+      });
+    }
+    await aModel();
+    expect(await (await openBaseModel(directory)).halves?.('model.embed_tokens.weight', [5, 4])).toBeUndefined();
+  });
+
   it('reads shards, and refuses an index that leads out of the folder', async () => {
     await aModel();
     await rm(join(directory, 'model.safetensors'));

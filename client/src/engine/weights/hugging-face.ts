@@ -13,6 +13,7 @@ import type { BaseModel, ModelConfig, OpenOptions } from './base-model.js';
 import { baseModelDigest } from './digest.js';
 import { isGguf } from './gguf/gguf-file.js';
 import { openGguf } from './gguf/open-gguf.js';
+import { HalfTable } from './half-table.js';
 import { expectedTensors, parseModelConfig } from './model-config.js';
 import { dequantizeAbsmax, dequantizeNf4, NF4_BLOCK, nf4Codebook, requireFinite, type Nf4Values } from './nf4.js';
 import { openSafetensorsFolder, type SafetensorsFolder } from './safetensors-file.js';
@@ -66,6 +67,12 @@ async function openHuggingFaceFolder(directory: string, options: OpenOptions): P
       if (blockSize !== NF4_BLOCK) return undefined;
       requireFinite(name, values.absmax);
       return values;
+    },
+    async halves(name, shape) {
+      await checked(name, shape);
+      const dtype = folder.entry(name)?.dtype;
+      if (dtype !== 'F16' && dtype !== 'BF16') return undefined;
+      return new HalfTable(name, dtype, shape[1], await folder.bytes(name));
     },
   };
 }

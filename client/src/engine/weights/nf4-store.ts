@@ -20,6 +20,8 @@ export interface QuantizeOptions {
   readonly cacheFolder?: string;
   /** Called after each tensor with parameters done and in all. */
   readonly onProgress?: (doneParameters: number, parameters: number) => void;
+  /** Called once, when all weights are there. */
+  readonly onFinished?: (report: QuantizeReport) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -81,7 +83,9 @@ export async function quantizedLinear(
       const found = values.get(name);
       if (found !== undefined) tensors.set(name, { ...found, shape });
     }
-    return { tensors, report: { parameters, seconds, parametersPerSecond: parameters / seconds, threads, ...cache } };
+    const report = { parameters, seconds, parametersPerSecond: parameters / seconds, threads, ...cache };
+    options.onFinished?.(report);
+    return { tensors, report };
   };
 
   const { cacheFolder } = options;
@@ -139,7 +143,7 @@ export function describeQuantization(report: QuantizeReport): string {
     off: '',
     written: '; kept in the cache',
     rewritten: '; the cache was damaged and was replaced',
-    failed: '; could not be kept in the cache',
+    failed: `; could not be kept in the cache: ${String(report.cacheError)}`,
   }[cache];
   return `quantized ${speed} (${rate})${after}`;
 }
