@@ -25,7 +25,7 @@ import {
 } from '../engine.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
 import { answerLosses, answerLossGradient, logitsAt, type HeadWeights } from './answer-loss.js';
-import { detectTfjsBackend, deviceName, useBackend, type TfjsBackend } from './backend.js';
+import { detectTfjsBackend, deviceName, useBackend, usesGpu, type TfjsBackend } from './backend.js';
 import { checkBatch, cutRows, partOf, type BatchPart } from './batch-part.js';
 import { checkUnpacking, nf4Weight, plainWeight } from './frozen-weight.js';
 import {
@@ -70,8 +70,8 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
   options.log?.('engine.tfjs.backend.chosen', { ...detection });
 
   const { backend } = detection;
-  const home = backend === 'wasm' || backend === 'cpu' ? 'process' : 'device';
   useBackend(backend);
+  const home = usesGpu() ? 'device' : 'process';
   if (quantization === 'nf4') await checkUnpacking(home);
   const weights = await loadWeights(base, backend, (values, shape) =>
     quantization === 'nf4' ? nf4Weight(values, shape, home) : plainWeight(values, shape),
