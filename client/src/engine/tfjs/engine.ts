@@ -23,11 +23,12 @@ import {
   type LoraModule,
   type TrainedFactor,
 } from '../engine.js';
+import { selfTestOnce } from '../onnx/self-test.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
 import { answerLosses, answerLossGradient, logitsAt, type HeadWeights } from './answer-loss.js';
 import { detectTfjsBackend, deviceName, useBackend, usesGpu, type TfjsBackend } from './backend.js';
 import { checkBatch, cutRows, partOf, type BatchPart } from './batch-part.js';
-import { checkUnpacking, nf4Weight, plainWeight } from './frozen-weight.js';
+import { checkUnpacking, nf4Weight, plainWeight, roundedToNf4 } from './frozen-weight.js';
 import {
   blockForward,
   loadBlock,
@@ -44,6 +45,8 @@ export interface TfjsEngineOptions {
   /** How the linear layers of the base model are held: `nf4` in 4 bits, `none` as they are. */
   readonly quantization: 'nf4' | 'none';
   readonly backend: TfjsBackend | 'auto';
+  /** Whether this backend must first compute known answers, once in a process. On by default. */
+  readonly selfTest?: boolean;
   /** Told which backend is used and why. */
   readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void;
 }
@@ -54,8 +57,8 @@ const ROUNDING_MARGIN = 2 ** -20;
 /**
  * Loads the base model onto a device, with an adapter of zeros.
  *
- * @throws FedloraError config/invalid - the backend does not work here | adapter/unsupported - unknown target modules |
- *         base-model/*
+ * @throws FedloraError config/invalid - the backend does not work here | engine/self-test-failed - it computes wrongly |
+ *         adapter/unsupported - unknown target modules | base-model/*
  */
 export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engine> {
   const { base, lora, quantization } = options;
@@ -70,13 +73,33 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
   options.log?.('engine.tfjs.backend.chosen', { ...detection });
 
   const { backend } = detection;
+  if (options.selfTest ?? true) await testBackend(backend, quantization);
   useBackend(backend);
   const home = usesGpu() ? 'device' : 'process';
-  if (quantization === 'nf4') await checkUnpacking(home);
   const weights = await loadWeights(base, backend, (values, shape) =>
     quantization === 'nf4' ? nf4Weight(values, shape, home) : plainWeight(values, shape),
   );
   return new TfjsEngine(backend, base.config, lora, expanded.names, weights);
+}
+
+/**
+ * Computes known answers on a backend, the first time it is asked for in this process.
+ *
+ * @throws FedloraError engine/self-test-failed
+ */
+async function testBackend(backend: TfjsBackend, quantization: TfjsEngineOptions['quantization']): Promise<void> {
+  const form = quantization === 'nf4' ? 'nf4' : 'dense';
+  await selfTestOnce(`tfjs ${backend} ${form}`, form, async ({ base, lora, quantization: rounding, weights }) => {
+    useBackend(backend);
+    if (weights === 'nf4') await checkUnpacking(usesGpu() ? 'device' : 'process');
+    return createTfjsEngine({
+      base: rounding === 'nf4' && weights === 'dense' ? roundedToNf4(base) : base,
+      lora,
+      quantization: weights === 'nf4' ? 'nf4' : 'none',
+      backend,
+      selfTest: false,
+    });
+  });
 }
 
 interface ModelWeights {
