@@ -1,11 +1,16 @@
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs';
 import { adaptedModules, linearLayers } from '@fedlora/shared';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Batch, Engine, LoraConfig, TrainedFactor } from '../../client/src/engine/engine.js';
 import { createOnnxEngine } from '../../client/src/engine/onnx/engine.js';
 import { knownAdapter, knownModel, KnownValues } from '../../client/src/engine/onnx/known-model.js';
+import { detectTfjsBackend, useBackend, type TfjsBackend } from '../../client/src/engine/tfjs/backend.js';
 import { createTfjsEngine } from '../../client/src/engine/tfjs/engine.js';
+import { checkUnpacking, nf4Weight } from '../../client/src/engine/tfjs/frozen-weight.js';
 import type { ModelConfig } from '../../client/src/engine/weights/base-model.js';
+import { dequantizeNf4, quantizeNf4 } from '../../client/src/engine/weights/nf4.js';
 import { expected, fixtureFolder, fixtures, modelOf, relativeError, storedModel, toBatch } from './engine-fixtures.js';
 
 /** f32 through three blocks against f64: 1e-6 measured; the bound of DESIGN section 8. */
@@ -25,43 +30,94 @@ const kept = <T extends Engine>(engine: T): T => {
   return engine;
 };
 
-for (const backend of ['wasm', 'cpu'] as const) {
+/**
+ * The native backend is there where `npm run gpu:tensorflow` has built it, as CI does before its tests where pip offers TensorFlow.
+ * Elsewhere one test, by the name of its title and on standard error, says what is missing. A backend that is built and does not
+ * work fails that test.
+ */
+const script = join(import.meta.dirname, '../../client/scripts/gpu-tensorflow.mjs');
+const check = spawnSync(process.execPath, [script, '--check'], { encoding: 'utf8' });
+const backends: readonly TfjsBackend[] = check.status === 0 ? ['node', 'wasm', 'cpu'] : ['wasm', 'cpu'];
+
+if (check.status !== 0) {
+  it('tfjs on node: not tested here, and `npm run gpu:tensorflow -- --check` says why', () => {
+    process.stderr.write(`tfjs on node is not tested here: ${check.stderr}`);
+    expect(check.stderr).toMatch(
+      /^(The native TensorFlow backend|The npm package .*|The build) is (not built|not installed|for Linux)/,
+    );
+    expect(check.stderr).toContain('what to do: ');
+  });
+} else {
+  describe('NF4 on the device of the native backend', () => {
+    it('unpacks to the very values of dequantizeNf4, and leaves nothing behind', async () => {
+      await detectTfjsBackend('node');
+      useBackend('node');
+      const before = tf.memory().numTensors;
+      await checkUnpacking('device');
+      for (const [rows, columns] of [
+        [24, 16],
+        [7, 11],
+        [96, 80],
+      ] as const) {
+        const values = Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i * i + rows) * (1 + (i % 5)));
+        const weight = nf4Weight(quantizeNf4(values), [rows, columns], 'device');
+        const unpacked = weight.unpack();
+        expect(unpacked.shape).toEqual([rows, columns]);
+        expect(await unpacked.data()).toEqual(dequantizeNf4(quantizeNf4(values), values.length));
+        unpacked.dispose();
+        weight.dispose();
+      }
+      expect(tf.memory().numTensors).toBe(before);
+    });
+  });
+}
+
+for (const backend of backends) {
   for (const [name, fixture] of Object.entries(fixtures)) {
     for (const quantization of name === 'tiny' ? (['none', 'nf4'] as const) : (['none'] as const)) {
       describe(`tfjs on ${backend}, ${name}, quantization ${quantization}: what transformers and peft compute`, () => {
-        const engine = (async () => {
+        let engine: Engine;
+        beforeAll(async () => {
           const { base: generated, adapter } = modelOf(fixture);
           const base = name === 'tiny' ? storedModel(join(fixtureFolder, 'tiny')) : generated;
-          const created = kept(await createTfjsEngine({ base, lora: fixture.lora, quantization, backend }));
-          created.setAdapter(adapter);
-          return created;
-        })();
+          engine = kept(await createTfjsEngine({ base, lora: fixture.lora, quantization, backend }));
+          engine.setAdapter(adapter);
+        });
 
         it.each(factors)('gradients of %s, clipped by example and summed', async (trained) => {
           const { l2Bound, norms } = fixture.trained[trained];
-          const found = await (await engine).gradients(toBatch(fixture.batch), { trained, l2Bound });
+          const found = await engine.gradients(toBatch(fixture.batch), { trained, l2Bound });
           expect(relativeError(found.losses, fixture.losses)).toBeLessThan(LOSS);
           expect(relativeError(found.norms!, norms)).toBeLessThan(GRADIENT);
           expect(relativeError(found.clippedSum, expected.get(`${name}.${trained}`)!)).toBeLessThan(GRADIENT);
         });
 
         it.each(factors)('gradients of %s, summed as they are', async (trained) => {
-          const found = await (await engine).gradients(toBatch(fixture.batch, 3), { trained, l2Bound: null });
+          const found = await engine.gradients(toBatch(fixture.batch, 3), { trained, l2Bound: null });
           const error = relativeError(found.clippedSum, expected.get(`${name}.${trained}.unclipped`)!);
           expect(error).toBeLessThan(GRADIENT);
         });
 
         it('losses and greedy answers', async () => {
-          const { losses, exact } = await (await engine).evaluate(toBatch(fixture.batch));
+          const { losses, exact } = await engine.evaluate(toBatch(fixture.batch));
           expect(relativeError(losses, fixture.losses)).toBeLessThan(LOSS);
           expect([...exact]).toEqual(fixture.exact);
+        });
+
+        it('a step leaves nothing on the device', async () => {
+          const batch = toBatch(fixture.batch);
+          const before = tf.memory();
+          for (let step = 0; step < 3; step++) await engine.gradients(batch, { trained: 'both', l2Bound: 1 });
+          const { numTensors, numBytes } = tf.memory();
+          expect({ numTensors, numBytes }).toEqual({ numTensors: before.numTensors, numBytes: before.numBytes });
         });
       });
     }
   }
 }
 
-describe('two engines that know nothing of each other', () => {
+const fast = backends.filter((backend) => backend !== 'cpu');
+describe.each(fast)('onnx and tfjs on %s, which know nothing of each other', (backend) => {
   /** A seed per case: the same every time, and named in a failure. */
   it.each(Array.from({ length: 12 }, (_, i) => 1000 + i))(
     'agree on the random configuration of seed %i',
@@ -69,7 +125,7 @@ describe('two engines that know nothing of each other', () => {
       const { config, lora, batch, quantization } = aRandomCase(seed);
       const { base, values } = knownModel(config, seed);
       const options = { base, lora, quantization };
-      const tfjs = kept(await createTfjsEngine({ ...options, backend: 'wasm' }));
+      const tfjs = kept(await createTfjsEngine({ ...options, backend }));
       const onnx = kept(await createOnnxEngine({ ...options, threads: 1 }));
       expect(tfjs.modules).toEqual(onnx.modules);
       const adapter = knownAdapter(values, tfjs.modules, lora.r);

@@ -1,8 +1,9 @@
 /**
  * Where TensorFlow.js computes: finds a backend that works on this machine, and says why it is that one.
  *
- * Backends   `node-gpu` and `node` are TensorFlow itself behind a native library; `wasm` is XNNPACK on one core; `cpu` is plain
- *            JavaScript, tens of times slower, which always works.
+ * Backends   `node-gpu` and `node` are TensorFlow itself behind the native library that `npm run gpu:tensorflow` builds: the one on
+ *            a GPU, the other on whatever device it has. `wasm` is XNNPACK on one core; `cpu` is plain JavaScript, tens of times
+ *            slower, which always works.
  * TensorFlow.js keeps one current backend per process. An engine therefore names its own before each computation.
  */
 
@@ -22,10 +23,10 @@ export interface TfjsDetection {
   readonly tried: readonly { readonly backend: TfjsBackend; readonly whyNot: string }[];
 }
 
-/** In the order of `auto`. `node`, TensorFlow without CUDA, is used where it is asked for. */
-const automatic: readonly TfjsBackend[] = ['node-gpu', 'wasm', 'cpu'];
+/** In the order of `auto`. */
+const automatic: readonly TfjsBackend[] = ['node-gpu', 'node', 'wasm', 'cpu'];
 
-/** Under which name TensorFlow.js knows a backend. Both native packages register the same one. */
+/** Under which name TensorFlow.js knows a backend. */
 const registeredName: Record<TfjsBackend, string> = {
   'node-gpu': 'tensorflow',
   node: 'tensorflow',
@@ -84,10 +85,8 @@ export function useBackend(backend: TfjsBackend): void {
 export function deviceName(backend: TfjsBackend): string {
   switch (backend) {
     case 'node-gpu':
-    case 'node': {
-      const { isUsingGpuDevice } = tf.backend() as { isUsingGpuDevice?: boolean };
-      return `tensorflow ${isUsingGpuDevice === true ? 'gpu' : 'cpu'}`;
-    }
+    case 'node':
+      return `tensorflow ${usesGpu() ? 'gpu' : 'cpu'}`;
     case 'wasm':
       return 'wasm';
     case 'cpu':
@@ -97,24 +96,65 @@ export function deviceName(backend: TfjsBackend): string {
   }
 }
 
+/** Whether the current backend computes on a GPU. */
+export function usesGpu(): boolean {
+  const { isUsingGpuDevice } = tf.backend() as { isUsingGpuDevice?: boolean };
+  return isUsingGpuDevice === true;
+}
+
 /** @throws when the backend does not work; the error says why */
 async function load(backend: TfjsBackend): Promise<void> {
   switch (backend) {
     case 'node-gpu':
     case 'node':
-      // An optional dependency, which throws where its native library is missing; importing it registers the backend.
-      require(backend === 'node-gpu' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node');
+      loadNative();
       break;
     case 'wasm':
-      setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
+      await initialiseWasm();
       break;
     case 'cpu':
       break;
     default:
       backend satisfies never;
   }
-  const works = await withoutNewProcessListeners(() => tf.setBackend(registeredName[backend]));
-  if (!works) throw new Error('TensorFlow.js could not initialise it.');
+  if (!(await tf.setBackend(registeredName[backend]))) throw new Error('TensorFlow.js could not initialise it.');
+  if (backend === 'node-gpu' && !usesGpu()) throw new Error('TensorFlow loads, but sees no GPU.');
+}
+
+let isWasmInitialised = false;
+
+/**
+ * Compiles the wasm module before TensorFlow.js is told of it: while it initialises a backend by itself, every other backend is
+ * refused, also to engines that have long been computing.
+ */
+async function initialiseWasm(): Promise<void> {
+  if (isWasmInitialised) return;
+  setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
+  const compile = tf.findBackendFactory('wasm');
+  const backend = await withoutNewProcessListeners(async () => compile());
+  tf.removeBackend('wasm');
+  tf.registerBackend('wasm', () => backend);
+  isWasmInitialised = true;
+}
+
+/** Registers the native backend. @throws where the optional package or its native library is missing */
+function loadNative(): void {
+  restoreUtil(require('node:util') as Record<string, unknown>);
+  try {
+    require('@tensorflow/tfjs-node-gpu');
+  } catch (cause) {
+    throw new Error(`Its native library does not load (${firstLine(cause)}). Run "npm run gpu:tensorflow".`, { cause });
+  }
+}
+
+/**
+ * Gives Node's `util` back two functions that Node 23 removed and tfjs-node 4.22 calls.
+ *
+ * Source     tensorflow/tfjs#8609: fixed there, not released
+ */
+export function restoreUtil(util: Record<string, unknown>): void {
+  util['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined;
+  util['isArray'] ??= Array.isArray;
 }
 
 /**
@@ -139,10 +179,11 @@ function reasonFor(backend: TfjsBackend, wanted: TfjsBackend | 'auto'): string {
   if (wanted !== 'auto') return `${backend} was asked for`;
   switch (backend) {
     case 'node-gpu':
-      return 'the native library of tfjs-node-gpu loads';
-    case 'wasm':
-      return 'tfjs-node-gpu does not load, WebAssembly does';
+      return 'the native library loads and sees a GPU';
     case 'node':
+      return 'the native library loads, without a GPU';
+    case 'wasm':
+      return 'the native library does not load, WebAssembly does';
     case 'cpu':
       return 'nothing faster loads';
     default:

@@ -23,12 +23,13 @@ import {
   type LoraModule,
   type TrainedFactor,
 } from '../engine.js';
+import { selfTestOnce } from '../onnx/self-test.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
 import { quantizedLinear, type QuantizeOptions } from '../weights/nf4-store.js';
 import { answerLosses, answerLossGradient, logitsAt, type HeadWeights } from './answer-loss.js';
-import { detectTfjsBackend, deviceName, useBackend, type TfjsBackend } from './backend.js';
+import { detectTfjsBackend, deviceName, useBackend, usesGpu, type TfjsBackend } from './backend.js';
 import { checkBatch, cutRows, partOf, type BatchPart } from './batch-part.js';
-import { checkUnpacking, nf4Weight, plainWeight, type FrozenWeight } from './frozen-weight.js';
+import { checkUnpacking, nf4Weight, plainWeight, roundedToNf4, type FrozenWeight } from './frozen-weight.js';
 import {
   blockForward,
   loadBlock,
@@ -47,6 +48,8 @@ export interface TfjsEngineOptions {
   readonly backend: TfjsBackend | 'auto';
   /** How weights are quantized, and where the result is kept; with quantization `nf4`. Nothing is kept by default. */
   readonly nf4?: QuantizeOptions;
+  /** Whether this backend must first compute known answers, once in a process. On by default. */
+  readonly selfTest?: boolean;
   /** Told which backend is used and why. */
   readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void;
 }
@@ -57,8 +60,8 @@ const ROUNDING_MARGIN = 2 ** -20;
 /**
  * Loads the base model onto a device, with an adapter of zeros.
  *
- * @throws FedloraError config/invalid - the backend does not work here | adapter/unsupported - unknown target modules |
- *         base-model/*
+ * @throws FedloraError config/invalid - the backend does not work here | engine/self-test-failed - it computes wrongly |
+ *         adapter/unsupported - unknown target modules | base-model/*
  */
 export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engine> {
   const { base, lora, quantization } = options;
@@ -73,8 +76,9 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
   options.log?.('engine.tfjs.backend.chosen', { ...detection });
 
   const { backend } = detection;
-  const home = backend === 'wasm' || backend === 'cpu' ? 'process' : 'device';
+  if (options.selfTest ?? true) await testBackend(backend, quantization);
   useBackend(backend);
+  const home = usesGpu() ? 'device' : 'process';
   if (quantization === 'nf4') await checkUnpacking(home);
   const quantized = quantization === 'nf4' ? (await quantizedLinear(base, undefined, options.nf4)).tensors : undefined;
   const weights = await loadWeights(base, backend, async (name, shape) => {
@@ -84,6 +88,26 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
     return () => plainWeight(values, shape);
   });
   return new TfjsEngine(backend, base.config, lora, expanded.names, weights);
+}
+
+/**
+ * Computes known answers on a backend, the first time it is asked for in this process.
+ *
+ * @throws FedloraError engine/self-test-failed
+ */
+async function testBackend(backend: TfjsBackend, quantization: TfjsEngineOptions['quantization']): Promise<void> {
+  const form = quantization === 'nf4' ? 'nf4' : 'dense';
+  await selfTestOnce(`tfjs ${backend} ${form}`, form, async ({ base, lora, quantization: rounding, weights }) => {
+    useBackend(backend);
+    if (weights === 'nf4') await checkUnpacking(usesGpu() ? 'device' : 'process');
+    return createTfjsEngine({
+      base: rounding === 'nf4' && weights === 'dense' ? roundedToNf4(base) : base,
+      lora,
+      quantization: weights === 'nf4' ? 'nf4' : 'none',
+      backend,
+      selfTest: false,
+    });
+  });
 }
 
 interface ModelWeights {
