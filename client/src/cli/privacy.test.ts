@@ -100,6 +100,37 @@ describe('fedlora privacy', () => {
     expect((JSON.parse(less.out) as { epsilon: number }).epsilon).toBeGreaterThan(3);
   });
 
+  it('calibrate by the PLD accountant needs less noise for the same promise', async () => {
+    const setting = ['--epsilon', '3', '--sampling-rate', '0.02', '--steps', '100', ...DELTA_1E5, '--json'];
+    const answer = async (accountant: string) =>
+      JSON.parse((await fedlora('privacy', 'calibrate', '--accountant', accountant, ...setting)).out) as {
+        noiseMultiplier: number;
+        epsilon: number;
+      };
+    const [pld, rdp] = [await answer('pld'), await answer('rdp')];
+    expect(pld.noiseMultiplier).toBeLessThan(rdp.noiseMultiplier);
+    expect(pld.epsilon).toBeLessThanOrEqual(3);
+    expect(pld.epsilon).toBeGreaterThan(2.99);
+  });
+
+  it.each(['rdp', 'pld'])('calibrate by %s gives the most steps for a noise multiplier', async (accountant) => {
+    const common = ['--sampling-rate', '0.02', '--noise-multiplier', '1.5', '--accountant', accountant, '--json'];
+    const { out } = await fedlora('privacy', 'calibrate', '--epsilon', '1', ...DELTA_1E5, ...common);
+    const { steps, epsilon } = JSON.parse(out) as { steps: number; epsilon: number };
+    expect(steps).toBeGreaterThan(10);
+    expect(epsilon).toBeLessThanOrEqual(1);
+    const oneMore = await fedlora('privacy', 'epsilon', '--steps', String(steps + 1), ...DELTA_1E5, ...common);
+    expect((JSON.parse(oneMore.out) as { epsilon: number }).epsilon).toBeGreaterThan(1);
+  });
+
+  it('calibrate needs steps or noise, and not both', async () => {
+    const neither = await fedlora('privacy', 'calibrate', '--epsilon', '3', ...DELTA_1E5);
+    expect(neither.error).toContain('--steps');
+    expect(neither.code).not.toBe(0);
+    const both = ['--steps', '5', '--noise-multiplier', '1'];
+    expect((await fedlora('privacy', 'calibrate', '--epsilon', '3', ...both, ...DELTA_1E5)).code).not.toBe(0);
+  });
+
   it('shows the ledger with what is left, and verify finds a changed line', async () => {
     const home = homeAt(await mkdtemp(join(tmpdir(), 'fedlora-cli-')));
     await makeHome(home);
