@@ -208,6 +208,30 @@ describe('fedlora federation', () => {
     expect(isCertified(defaultProvider, key, { name: 'clinic', identity, certificate })).toBe(true);
     expect((await fedlora('federation', 'init', '--out', folder)).error).toContain('[identity/exists]');
   });
+
+  it('revokes and replaces keys in a list whose epoch grows, and refuses a list that is not its own', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fedlora-federation-'));
+    const { out: key } = await fedlora('federation', 'init', '--out', folder);
+    const [file, list] = [join(folder, 'federation.key'), join(folder, 'revoked.json')];
+    const { isCertified, readRevocations } = await import('@fedlora/protocol');
+    const { defaultProvider } = await import('@fedlora/protocol/node');
+    const read = async () => readRevocations(defaultProvider, key, await readFile(list, 'utf8'));
+    const [first, old, next] = ['ab', 'cd', 'ef'].map((pair) => pair.repeat(32));
+
+    const revoked = await fedlora('federation', 'revoke', '--key', file, '--list', list, '--identity', first);
+    expect(revoked.out).toContain('epoch 1');
+    const replace = ['--key', file, '--list', list, '--name', 'clinic', '--old', old];
+    const rotated = await fedlora('federation', 'rotate', ...replace, '--identity', next);
+    expect(isCertified(defaultProvider, key, { name: 'clinic', identity: next, certificate: rotated.out })).toBe(true);
+    expect(await read()).toEqual({ version: 1, epoch: 2, revoked: [first, old] });
+
+    const same = await fedlora('federation', 'rotate', ...replace, '--identity', old);
+    expect(same.error).toContain('[config/invalid]');
+    await writeFile(list, (await readFile(list, 'utf8')).replace('cd', 'ce'));
+    const changed = await fedlora('federation', 'revoke', '--key', file, '--list', list, '--identity', next);
+    expect(changed.error).toContain('[roster/revocations-invalid]');
+    expect(changed.code).not.toBe(0);
+  });
 });
 
 describe('fedlora', () => {
