@@ -125,6 +125,12 @@ describe('OfferVerifier', () => {
     expect(codeOf(anOffer(other, roster), { wasChargedOtherwise })).toBe('offer/terms-changed');
   });
 
+  it('refuses terms that ask for numbers which this client does not release, before anything is charged', () => {
+    const roster = aRoster();
+    const metrics = { ...aManifest().metrics, evaluation: { fraction: 0.1 } };
+    expect(codeOf(anOffer(aTermsManifest(roster, { metrics }), roster))).toBe('offer/malformed');
+  });
+
   describe('with a list of revoked keys', () => {
     const revoking = (epoch: number, ...revoked: string[]) => {
       const list = { version: 1 as const, epoch, revoked: revoked.map((name) => keyOf(name).key).sort() };
