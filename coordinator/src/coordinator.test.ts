@@ -16,7 +16,15 @@ import {
   type VersionRecord,
 } from '@fedlora/shared';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { FakeFederation, json, operate, send, untilRound, untilRun } from '../../test/support/fake-federation.js';
+import {
+  FakeFederation,
+  FakeOrganisation,
+  json,
+  operate,
+  send,
+  untilRound,
+  untilRun,
+} from '../../test/support/fake-federation.js';
 import { VersionsRepository } from './adapters/versions.repository.js';
 import { RoundsRepository } from './rounds/rounds.repository.js';
 import { AuditRepository } from './storage/audit.repository.js';
@@ -544,5 +552,67 @@ describe('messages and uploads', () => {
     await council.connect(coordinator.url);
     const lost = await untilRound(coordinator.url, token, runId, (one) => one.phase === 'aborted');
     expect(lost.cause).toContain('council (dropped: upload/wrong-hash)');
+  });
+});
+
+describe('a revoked key', () => {
+  beforeAll(() => setUp(4));
+  afterAll(tearDown);
+
+  it('ends its runs at the next round, is in no new one, and opens no session; its owner comes back with another', async () => {
+    const [bank, clinic] = federation.organisations;
+    const put = (text: string): Promise<Response> =>
+      send(coordinator.url, 'PUT', routes.revocations, token, { revocations: text });
+    const offers: (string | undefined)[] = [];
+    clinic.ignores = ({ offer, phase }) => {
+      if (offer !== undefined) offers.push(offer.revocations);
+      return phase === 'checking';
+    };
+    const running = await startRun({ ...averaging, rounds: 50 });
+    await untilRound(coordinator.url, token, running.id, (round) => round.phase === 'checking');
+
+    const first = federation.revoke(undefined, bank.identity);
+    expect((await put(first.text.replace('"epoch":1', '"epoch":2'))).status).toBe(400);
+    expect(
+      (await send(coordinator.url, 'PUT', routes.revocations, undefined, { revocations: first.text })).status,
+    ).toBe(401);
+    expect((await put(first.text)).status).toBe(204);
+    const ended = await untilRun(coordinator.url, token, running.id);
+    expect(ended).toMatchObject({ status: 'failed', reason: expect.stringContaining('bank') as string });
+    await expect(bank.signIn(coordinator.url)).rejects.toThrow('session/unknown-identity');
+
+    clinic.ignores = ({ offer }) => {
+      if (offer !== undefined) offers.push(offer.revocations);
+      return false;
+    };
+    const next = await startRun({ ...averaging, rounds: 1 });
+    expect((await untilRun(coordinator.url, token, next.id)).status).toBe('completed');
+    expect(offers[0]).toBeUndefined();
+    expect(offers.at(-1)).toBe(first.text);
+
+    // An older list, or one that takes a key back, is refused; also after a restart.
+    const second = federation.revoke(first.list, 'ab'.repeat(32));
+    expect((await put(second.text)).status).toBe(204);
+    await coordinator.close();
+    await start();
+    expect(JSON.parse(await (await put(first.text)).text())).toMatchObject({ code: 'roster/revocations-outdated' });
+
+    // The organisation returns under its name with a new key, and is a member again once that is certified.
+    const invite = { name: 'bank' };
+    const { token: invitation } = await operate<{ token: string }>(
+      coordinator.url,
+      token,
+      'POST',
+      routes.invitations,
+      invite,
+    );
+    const again = new FakeOrganisation('bank', 'bank, second key');
+    expect(await again.enrol(coordinator.url, invitation)).toMatchObject({ status: 'pending' });
+    await operate(coordinator.url, token, 'POST', routes.organisationCertificate('bank'), {
+      certificate: federation.certificateOf(again),
+    });
+    expect(await again.signIn(coordinator.url)).toMatch(/^[\w-]{40,}$/);
+    const { organisations } = await operate<Overview>(coordinator.url, token, 'GET', routes.overview);
+    expect(organisations.map(({ name, status }) => [name, status])).toContainEqual(['bank', 'active']);
   });
 });

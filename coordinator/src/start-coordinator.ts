@@ -16,6 +16,7 @@ import { VersionsRepository } from './adapters/versions.repository.js';
 import { AppModule, type Parts } from './app.module.js';
 import type { CoordinatorConfig } from './config/coordinator-config.js';
 import { EnrolmentService } from './enrolment/enrolment.service.js';
+import { Revocations } from './enrolment/revocations.js';
 import { OrganisationsRepository } from './enrolment/organisations.repository.js';
 import { setUpHttp } from './nest/http-shell.js';
 import { logOver, nestLoggerOver, openLog, requestLog } from './nest/pino-log.js';
@@ -63,7 +64,8 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Runni
     const key = await openCoordinatorKey(folder.coordinatorKey);
     await expectSameFederation(db, config);
     const { operatorTokenHash, operatorToken } = await openOperatorToken(db, folder);
-    const parts = construct(config, folder, db, key, operatorTokenHash, log);
+    const stored = await readSetting(db, 'revocations');
+    const parts = construct(config, folder, db, key, operatorTokenHash, stored, log);
 
     const app = await NestFactory.create<NestExpressApplication>(AppModule.over(parts), {
       logger: nestLoggerOver(log),
@@ -120,6 +122,7 @@ function construct(
   db: Database,
   key: CoordinatorKey,
   operatorTokenHash: string,
+  storedRevocations: string | undefined,
   log: Log,
 ): Parts {
   const now = Date.now;
@@ -136,9 +139,15 @@ function construct(
   const contributions = new ContributionStore(folder.contributions);
   const budget = new Budget();
   const presence = new Presence(organisations, announcements, now);
-  const sessions = new SessionService({ organisations, crypto, coordinatorKey: key.publicKey, now });
+  const revocations = new Revocations(
+    { crypto, federationKey, store: (text) => writeSetting(db, 'revocations', text) },
+    storedRevocations,
+  );
+  const sessions = new SessionService({ organisations, revocations, crypto, coordinatorKey: key.publicKey, now });
   const access = new Access(operatorTokenHash, sessions);
   const enrolment = new EnrolmentService({
+    revocations,
+    presence,
     organisations,
     audit,
     crypto,
@@ -159,6 +168,7 @@ function construct(
     audit,
     announcements,
     crypto,
+    revocations,
     log,
     now,
   };
@@ -222,7 +232,11 @@ async function readSetting(db: Database, key: string): Promise<string | undefine
 }
 
 async function writeSetting(db: Database, key: string, value: string): Promise<void> {
-  await db.insertInto('settings').values({ key, value }).execute();
+  await db
+    .insertInto('settings')
+    .values({ key, value })
+    .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
+    .execute();
 }
 
 function urlOf(host: string, server: Server): string {

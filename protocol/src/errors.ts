@@ -78,6 +78,24 @@ export const protocolErrorCatalogue = {
     meaning: 'The roster is malformed, names a member twice, or is not the one the manifest names.',
     remedy: 'Ask the operator for the current roster; do not accept one that cannot be explained.',
   },
+  'roster/revocations-invalid': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The list of revoked keys is malformed or not signed by the federation key.',
+    remedy: 'Give the coordinator the file that `fedlora federation revoke` wrote, unchanged.',
+  },
+  'roster/revocations-outdated': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The coordinator serves a list of revoked keys that is older than one seen before, or contradicts it.',
+    remedy: 'Give the coordinator the newest list; treat it as hostile if it has it already.',
+  },
+  'roster/revoked-member': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The roster of the run names a key that the federation has revoked.',
+    remedy: 'Start a new run: its roster has only the members that remain.',
+  },
   'secagg/threshold-too-low': {
     blame: 'coordinator',
     retry: 'never',

@@ -7,6 +7,7 @@ export * from './update/layout.js';
 export * from './update/metrics.js';
 export * from './update/raw.js';
 export * from './manifest/manifest.js';
+export * from './manifest/revocation.js';
 export * from './manifest/roster.js';
 export * from './bytes/canonical-json.js';
 export * from './bytes/equal.js';

@@ -16,11 +16,13 @@ import {
   handleSurvivorList,
   handleSurvivorProof,
   manifestHash,
+  nextRevocations,
   quantize,
   roundLength,
   rosterHash,
   sessionId,
   shareStddevInSteps,
+  signRevocations,
   toHex,
   trainedFactor,
   utf8,
@@ -30,6 +32,7 @@ import {
   type ParticipantParts,
   type ParticipantState,
   type RawUpdate,
+  type RevocationList,
   type Roster,
   type SecaggTerms,
   type Step,
@@ -75,6 +78,17 @@ export class FakeFederation {
     }
   }
 
+  /** The next list of revoked keys, signed. */
+  revoke(before: RevocationList | undefined, ...identities: string[]): { list: RevocationList; text: string } {
+    const list = nextRevocations(before, identities);
+    return { list, text: signRevocations(nodeProvider, this.seed, list) };
+  }
+
+  /** The certificate of an organisation’s key. */
+  certificateOf({ name, identity }: FakeOrganisation): string {
+    return certifyMember(nodeProvider, this.seed, { name, identity });
+  }
+
   async connect(url: string): Promise<void> {
     await Promise.all(this.organisations.map((organisation) => organisation.connect(url)));
   }
@@ -111,8 +125,11 @@ export class FakeOrganisation {
   /** Bytes of one piece of an upload. */
   pieceBytes = 1000;
 
-  constructor(readonly name: string) {
-    this.seed = seededRandom(`organisation/${name}`)(32);
+  constructor(
+    readonly name: string,
+    keyName = name,
+  ) {
+    this.seed = seededRandom(`organisation/${keyName}`)(32);
     this.parts = {
       crypto: nodeProvider,
       random: seededRandom(`random/${name}/${process.hrtime.bigint()}`),

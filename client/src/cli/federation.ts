@@ -1,12 +1,14 @@
 import { Command } from 'commander';
 import type { CliContext } from './context.js';
-import { publicKey } from './options.js';
+import { publicKey, several } from './options.js';
 
 export function federation(context: CliContext): Command {
   return new Command('federation')
     .description('for operators: the key, kept offline, that says who belongs to the federation')
     .addCommand(init(context))
-    .addCommand(sign(context));
+    .addCommand(sign(context))
+    .addCommand(revoke(context))
+    .addCommand(rotate(context));
 }
 
 function init(context: CliContext): Command {
@@ -42,4 +44,74 @@ function sign(context: CliContext): Command {
         certifyMember(defaultProvider, key.seed.reveal(), { name: options.name, identity: options.identity }),
       );
     });
+}
+
+function revoke(context: CliContext): Command {
+  return new Command('revoke')
+    .description('take keys back: writes the next list of revoked keys, to give to the coordinator')
+    .requiredOption('--key <file>', 'federation.key')
+    .requiredOption(
+      '--identity <hex>',
+      'an organisation’s identity; may be given several times',
+      (text, before: readonly string[] | undefined) => several(publicKey(text), before),
+    )
+    .requiredOption('--list <file>', 'the list; made when it is not there, else followed by the next epoch')
+    .addHelpText('after', AFTER_REVOKE)
+    .action(async (options: { key: string; identity: readonly string[]; list: string }) => {
+      const epoch = await writeNextList(options.key, options.list, options.identity);
+      context.out(`${options.list}: epoch ${epoch}`);
+    });
+}
+
+function rotate(context: CliContext): Command {
+  return new Command('rotate')
+    .description('replace a member’s key: prints the certificate of the new one and revokes the old one')
+    .requiredOption('--key <file>', 'federation.key')
+    .requiredOption('--name <name>', 'the organisation’s name')
+    .requiredOption('--old <hex>', 'the identity that is replaced', publicKey)
+    .requiredOption(
+      '--identity <hex>',
+      'the new identity, after its fingerprint was compared by another channel',
+      publicKey,
+    )
+    .requiredOption('--list <file>', 'the list of revoked keys, as for revoke')
+    .addHelpText('after', AFTER_REVOKE)
+    .action(async (options: { key: string; name: string; old: string; identity: string; list: string }) => {
+      if (options.old === options.identity) {
+        const { FedloraError } = await import('@fedlora/shared');
+        throw new FedloraError('config/invalid', 'The new identity is the old one.', { where: '--identity' });
+      }
+      const { certifyMember } = await import('@fedlora/protocol');
+      const { defaultProvider } = await import('@fedlora/protocol/node');
+      const { readIdentity } = await import('../storage/identity.js');
+      const key = await readIdentity(options.key);
+      const member = { name: options.name, identity: options.identity };
+      const certificate = certifyMember(defaultProvider, key.seed.reveal(), member);
+      await writeNextList(options.key, options.list, [options.old]);
+      context.out(certificate);
+    });
+}
+
+const AFTER_REVOKE = `
+Keep the list beside federation.key: the next one must contain it. Give it to the coordinator with
+  curl -X PUT -H "authorization: Bearer TOKEN" -H "content-type: application/json" \\
+    --data "$(jq -Rs '{revocations: .}' LIST)" https://COORDINATOR/api/v1/revocations
+Every client then refuses runs with a revoked key, from the next round on. Start a new run without it.`;
+
+/** Writes the list that follows the one in a file; returns its epoch. @throws ProtocolError roster/revocations-invalid */
+async function writeNextList(keyFile: string, listFile: string, identities: readonly string[]): Promise<number> {
+  const { readFile } = await import('node:fs/promises');
+  const { nextRevocations, readRevocations, signRevocations } = await import('@fedlora/protocol');
+  const { defaultProvider } = await import('@fedlora/protocol/node');
+  const { writeAtomically } = await import('../storage/atomic-file.js');
+  const { readIdentity } = await import('../storage/identity.js');
+  const key = await readIdentity(keyFile);
+  const before = await readFile(listFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  const previous = before === undefined ? undefined : readRevocations(defaultProvider, key.publicKey, before);
+  const next = nextRevocations(previous, identities);
+  await writeAtomically(listFile, signRevocations(defaultProvider, key.seed.reveal(), next), { mode: 0o644 });
+  return next.epoch;
 }

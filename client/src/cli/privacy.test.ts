@@ -100,6 +100,37 @@ describe('fedlora privacy', () => {
     expect((JSON.parse(less.out) as { epsilon: number }).epsilon).toBeGreaterThan(3);
   });
 
+  it('calibrate by the PLD accountant needs less noise for the same promise', async () => {
+    const setting = ['--epsilon', '3', '--sampling-rate', '0.02', '--steps', '100', ...DELTA_1E5, '--json'];
+    const answer = async (accountant: string) =>
+      JSON.parse((await fedlora('privacy', 'calibrate', '--accountant', accountant, ...setting)).out) as {
+        noiseMultiplier: number;
+        epsilon: number;
+      };
+    const [pld, rdp] = [await answer('pld'), await answer('rdp')];
+    expect(pld.noiseMultiplier).toBeLessThan(rdp.noiseMultiplier);
+    expect(pld.epsilon).toBeLessThanOrEqual(3);
+    expect(pld.epsilon).toBeGreaterThan(2.99);
+  });
+
+  it.each(['rdp', 'pld'])('calibrate by %s gives the most steps for a noise multiplier', async (accountant) => {
+    const common = ['--sampling-rate', '0.02', '--noise-multiplier', '1.5', '--accountant', accountant, '--json'];
+    const { out } = await fedlora('privacy', 'calibrate', '--epsilon', '1', ...DELTA_1E5, ...common);
+    const { steps, epsilon } = JSON.parse(out) as { steps: number; epsilon: number };
+    expect(steps).toBeGreaterThan(10);
+    expect(epsilon).toBeLessThanOrEqual(1);
+    const oneMore = await fedlora('privacy', 'epsilon', '--steps', String(steps + 1), ...DELTA_1E5, ...common);
+    expect((JSON.parse(oneMore.out) as { epsilon: number }).epsilon).toBeGreaterThan(1);
+  });
+
+  it('calibrate needs steps or noise, and not both', async () => {
+    const neither = await fedlora('privacy', 'calibrate', '--epsilon', '3', ...DELTA_1E5);
+    expect(neither.error).toContain('--steps');
+    expect(neither.code).not.toBe(0);
+    const both = ['--steps', '5', '--noise-multiplier', '1'];
+    expect((await fedlora('privacy', 'calibrate', '--epsilon', '3', ...both, ...DELTA_1E5)).code).not.toBe(0);
+  });
+
   it('shows the ledger with what is left, and verify finds a changed line', async () => {
     const home = homeAt(await mkdtemp(join(tmpdir(), 'fedlora-cli-')));
     await makeHome(home);
@@ -176,6 +207,30 @@ describe('fedlora federation', () => {
     const { defaultProvider } = await import('@fedlora/protocol/node');
     expect(isCertified(defaultProvider, key, { name: 'clinic', identity, certificate })).toBe(true);
     expect((await fedlora('federation', 'init', '--out', folder)).error).toContain('[identity/exists]');
+  });
+
+  it('revokes and replaces keys in a list whose epoch grows, and refuses a list that is not its own', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fedlora-federation-'));
+    const { out: key } = await fedlora('federation', 'init', '--out', folder);
+    const [file, list] = [join(folder, 'federation.key'), join(folder, 'revoked.json')];
+    const { isCertified, readRevocations } = await import('@fedlora/protocol');
+    const { defaultProvider } = await import('@fedlora/protocol/node');
+    const read = async () => readRevocations(defaultProvider, key, await readFile(list, 'utf8'));
+    const [first, old, next] = ['ab', 'cd', 'ef'].map((pair) => pair.repeat(32));
+
+    const revoked = await fedlora('federation', 'revoke', '--key', file, '--list', list, '--identity', first);
+    expect(revoked.out).toContain('epoch 1');
+    const replace = ['--key', file, '--list', list, '--name', 'clinic', '--old', old];
+    const rotated = await fedlora('federation', 'rotate', ...replace, '--identity', next);
+    expect(isCertified(defaultProvider, key, { name: 'clinic', identity: next, certificate: rotated.out })).toBe(true);
+    expect(await read()).toEqual({ version: 1, epoch: 2, revoked: [first, old] });
+
+    const same = await fedlora('federation', 'rotate', ...replace, '--identity', old);
+    expect(same.error).toContain('[config/invalid]');
+    await writeFile(list, (await readFile(list, 'utf8')).replace('cd', 'ce'));
+    const changed = await fedlora('federation', 'revoke', '--key', file, '--list', list, '--identity', next);
+    expect(changed.error).toContain('[roster/revocations-invalid]');
+    expect(changed.code).not.toBe(0);
   });
 });
 

@@ -1,3 +1,4 @@
+import type { EpsilonOf } from '@fedlora/protocol';
 import { Command, Option } from 'commander';
 import type { CliContext } from './context.js';
 import { homeOption, jsonOption, numberAtLeastZero, positiveNumber, wholeNumber } from './options.js';
@@ -30,6 +31,24 @@ function show(context: CliContext): Command {
     });
 }
 
+/** The accountants that a command offers. */
+type Accountant = 'rdp' | 'pld';
+
+function accountantOption(): Option {
+  return new Option('--accountant <name>', 'how steps are composed: rdp, or the tighter and slower pld')
+    .choices(['rdp', 'pld'])
+    .default('rdp');
+}
+
+interface EpsilonOptions {
+  readonly noiseMultiplier: number;
+  readonly samplingRate: number;
+  readonly steps: number;
+  readonly delta: number;
+  readonly accountant: Accountant;
+  readonly json?: boolean;
+}
+
 function epsilon(context: CliContext): Command {
   return new Command('epsilon')
     .description('epsilon of a number of noisy steps')
@@ -37,11 +56,7 @@ function epsilon(context: CliContext): Command {
     .option('--sampling-rate <q>', 'probability with which a record takes part in a step', positiveNumber, 1)
     .requiredOption('--steps <n>', 'number of steps (rounds)', wholeNumber)
     .requiredOption('--delta <d>', 'delta', positiveNumber)
-    .addOption(
-      new Option('--accountant <name>', 'how steps are composed: rdp, or the tighter and slower pld')
-        .choices(['rdp', 'pld'])
-        .default('rdp'),
-    )
+    .addOption(accountantOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -49,55 +64,104 @@ function epsilon(context: CliContext): Command {
 Example:
   fedlora privacy epsilon --noise-multiplier 1.1 --sampling-rate 0.01 --steps 1000 --delta 1e-5 --json`,
     )
-    .action(
-      async (options: {
-        noiseMultiplier: number;
-        samplingRate: number;
-        steps: number;
-        delta: number;
-        accountant: 'rdp' | 'pld';
-        json?: boolean;
-      }) => {
-        const { epsilonFor, epsilonForPld } = await import('@fedlora/protocol');
-        const { noiseMultiplier, samplingRate, steps, delta } = options;
-        const events = [{ noiseMultiplier, samplingRate, steps }];
-        if (options.accountant === 'pld') {
-          const tight = epsilonForPld(events, delta);
-          context.out(
-            options.json === true
-              ? JSON.stringify({ epsilon: tight })
-              : `epsilon ${tight.toPrecision(6)} at delta ${delta} (PLD)`,
-          );
-          return;
-        }
-        const result = epsilonFor(events, delta);
-        if (options.json === true) context.out(JSON.stringify({ epsilon: result.epsilon, order: result.order }));
-        else context.out(`epsilon ${result.epsilon.toPrecision(6)} at delta ${delta} (RDP order ${result.order})`);
-      },
-    );
+    .action(async (options: EpsilonOptions) => {
+      const { epsilonFor, epsilonForPld } = await import('@fedlora/protocol');
+      const { noiseMultiplier, samplingRate, steps, delta } = options;
+      const events = [{ noiseMultiplier, samplingRate, steps }];
+      if (options.accountant === 'pld') {
+        const tight = epsilonForPld(events, delta);
+        context.out(
+          options.json === true
+            ? JSON.stringify({ epsilon: tight })
+            : `epsilon ${tight.toPrecision(6)} at delta ${delta} (PLD)`,
+        );
+        return;
+      }
+      const result = epsilonFor(events, delta);
+      if (options.json === true) context.out(JSON.stringify({ epsilon: result.epsilon, order: result.order }));
+      else context.out(`epsilon ${result.epsilon.toPrecision(6)} at delta ${delta} (RDP order ${result.order})`);
+    });
 }
+
+interface CalibrateOptions {
+  readonly epsilon: number;
+  readonly delta: number;
+  readonly samplingRate: number;
+  readonly steps?: number;
+  readonly noiseMultiplier?: number;
+  readonly accountant: Accountant;
+  readonly json?: boolean;
+}
+
+/** Relative precision of the noise that the slow accountant is asked for; it takes a second or so a try. */
+const PLD_PRECISION = 1e-4;
 
 function calibrate(context: CliContext): Command {
   return new Command('calibrate')
-    .description('the least noise multiplier that keeps a number of steps within epsilon')
+    .description(
+      'the least noise multiplier for a number of steps within epsilon, or the most steps for a noise multiplier',
+    )
     .requiredOption('--epsilon <e>', 'epsilon to keep', positiveNumber)
     .requiredOption('--delta <d>', 'delta', positiveNumber)
     .option('--sampling-rate <q>', 'probability with which a record takes part in a step', positiveNumber, 1)
-    .requiredOption('--steps <n>', 'number of steps (rounds)', wholeNumber)
+    .addOption(
+      new Option('--steps <n>', 'number of steps (rounds): gives the noise')
+        .argParser(wholeNumber)
+        .conflicts('noiseMultiplier'),
+    )
+    .addOption(
+      new Option('--noise-multiplier <z>', 'noise over sensitivity: gives the number of steps').argParser(
+        positiveNumber,
+      ),
+    )
+    .addOption(accountantOption())
     .addOption(jsonOption())
-    .action(
-      async (options: { epsilon: number; delta: number; samplingRate: number; steps: number; json?: boolean }) => {
-        const { epsilonFor, noiseMultiplierFor } = await import('@fedlora/protocol');
-        const { samplingRate, steps, delta } = options;
-        const noiseMultiplier = noiseMultiplierFor({ epsilon: options.epsilon, delta, samplingRate, steps });
-        const reached = epsilonFor([{ noiseMultiplier, samplingRate, steps }], delta).epsilon;
-        if (options.json === true) context.out(JSON.stringify({ noiseMultiplier, epsilon: reached }));
-        else
-          context.out(
-            `noise multiplier ${noiseMultiplier.toPrecision(6)} gives epsilon ${reached.toPrecision(6)} at delta ${delta}`,
-          );
-      },
-    );
+    .addHelpText(
+      'after',
+      `
+Examples:
+  fedlora privacy calibrate --epsilon 3 --delta 1e-5 --sampling-rate 0.01 --steps 1000
+  fedlora privacy calibrate --epsilon 3 --delta 1e-5 --sampling-rate 0.01 --noise-multiplier 1.1 --accountant pld`,
+    )
+    .action(async (options: CalibrateOptions) => {
+      const { epsilonFor, epsilonForPld, noiseMultiplierFor, stepsWithinBudget } = await import('@fedlora/protocol');
+      const { samplingRate, delta, accountant } = options;
+      const epsilonOf: EpsilonOf =
+        accountant === 'pld' ? epsilonForPld : (events, at) => epsilonFor(events, at).epsilon;
+      if (options.noiseMultiplier === undefined && options.steps === undefined) {
+        const { FedloraError } = await import('@fedlora/shared');
+        throw new FedloraError(
+          'config/missing-value',
+          'Give --steps to get the noise, or --noise-multiplier to get the steps.',
+        );
+      }
+      const precision = accountant === 'pld' ? PLD_PRECISION : undefined;
+      const noiseMultiplier =
+        options.noiseMultiplier ??
+        noiseMultiplierFor(
+          { epsilon: options.epsilon, delta, samplingRate, steps: options.steps ?? 0 },
+          precision,
+          epsilonOf,
+        );
+      const steps =
+        options.steps ??
+        stepsWithinBudget({ epsilon: options.epsilon, delta, spent: [], noiseMultiplier, samplingRate }, epsilonOf);
+      // So many steps that none is the last: they cost nothing that can be counted.
+      const reached = Number.isFinite(steps) ? epsilonOf([{ noiseMultiplier, samplingRate, steps }], delta) : 0;
+      if (options.json === true)
+        context.out(
+          JSON.stringify({
+            noiseMultiplier,
+            steps: Number.isFinite(steps) ? steps : null,
+            epsilon: reached,
+            accountant,
+          }),
+        );
+      else
+        context.out(
+          `noise multiplier ${noiseMultiplier.toPrecision(6)} for ${steps} steps gives epsilon ${reached.toPrecision(6)} at delta ${delta} (${accountant.toUpperCase()})`,
+        );
+    });
 }
 
 function verify(context: CliContext): Command {

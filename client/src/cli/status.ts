@@ -43,6 +43,15 @@ function describe(status: Partial<Status>): string[] {
   if (status.roundId) lines.push(`round        ${status.roundId}`);
   if (status.lastRound)
     lines.push(`last round   ${status.lastRound.roundId}, ${status.lastRound.ending} (${at(status.lastRound.at)})`);
+  if (status.rosterChange) {
+    const { added, removed, replaced, at: seenAt } = status.rosterChange;
+    const parts = [
+      ...(added.length === 0 ? [] : [`added ${added.join(', ')}`]),
+      ...(removed.length === 0 ? [] : [`removed ${removed.join(', ')}`]),
+      ...(replaced.length === 0 ? [] : [`new key of ${replaced.join(', ')}`]),
+    ];
+    lines.push(`members      ${parts.join('; ')} (${at(seenAt)})`);
+  }
   if (status.rounds !== undefined) {
     lines.push(
       `rounds       ${status.rounds.counted} counted, ${status.rounds.declined} declined, ${status.rounds.aborted} aborted since start`,

@@ -12,6 +12,8 @@ export interface Home {
   readonly identity: string;
   readonly pins: string;
   readonly decisions: string;
+  /** The newest revocation list and the last roster. */
+  readonly roster: string;
   readonly status: string;
   readonly lock: string;
   /** While this file exists, the daemon takes part in no round. */
@@ -34,6 +36,7 @@ export function homeAt(directory: string): Home {
     identity: join(root, 'identity.key'),
     pins: join(root, 'pins.json'),
     decisions: join(root, 'decisions.jsonl'),
+    roster: join(root, 'roster.json'),
     status: join(root, 'status.json'),
     lock: join(root, 'lock'),
     paused: join(root, 'paused'),

@@ -109,8 +109,10 @@ describe('Daemon', () => {
         identity: identity.publicKey,
         base: undefined,
         hasJoined: () => false,
+        revocations: () => undefined,
         wasChargedOtherwise: () => false,
       }),
+      rosterMemory: { remember: async () => undefined },
       // Safe: no offer of these tests gets past its verification.
       round: { now: () => Date.now() } as unknown as Omit<Parts, 'observe'>,
       log: pino({ level: 'silent' }),

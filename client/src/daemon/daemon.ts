@@ -23,6 +23,7 @@ import { Session, type SessionParts } from '../connection/session.js';
 import { contribute, type Contribution, type Parts, type Stage } from '../round/contribute.js';
 import { Conversation } from '../round/conversation.js';
 import type { OfferVerifier } from '../round/verify-offer.js';
+import { isEmpty, type RosterChange, type RosterMemory } from '../storage/roster-memory.js';
 import type { Logger } from './log.js';
 import { StatusFile, type ShownState, type Status } from './status-file.js';
 
@@ -33,6 +34,7 @@ export interface DaemonParts {
   readonly device: string;
   readonly session: Pick<SessionParts, 'url' | 'signIn'>;
   readonly verifier: OfferVerifier;
+  readonly rosterMemory: Pick<RosterMemory, 'remember'>;
   /** What `contribute` works with; the daemon adds `observe`. */
   readonly round: Omit<Parts, 'observe'>;
   readonly log: Logger;
@@ -66,6 +68,7 @@ export class Daemon {
   private since: number;
   private why = 'Looking for the coordinator.';
   private lastRound: Status['lastRound'] = null;
+  private rosterChange: Status['rosterChange'] = null;
   private readonly counts = { counted: 0, declined: 0, aborted: 0 };
   private readonly sent: { -readonly [Name in keyof Status['sent']]: Status['sent'][Name] } = {
     controlMessage: null,
@@ -232,6 +235,7 @@ export class Daemon {
       // Safe: an advertising request without offer was refused on arrival.
       const round = this.parts.verifier.verify(request.offer!);
       log.info({ runId: round.manifest.runId, round: request.offer!.number }, 'round.offer.verified');
+      this.noteRoster(await this.parts.rosterMemory.remember(round), log);
       this.change('waiting-for-cohort', `Round ${request.offer!.number} of "${round.manifest.title}" was offered.`);
       contribution = await contribute(round, talk, {
         ...this.parts.round,
@@ -255,6 +259,17 @@ export class Daemon {
       // Kept until the next offer, so that a repeated question is answered with the same bytes.
       this.rest();
     }
+  }
+
+  /** Says who came, left or changed its key since the last round: members see every change of the roster. */
+  private noteRoster(change: RosterChange | undefined, log: Logger): void {
+    if (change === undefined || isEmpty(change)) return;
+    this.rosterChange = { ...change, at: this.parts.round.now() };
+    const { added, removed, replaced } = change;
+    log.warn(
+      { added: added.join(','), removed: removed.join(','), replaced: replaced.join(',') },
+      'roster.members.changed',
+    );
   }
 
   /** What an error means for the round. */
@@ -370,6 +385,7 @@ export class Daemon {
       device: this.parts.device,
       roundId: this.isInRound() ? (this.running?.talk.roundId ?? null) : null,
       lastRound: this.lastRound,
+      rosterChange: this.rosterChange,
       rounds: { ...this.counts },
       sent: { ...this.sent },
     });

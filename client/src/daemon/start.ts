@@ -23,6 +23,7 @@ import { readIdentity } from '../storage/identity.js';
 import { Ledger } from '../storage/ledger.js';
 import { takeLock } from '../storage/lock.js';
 import { readPins } from '../storage/pins.js';
+import { RosterMemory } from '../storage/roster-memory.js';
 import { Daemon } from './daemon.js';
 import { createLog, type Logger } from './log.js';
 
@@ -80,6 +81,7 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
     if (ledger.repaired) log.warn('ledger.torn-line.removed');
     const decisions = await Decisions.open(home.decisions);
     closers.push(() => decisions.close());
+    const rosterMemory = await RosterMemory.open(home.roster, pins.federationKey);
 
     const base =
       config.base === undefined ? undefined : await openBaseModel(config.base, { ropeTypes: computedRopeTypes });
@@ -113,9 +115,11 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
         identity: identity.publicKey,
         base,
         hasJoined: (sid) => decisions.hasJoined(sid),
+        revocations: () => rosterMemory.revocations,
         wasChargedOtherwise: (runId, hash) =>
           ledger.entries.some((entry) => entry.runId === runId && entry.manifestHash !== hash),
       }),
+      rosterMemory,
       round: {
         policy,
         ledger,

@@ -22,6 +22,13 @@ export interface Status {
   readonly device: string;
   readonly roundId: string | null;
   readonly lastRound: { readonly roundId: string; readonly ending: string; readonly at: number } | null;
+  /** The newest change of members that this daemon saw, by name. */
+  readonly rosterChange: {
+    readonly added: readonly string[];
+    readonly removed: readonly string[];
+    readonly replaced: readonly string[];
+    readonly at: number;
+  } | null;
   /** Since the daemon started. */
   readonly rounds: { readonly counted: number; readonly declined: number; readonly aborted: number };
   /** The last of each of the three things that leave this machine. */

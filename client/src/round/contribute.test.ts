@@ -139,6 +139,7 @@ async function aSeat(name: string, rows: number, changes: Partial<PolicyTerms> =
       identity: identity.publicKey,
       base: { digest: 'b'.repeat(64), config },
       hasJoined: (sid) => decisions.hasJoined(sid),
+      revocations: () => undefined,
       wasChargedOtherwise: () => false,
     }),
     parts: {
@@ -427,6 +428,7 @@ describe('contribute', () => {
       identity: identity.publicKey,
       base: { digest: 'b'.repeat(64), config },
       hasJoined: (sid) => again.hasJoined(sid),
+      revocations: () => undefined,
       wasChargedOtherwise: () => false,
     });
     expect(() => restarted.verify(offer)).toThrowError(expect.objectContaining({ code: 'offer/session-reused' }));

@@ -162,7 +162,7 @@ async function recordStep(
       if (!(await add(alone))) losses.push(manifest.metrics.lossBound);
     }
   }
-  return clippedRecordSum(withMetrics(sum, losses, manifest.metrics), sample.length, unitBound(manifest));
+  return clippedRecordSum(withMetrics(sum, { losses }, manifest.metrics, l2Bound), sample.length, unitBound(manifest));
 }
 
 /** What the engine gives for a batch, or `undefined` where that is not finite or longer than clipped gradients can be. */

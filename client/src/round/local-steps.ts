@@ -64,6 +64,6 @@ export async function localSteps(
   hasDiverged ||= !Number.isFinite(lossSum) || !after.every(Number.isFinite);
   const clipped = clipToL2Norm(difference(hasDiverged ? before : after, before), manifest.privacy.l2Bound);
   const loss = hasDiverged ? manifest.metrics.lossBound : lossSum / steps;
-  const whole = withMetrics(clipped.values, [loss], manifest.metrics); // [d]
+  const whole = withMetrics(clipped.values, { losses: [loss] }, manifest.metrics, manifest.privacy.l2Bound); // [d]
   return clipToL2Norm(toRawUpdate(whole), unitBound(manifest));
 }

@@ -4,6 +4,7 @@ import {
   certifyMember,
   manifestMessage,
   rosterHash,
+  signRevocations,
   toHex,
   type Manifest,
   type Roster,
@@ -81,6 +82,7 @@ describe('OfferVerifier', () => {
       identity: keyOf('clinic').key,
       base: { digest: 'b'.repeat(64), config },
       hasJoined: (sid) => joined.has(sid),
+      revocations: () => undefined,
       wasChargedOtherwise: () => false,
     };
   });
@@ -121,6 +123,48 @@ describe('OfferVerifier', () => {
     expect(codeOf(anOffer(manifest, roster), { wasChargedOtherwise })).toBe('accepted');
     const other = aTermsManifest(roster, { rounds: 11 });
     expect(codeOf(anOffer(other, roster), { wasChargedOtherwise })).toBe('offer/terms-changed');
+  });
+
+  it('refuses terms that ask for numbers which this client does not release, before anything is charged', () => {
+    const roster = aRoster();
+    const metrics = { ...aManifest().metrics, evaluation: { fraction: 0.1 } };
+    expect(codeOf(anOffer(aTermsManifest(roster, { metrics }), roster))).toBe('offer/malformed');
+  });
+
+  describe('with a list of revoked keys', () => {
+    const revoking = (epoch: number, ...revoked: string[]) => {
+      const list = { version: 1 as const, epoch, revoked: revoked.map((name) => keyOf(name).key).sort() };
+      return { list, text: signRevocations(defaultProvider, federation.seed, list) };
+    };
+    const offerWith = (revocations?: string, members = names) => {
+      const roster = aRoster(federation, members);
+      return anOffer(aTermsManifest(roster), roster, revocations === undefined ? {} : { revocations });
+    };
+
+    it('attack: a run whose roster names a revoked key, from the next round on', () => {
+      const verifier = new OfferVerifier(parts);
+      expect(verifier.verify(offerWith()).revocations).toBeUndefined();
+      expect(() => verifier.verify({ ...offerWith(revoking(1, 'bank').text), number: 2 })).toThrow('"bank"');
+      expect(codeOf(offerWith(revoking(1, 'bank').text))).toBe('roster/revoked-member');
+      const { list, text: signed } = revoking(1, 'somebody-else');
+      expect(verifier.verify(offerWith(signed))).toMatchObject({ revocations: list, revocationsText: signed });
+    });
+
+    it('attack: the coordinator hides the list, or serves an older one, to keep a revoked member', () => {
+      const revocations = () => revoking(2, 'bank').list;
+      expect(codeOf(offerWith(), { revocations })).toBe('roster/revocations-outdated');
+      expect(codeOf(offerWith(revoking(1).text), { revocations })).toBe('roster/revocations-outdated');
+      expect(codeOf(offerWith(revoking(3).text), { revocations })).toBe('roster/revocations-outdated');
+      expect(codeOf(offerWith(revoking(2, 'bank').text), { revocations })).toBe('roster/revoked-member');
+    });
+
+    it('attack: a list that the coordinator signed itself, or none', () => {
+      const { list } = revoking(1, 'council');
+      const forged = signRevocations(defaultProvider, coordinator.seed, list);
+      expect(codeOf(offerWith(forged))).toBe('roster/revocations-invalid');
+      expect(codeOf(offerWith('{}'))).toBe('roster/revocations-invalid');
+      expect(codeOf({ ...offerWith(), revocations: 5 as unknown as string })).toBe('offer/malformed');
+    });
   });
 
   it('gives each round its own session', () => {

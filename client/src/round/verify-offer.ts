@@ -3,19 +3,22 @@
  * any row is read. Signatures, roster and terms are the same in every round of a run and are checked once.
  *
  * Guarantee  of a verified round: the pinned coordinator key signed its terms; the pinned federation key certified every member,
- *            this organisation among them; the terms keep every rule of the protocol; the base model on this disk is the one
+ *            this organisation among them, and has revoked none of them; the terms keep every rule of the protocol; the base model on this disk is the one
  *            named; this session was not joined before.
  */
 
 import { createHash } from 'node:crypto';
 import {
   checkManifest,
+  checkNoneRevoked,
   checkRoster,
+  checkSupersedes,
   fromHex,
   leastThreshold,
   manifestHash,
   manifestMessage,
   ProtocolError,
+  readRevocations,
   roundCharge,
   roundLength,
   rosterHash,
@@ -24,6 +27,7 @@ import {
   toHex,
   trainedFactor,
   type Manifest,
+  type RevocationList,
   type Roster,
   type SecaggTerms,
   type TrainedFactor,
@@ -54,6 +58,9 @@ export interface VerifiedRound extends VerifiedTerms {
   readonly trained: TrainedFactor;
   /** Standard deviation of this participant's noise, in steps. */
   readonly shareStddev: number;
+  /** The revocation list that the offer came with, and its signed text: to be remembered before the round is joined. */
+  readonly revocations: RevocationList | undefined;
+  readonly revocationsText: string | undefined;
   /** What the round costs. */
   readonly charge: Charge;
   readonly secagg: SecaggTerms;
@@ -66,6 +73,8 @@ export interface OfferParts {
   /** The base model on this machine; `undefined` where none is configured. */
   readonly base: { readonly digest: string; readonly config: ShapeConfig } | undefined;
   readonly hasJoined: (sid: string) => boolean;
+  /** The newest revocation list that this organisation has seen. */
+  readonly revocations: () => RevocationList | undefined;
   /** Whether the ledger has charges of this run under other terms. */
   readonly wasChargedOtherwise: (runId: string, manifestHash: string) => boolean;
 }
@@ -84,6 +93,8 @@ export class OfferVerifier {
     checkShape(offer);
     const terms = this.terms(offer);
     const { manifest } = terms;
+    const revocations = this.revocations(offer);
+    checkNoneRevoked(terms.roster, revocations);
     if (offer.runId !== manifest.runId)
       throw new FedloraError('offer/malformed', 'The offer and its terms name different runs.');
     if (offer.completedRounds >= manifest.rounds)
@@ -105,6 +116,8 @@ export class OfferVerifier {
       roundId: offer.roundId,
       completedRounds: offer.completedRounds,
       baseVersion: offer.baseVersion,
+      revocations,
+      revocationsText: offer.revocations,
       sid: toHex(sid),
       trained,
       shareStddev: shareStddevInSteps(manifest, trained),
@@ -125,6 +138,17 @@ export class OfferVerifier {
         length: roundLength(manifest, trained),
       },
     };
+  }
+
+  /** In every round, since a key may be revoked between two. */
+  private revocations(offer: RoundOffer): RevocationList | undefined {
+    const { pins, revocations: remembered } = this.parts;
+    const offered =
+      offer.revocations === undefined
+        ? undefined
+        : readRevocations(defaultProvider, pins.federationKey, offer.revocations);
+    checkSupersedes(remembered(), offered);
+    return offered;
   }
 
   private terms(offer: RoundOffer): VerifiedTerms {
@@ -164,6 +188,12 @@ function verifyTerms(offer: RoundOffer, parts: OfferParts): VerifiedTerms {
     }
     checkManifest(manifest, members);
   });
+  if (manifest.metrics.clipping !== undefined || manifest.metrics.evaluation !== undefined) {
+    throw new FedloraError(
+      'offer/malformed',
+      'metrics.clipping and metrics.evaluation: this client releases losses and counts only.',
+    );
+  }
 
   if (base === undefined) {
     throw new FedloraError(
@@ -233,6 +263,7 @@ function checkShape(offer: RoundOffer): void {
     offer.roster,
     offer.baseVersion,
     offer.previousSid,
+    offer.revocations ?? '',
   ].every((field) => typeof field === 'string');
   const counts = [offer.number, offer.completedRounds];
   if (

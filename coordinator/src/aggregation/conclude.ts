@@ -9,7 +9,8 @@ import {
   bytesToWords,
   dequantize,
   emptyMaskedSum,
-  METRIC_COUNT,
+  expectedUnits,
+  metricCount,
   planUnmasking,
   readMetrics,
   serverDivisor,
@@ -85,12 +86,12 @@ export async function conclude(round: CollectedRound, base: TrainedState, crypto
   if (sumNorm > longestHonestSum(manifest, view.survivors.length, noiseStddev, sum.length)) {
     return { kind: 'failed', because: 'aggregation/sum-over-bound', plan };
   }
-  const metrics = readMetrics(sum, manifest.metrics);
+  const metrics = readMetrics(sum, manifest.metrics, expectedUnits(manifest));
 
   const divisor = serverDivisor(manifest);
   // A gradient is descended, a difference of adapters followed.
   const sign = manifest.training.kind === 'record-step' ? 1 : -1;
-  const gradient = sum.slice(0, sum.length - METRIC_COUNT).map((value) => (sign * value) / divisor); // [P]
+  const gradient = sum.slice(0, sum.length - metricCount(manifest.metrics)).map((value) => (sign * value) / divisor); // [P]
   const learningRate = learningRateAt(manifest.server, round.completedRounds, manifest.rounds);
   const stepped = applyOptimizer(manifest.server, flatten(base.adapter, trained), gradient, base.optimizer[trained], {
     learningRate,

@@ -1,8 +1,9 @@
-import { Body, Controller, HttpCode, Inject, Param, Post, UseGuards } from '@nestjs/common';
+import { Body, Controller, HttpCode, Inject, Param, Post, Put, UseGuards } from '@nestjs/common';
 import {
   CertificateRequest,
   EnrolRequest,
   InvitationRequest,
+  RevocationsRequest,
   type EnrolResponse,
   type InvitationResponse,
 } from '@fedlora/shared';
@@ -35,5 +36,12 @@ export class EnrolmentController {
     @Body(new ValidatedPipe(CertificateRequest)) request: CertificateRequest,
   ): Promise<void> {
     return this.enrolment.certify(name, request.certificate);
+  }
+
+  @Put('revocations')
+  @HttpCode(204)
+  @UseGuards(OperatorGuard)
+  revoke(@Body(new ValidatedPipe(RevocationsRequest)) request: RevocationsRequest): Promise<void> {
+    return this.enrolment.revoke(request.revocations);
   }
 }

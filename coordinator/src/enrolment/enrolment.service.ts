@@ -15,9 +15,11 @@ import {
 } from '@fedlora/shared';
 import type { Announcements } from '../observe/announcements.js';
 import type { Log } from '../observe/log.js';
+import type { Presence } from '../session/presence.js';
 import type { AuditRepository } from '../storage/audit.repository.js';
 import { createToken, tokenHash } from '../storage/keys.js';
 import type { OrganisationsRepository } from './organisations.repository.js';
+import type { Revocations } from './revocations.js';
 
 const DAY_SECONDS = 24 * 3600;
 
@@ -26,6 +28,8 @@ export interface EnrolmentParts {
   readonly audit: AuditRepository;
   readonly crypto: CryptoProvider;
   readonly federationKey: string;
+  readonly revocations: Revocations;
+  readonly presence: Pick<Presence, 'expel'>;
   readonly coordinatorKey: string;
   readonly announcements: Announcements;
   readonly log: Log;
@@ -60,7 +64,7 @@ export class EnrolmentService {
    * @throws FedloraError crypto/bad-signature: the sender does not hold the identity key
    */
   async enrol(request: EnrolRequest): Promise<EnrolResponse> {
-    const { organisations, audit, crypto, announcements, log, now } = this.parts;
+    const { organisations, audit, crypto, revocations, announcements, log, now } = this.parts;
     const { name, identity } = request;
     const hash = tokenHash(request.token);
     const invitation = await organisations.invitation(hash);
@@ -76,11 +80,12 @@ export class EnrolmentService {
     }
     if (invitation.expires_at < now()) throw new FedloraError('enrol/token-expired');
     if (invitation.name !== name) throw new FedloraError('enrol/wrong-name');
-    if (holder !== undefined || (await organisations.byIdentity(identity)) !== undefined) {
-      throw new FedloraError('enrol/name-taken');
-    }
+    // An organisation whose key was revoked comes back under its name with another key.
+    const isReplaced = holder !== undefined && revocations.isRevoked(holder.identity);
+    const isTaken = (holder !== undefined && !isReplaced) || (await organisations.byIdentity(identity)) !== undefined;
+    if (isTaken || revocations.isRevoked(identity)) throw new FedloraError('enrol/name-taken');
     await organisations.enrol(hash, { name, identity }, now());
-    await audit.record('organisation.enrolled', { name, identity });
+    await audit.record(isReplaced ? 'organisation.key.replaced' : 'organisation.enrolled', { name, identity });
     log.info('enrol.organisation.enrolled', { name });
     announcements.tell('organisation.changed', name);
     return this.answer(name, null);
@@ -105,6 +110,23 @@ export class EnrolmentService {
     await audit.record('organisation.certified', { name });
     log.info('enrol.organisation.certified', { name });
     announcements.tell('organisation.changed', name);
+  }
+
+  /**
+   * Takes the next list of revoked keys: with effect from the next round of every run.
+   *
+   * @throws ProtocolError roster/revocations-invalid | roster/revocations-outdated
+   */
+  async revoke(text: string): Promise<void> {
+    const { organisations, audit, revocations, presence, announcements, log } = this.parts;
+    const { epoch, revoked } = await revocations.replace(text);
+    await audit.record('federation.revoked', { epoch, keys: revoked.length });
+    log.info('enrol.keys.revoked', { epoch, keys: revoked.length });
+    for (const { name, identity } of await organisations.list()) {
+      if (!revocations.isRevoked(identity)) continue;
+      presence.expel(name);
+      announcements.tell('organisation.changed', name);
+    }
   }
 
   private answer(name: string, certificate: string | null): EnrolResponse {

@@ -43,7 +43,7 @@ export class OrganisationsRepository {
     return this.db.selectFrom('invitations').selectAll().where('token_hash', '=', tokenHash).executeTakeFirst();
   }
 
-  /** Spends the invitation and stores the organisation: both or neither. */
+  /** Spends the invitation and stores the organisation, or its new key without a certificate: both or neither. */
   async enrol(
     tokenHash: string,
     organisation: { readonly name: string; readonly identity: string },
@@ -61,6 +61,9 @@ export class OrganisationsRepository {
           client_version: null,
           device: null,
         })
+        .onConflict((conflict) =>
+          conflict.column('name').doUpdateSet({ identity: organisation.identity, certificate: null, enrolled_at: at }),
+        )
         .execute();
     });
   }

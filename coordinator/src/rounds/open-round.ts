@@ -57,6 +57,8 @@ export class OpenRound {
     readonly messages: RoundMessages,
     events: readonly RoundEvent[],
     private readonly crypto: CryptoProvider,
+    /** The newest signed list of revoked keys. */
+    private readonly revocations: () => string | undefined,
   ) {
     this.trained = trainedFactor(run.manifest, record.completedRounds);
     this.terms = secaggTerms(run, record.sid, this.trained);
@@ -115,7 +117,9 @@ export class OpenRound {
 
   private offer(): RoundOffer {
     const { run, record } = this;
+    const revocations = this.revocations();
     return {
+      ...(revocations === undefined ? {} : { revocations }),
       runId: run.id,
       roundId: record.id,
       number: record.number,

@@ -19,6 +19,7 @@ import {
   type ServerToClientEvents,
 } from '@fedlora/shared';
 import type { VersionsRepository } from '../adapters/versions.repository.js';
+import type { Revocations } from '../enrolment/revocations.js';
 import type { Announcements } from '../observe/announcements.js';
 import type { Log } from '../observe/log.js';
 import type { Run, RunsRepository } from '../runs/runs.repository.js';
@@ -40,6 +41,7 @@ export interface RoundParts {
   readonly contributions: ContributionStore;
   readonly adapterMaker: AdapterMaker;
   readonly presence: Presence;
+  readonly revocations: Pick<Revocations, 'text'>;
   readonly audit: AuditRepository;
   readonly announcements: Announcements;
   readonly crypto: CryptoProvider;
@@ -84,6 +86,7 @@ export class RoundService {
         await rounds.messages(record.id),
         await rounds.events(record.id),
         crypto,
+        () => this.parts.revocations.text,
       );
       this.open.set(record.id, round);
       log.info('round.resumed', { runId: run.id, roundId: record.id, phase: round.state.phase });
@@ -120,7 +123,7 @@ export class RoundService {
       minimumContributors: privacy.minimumContributors,
       deadlinesMs: aggregation.deadlinesMs,
     };
-    const round = new OpenRound(record, run, noMessages(), [], crypto);
+    const round = new OpenRound(record, run, noMessages(), [], crypto, () => this.parts.revocations.text);
     this.open.set(record.id, round);
     log.info('round.started', { runId: run.id, roundId: record.id, number, participants: participants.length });
     try {

@@ -19,6 +19,7 @@ import type { VersionStore } from '../adapters/version-store.js';
 import type { VersionsRepository } from '../adapters/versions.repository.js';
 import { firstAdapter } from '../aggregation/first-adapter.js';
 import type { OrganisationsRepository } from '../enrolment/organisations.repository.js';
+import type { Revocations } from '../enrolment/revocations.js';
 import type { Announcements } from '../observe/announcements.js';
 import type { Log } from '../observe/log.js';
 import type { RoundService } from '../rounds/round.service.js';
@@ -35,6 +36,7 @@ export interface RunParts {
   readonly rounds: RoundsRepository;
   readonly roundService: RoundService;
   readonly organisations: OrganisationsRepository;
+  readonly revocations: Revocations;
   readonly versions: VersionsRepository;
   readonly versionStore: VersionStore;
   readonly optimizerStore: OptimizerStore;
@@ -82,6 +84,7 @@ export class RunService {
 
   constructor(private readonly parts: RunParts) {
     parts.presence.onChange = () => this.considerAll();
+    parts.revocations.onChange = () => this.considerAll();
     parts.roundService.onEnded = (runId) => this.consider(runId);
   }
 
@@ -228,6 +231,11 @@ export class RunService {
     }
     if (roundService.openRoundOf(runId) !== undefined) return;
     if (run.completedRounds >= run.manifest.rounds) return this.end(run, 'completed', 'All planned rounds are done.');
+    const revoked = run.roster.members.filter(({ identity }) => this.parts.revocations.isRevoked(identity));
+    if (revoked.length > 0) {
+      const who = revoked.map(({ name }) => name).join(', ');
+      return this.end(run, 'failed', `The key of ${who} was revoked. A new run has the members that remain.`);
+    }
     if (run.consecutiveAborts >= run.maximumConsecutiveAborts) {
       const last = (await roundService.viewsOf(runId, 1))[0]?.cause ?? 'unknown';
       return this.end(run, 'failed', `${run.consecutiveAborts} rounds in a row were aborted. The last: ${last}`);
@@ -317,10 +325,12 @@ export class RunService {
 
   /** The certified organisations of a run, in order of name. @throws FedloraError run/invalid-description */
   private async rosterOf(names: readonly string[] | undefined): Promise<Roster> {
-    const { organisations, crypto, federationKey } = this.parts;
+    const { organisations, revocations, crypto, federationKey } = this.parts;
     const all = await organisations.list();
     const members = all.flatMap(({ name, identity, certificate }) =>
-      certificate === null || !isCertified(crypto, federationKey, { name, identity, certificate })
+      certificate === null ||
+      revocations.isRevoked(identity) ||
+      !isCertified(crypto, federationKey, { name, identity, certificate })
         ? []
         : [{ name, identity, certificate }],
     );

@@ -62,6 +62,11 @@ export class Presence {
     this.changed(name);
   }
 
+  /** Ends the connection of an organisation that may no longer have one. */
+  expel(name: string): void {
+    this.present.get(name)?.connection.close();
+  }
+
   isConnected(name: string): boolean {
     return this.present.has(name);
   }

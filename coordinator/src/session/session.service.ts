@@ -15,6 +15,7 @@ import {
   type SessionResponse,
 } from '@fedlora/shared';
 import type { OrganisationsRepository } from '../enrolment/organisations.repository.js';
+import type { Revocations } from '../enrolment/revocations.js';
 import { createToken, tokenHash } from '../storage/keys.js';
 
 const CHALLENGE_MS = 60_000;
@@ -26,6 +27,7 @@ const MOST_EACH = 8;
 
 export interface SessionParts {
   readonly organisations: OrganisationsRepository;
+  readonly revocations: Pick<Revocations, 'isRevoked'>;
   readonly crypto: CryptoProvider;
   readonly coordinatorKey: string;
   readonly now: () => number;
@@ -35,7 +37,10 @@ export class SessionService {
   /** By nonce. */
   private readonly challenges = new Map<string, { readonly identity: string; readonly expiresAt: number }>();
   /** By the token's hash. */
-  private readonly sessions = new Map<string, { readonly name: string; readonly expiresAt: number }>();
+  private readonly sessions = new Map<
+    string,
+    { readonly name: string; readonly identity: string; readonly expiresAt: number }
+  >();
 
   constructor(private readonly parts: SessionParts) {}
 
@@ -60,11 +65,16 @@ export class SessionService {
       throw new FedloraError('crypto/bad-signature', 'The challenge is not signed by the identity that asked for it.');
     }
     const organisation = await organisations.byIdentity(request.identity);
-    if (organisation === undefined) throw new FedloraError('session/unknown-identity');
+    if (organisation === undefined || this.parts.revocations.isRevoked(request.identity))
+      throw new FedloraError('session/unknown-identity');
     this.makeRoomFor(organisation.name);
     const token = createToken();
     const expiresAt = now() + SESSION_MS;
-    remember(this.sessions, tokenHash(token), { name: organisation.name, expiresAt });
+    remember(this.sessions, tokenHash(token), {
+      name: organisation.name,
+      identity: request.identity,
+      expiresAt,
+    });
     return { token, expiresAt };
   }
 
@@ -81,7 +91,8 @@ export class SessionService {
   /** The organisation whose session a token opened, if it is valid. */
   organisationOf(token: string): string | undefined {
     const session = this.sessions.get(tokenHash(token));
-    return session !== undefined && session.expiresAt >= this.parts.now() ? session.name : undefined;
+    if (session === undefined || session.expiresAt < this.parts.now()) return undefined;
+    return this.parts.revocations.isRevoked(session.identity) ? undefined : session.name;
   }
 }
 

@@ -135,7 +135,7 @@ export function trainedFactor(manifest: Manifest, completedRounds: number): Trai
 
 /** Length d of the vector that a round aggregates. */
 export function roundLength(manifest: Manifest, trained: TrainedFactor): number {
-  return aggregatedLength(manifest.adapter.modules, manifest.adapter.r, trained);
+  return aggregatedLength(manifest.adapter.modules, manifest.adapter.r, trained, manifest.metrics);
 }
 
 /** L2 bound of one unit's vector with its metrics, in units of the update. */
@@ -177,6 +177,16 @@ export function serverDivisor(manifest: Manifest): number {
   return manifest.training.kind === 'record-step'
     ? manifest.training.expectedRecords
     : manifest.privacy.minimumContributors;
+}
+
+/** Public expected number of training units in a sum: rows that are held out from training do not count. */
+export function expectedUnits(manifest: Manifest): number {
+  return serverDivisor(manifest) * (manifest.training.kind === 'record-step' ? 1 - heldOutFraction(manifest) : 1);
+}
+
+/** Expected fraction of the rows that the run holds out from training. */
+export function heldOutFraction(manifest: Pick<Manifest, 'metrics'>): number {
+  return manifest.metrics.evaluation?.fraction ?? 0;
 }
 
 /** The smallest threshold that a client accepts among `participants`, with `assumedColluders`: more than (n + c) / 2. */
@@ -288,6 +298,19 @@ export function checkManifest(manifest: Manifest, members: number): void {
   }
   positive('metrics.weight', metrics.weight);
   positive('metrics.lossBound', metrics.lossBound);
+  if (metrics.clipping !== undefined) {
+    if (typeof metrics.clipping !== 'object' || metrics.clipping === null) refuse('metrics.clipping', 'must be terms.');
+    positive('metrics.clipping.quantile', metrics.clipping.quantile);
+    between('metrics.clipping.quantile', metrics.clipping.quantile, 0, 1);
+    positive('metrics.clipping.learningRate', metrics.clipping.learningRate);
+    between('metrics.clipping.learningRate', metrics.clipping.learningRate, 0, 10);
+  }
+  if (metrics.evaluation !== undefined) {
+    if (typeof metrics.evaluation !== 'object' || metrics.evaluation === null)
+      refuse('metrics.evaluation', 'must be terms.');
+    positive('metrics.evaluation.fraction', metrics.evaluation.fraction);
+    between('metrics.evaluation.fraction', metrics.evaluation.fraction, 0, 0.5);
+  }
 
   let unitsInSum = members;
   if (training.kind === 'record-step') {

@@ -10,6 +10,8 @@ export const domains = {
   manifest: 'fedlora/v1/manifest',
   /** Signature of the federation key over a member's name and identity. */
   memberCertificate: 'fedlora/v1/member-certificate',
+  /** Signature of the federation key over a revocation list. */
+  revocations: 'fedlora/v1/revocations',
   /** Hash of the roster. */
   roster: 'fedlora/v1/roster',
   /** Hash that people compare. */

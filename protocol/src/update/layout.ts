@@ -3,10 +3,10 @@
  *
  * Order      by module as the manifest lists them; within a module A [r, in] then B [out, r], each row-major; only the factors
  *            that this round trains; then the metrics (`metrics.ts`).
- * Legend     P = trained parameters, d = P + METRIC_COUNT = length of the aggregated vector.
+ * Legend     P = trained parameters, d = P + metrics = length of the aggregated vector.
  */
 
-import { METRIC_COUNT } from './metrics.js';
+import { metricCount, type MetricTerms } from './metrics.js';
 
 /** Which LoRA factor a round trains. `alternate` swaps it from round to round. */
 export type TrainedFactor = 'A' | 'B';
@@ -26,6 +26,11 @@ export function trainedLength(modules: readonly AdaptedModule[], r: number, trai
 }
 
 /** Length of the vector that one round aggregates: d = P + metrics. */
-export function aggregatedLength(modules: readonly AdaptedModule[], r: number, trained: TrainedFactor): number {
-  return trainedLength(modules, r, trained) + METRIC_COUNT;
+export function aggregatedLength(
+  modules: readonly AdaptedModule[],
+  r: number,
+  trained: TrainedFactor,
+  metrics: MetricTerms,
+): number {
+  return trainedLength(modules, r, trained) + metricCount(metrics);
 }

@@ -530,6 +530,13 @@ const connectionErrors = {
 
 /** Why a client does not take part in a round. */
 const roundErrors = {
+  'roster-memory/damaged': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The file with the members and revoked keys that this client remembers was changed or cut.',
+    remedy:
+      'Ask the operator by another channel for the epoch of the newest revocation list; then remove roster.json from the home folder and start again.',
+  },
   'offer/malformed': {
     blame: 'coordinator',
     retry: 'never',

@@ -1,7 +1,7 @@
 /** What an operator sends besides run descriptions. */
 
 import 'reflect-metadata';
-import { IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
+import { IsInt, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
 
 /** `POST /invitations`. */
 export class InvitationRequest {
@@ -21,6 +21,13 @@ export interface InvitationResponse {
   /** Shown once; only its hash is stored. */
   readonly token: string;
   readonly expiresAt: number;
+}
+
+/** `PUT /revocations`: what `fedlora federation revoke` wrote. */
+export class RevocationsRequest {
+  @IsString()
+  @MaxLength(300_000)
+  revocations!: string;
 }
 
 /** `POST /organisations/:name/certificate`: the federation key's signature over name and identity. */

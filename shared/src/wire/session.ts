@@ -46,6 +46,8 @@ export interface RoundOffer {
   readonly manifest: string;
   readonly manifestSignature: string;
   readonly roster: string;
+  /** The newest list of revoked keys, signed by the federation key; absent before the first. */
+  readonly revocations?: string;
   /** 40 hex digits. */
   readonly baseVersion: string;
   /** 64 hex digits; zeros in the first round. */
@@ -109,6 +111,7 @@ export const routes = {
   overview: '/api/v1/overview',
   organisations: '/api/v1/organisations',
   organisationCertificate: (name: string) => `/api/v1/organisations/${encodeURIComponent(name)}/certificate`,
+  revocations: '/api/v1/revocations',
   invitations: '/api/v1/invitations',
   runs: '/api/v1/runs',
   run: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}`,

@@ -48,6 +48,25 @@ describe('the PLD accountant', () => {
     expect(epsilon).toBeGreaterThan(epsilonForPld([events[1]], 1e-5));
   });
 
+  it('composes Gaussian steps of different noise to the closed form: 1 / z^2 adds up', () => {
+    const events = [
+      { noiseMultiplier: 2, samplingRate: 1, steps: 2 },
+      { noiseMultiplier: 5, samplingRate: 1, steps: 7 },
+      { noiseMultiplier: 30, samplingRate: 1, steps: 40 },
+    ];
+    const z = 1 / Math.sqrt(events.reduce((sum, { noiseMultiplier, steps }) => sum + steps / noiseMultiplier ** 2, 0));
+    for (const delta of [1e-3, 1e-6, 1e-9]) {
+      const epsilon = epsilonForPld(events, delta);
+      expect(gaussianDelta(z, epsilon)).toBeLessThanOrEqual(delta);
+      expect(gaussianDelta(z, epsilon - 1e-3)).toBeGreaterThan(delta);
+      expect(epsilonFor(events, delta).epsilon).toBeGreaterThan(epsilon);
+      expect(epsilonFor(events, delta).epsilon).toBeCloseTo(
+        epsilonFor([{ noiseMultiplier: z, samplingRate: 1, steps: 1 }], delta).epsilon,
+        9,
+      );
+    }
+  });
+
   it('gives the same for equal steps however they are listed', () => {
     const step = { noiseMultiplier: 1.1, samplingRate: 0.02, steps: 100 };
     expect(epsilonForPld([step, { ...step, steps: 200 }], 1e-5)).toBeCloseTo(
