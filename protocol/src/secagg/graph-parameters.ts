@@ -80,6 +80,19 @@ export function isGraphPrivate(
   );
 }
 
+/**
+ * The greatest threshold that k neighbours still reach, but for a chance of 2^-correctnessBits, when D drop out. More than privacy
+ * needs, it makes the pieces larger into which a lying coordinator can cut a sum (SPEC §10.6).
+ */
+export function greatestThreshold(
+  setting: GraphSetting,
+  neighbours: number,
+  correctnessBits: number = GRAPH_ASSURANCE.correctnessBits,
+): number {
+  checkSetting(setting);
+  return fewestSurvivors(setting, neighbours, correctnessBits);
+}
+
 /** log2 of the number of ways to leave out at most `silent` of n: the choice that this gives a coordinator over the circle. */
 export function choiceBits(participants: number, silent: number): number {
   let ways = 0;
