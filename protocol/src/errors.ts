@@ -150,6 +150,12 @@ export const protocolErrorCatalogue = {
     meaning: 'The survivors that participants signed are not the survivors this participant saw.',
     remedy: 'Treat the coordinator as hostile: it may be showing different lists to different participants.',
   },
+  'secagg/wrong-reveal': {
+    blame: 'peer',
+    retry: 'next-round',
+    meaning: 'Randomness that was shown for the graph is not what its sender had committed to.',
+    remedy: 'The named participant is at fault; suspend it if it repeats.',
+  },
   'secagg/wrong-share': {
     blame: 'peer',
     retry: 'next-round',

@@ -26,6 +26,8 @@ export * from './privacy/accountant/zcdp.js';
 export * from './privacy/accountant/calibrate.js';
 export * from './privacy/accountant/pld.js';
 export * from './privacy/accountant/single-step.js';
+export * from './secagg/graph-parameters.js';
+export * from './secagg/graph.js';
 export * from './secagg/session.js';
 export * from './secagg/messages.js';
 export * from './secagg/masks.js';

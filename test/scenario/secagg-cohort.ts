@@ -8,6 +8,7 @@ import type { CryptoProvider } from '../../protocol/src/primitives/provider.js';
 import {
   planDeliveries,
   planKeyList,
+  planReveals,
   planSurvivorProof,
   planSurvivors,
   planUnmasking,
@@ -20,12 +21,14 @@ import {
   createAdvertise,
   createMaskedInput,
   handleKeyList,
+  handleRevealList,
   handleShareDelivery,
   handleSurvivorList,
   handleSurvivorProof,
   type ParticipantParts,
   type ParticipantState,
 } from '../../protocol/src/secagg/participant.js';
+import type { GraphTerms } from '../../protocol/src/secagg/graph.js';
 import { FIRST_PREVIOUS_SID, sessionId, type SecaggTerms } from '../../protocol/src/secagg/session.js';
 import type { MaskedUpdate, NoisedUpdate } from '../../protocol/src/update/stages.js';
 
@@ -58,6 +61,7 @@ export interface CohortOptions {
   /** Other fresh keys for the same identities. */
   readonly attempt?: number;
   readonly crypto?: CryptoProvider;
+  readonly graph?: GraphTerms;
 }
 
 /** A cohort that has just advertised. The same options give the same bytes. */
@@ -78,6 +82,7 @@ export function aCohort(options: CohortOptions): Cohort {
     assumedColluders: options.assumedColluders ?? 1,
     members: seeds.map((seed, index) => ({ index, identity: crypto.ed25519.publicKey(seed) })),
     length,
+    ...(options.graph === undefined ? {} : { graph: options.graph }),
   };
   const advertised: Uint8Array[] = [];
   const members = seeds.map((seed, index): Member => {
@@ -140,11 +145,13 @@ export function refusal(act: () => unknown): ProtocolErrorCode {
 /** Who takes part in which phase; everyone of the phase before where it is not said. */
 export interface Who {
   readonly advertisers?: readonly number[];
+  /** With a graph: who shows its randomness. */
+  readonly revealers?: readonly number[];
   readonly sharers?: readonly number[];
   readonly survivors?: readonly number[];
 }
 
-/** Phases 1 and 2. */
+/** Phases 1 and 2 without a graph. */
 export function shareKeys(cohort: Cohort, who: Who = {}): { keyList: Uint8Array; shareMessages: Uint8Array[] } {
   const advertisers = who.advertisers ?? cohort.members.map(({ index }) => index);
   const advertised = advertisers.map((i) => cohort.advertised[i]);
@@ -156,22 +163,74 @@ export function shareKeys(cohort: Cohort, who: Who = {}): { keyList: Uint8Array;
   return { keyList, shareMessages };
 }
 
+/** What is known once everyone showed its randomness. */
+export interface RevealedLists {
+  readonly keyList: Uint8Array;
+  readonly reveals: readonly Uint8Array[];
+  readonly revealList: Uint8Array;
+}
+
+/** With a graph: phase 1 and the showing of randomness. */
+export function showRandomness(cohort: Cohort, who: Who = {}): RevealedLists {
+  const revealers = who.revealers ?? cohort.members.map(({ index }) => index);
+  const keyList = ready(planKeyList(cohort.crypto, cohort.terms, cohort.advertised));
+  const reveals = revealers.map((i) => {
+    const member = cohort.members[i];
+    return apply(member, handleKeyList(member.parts, member.state, keyList));
+  });
+  return { keyList, reveals, revealList: ready(planReveals(cohort.crypto, cohort.terms, keyList, reveals)) };
+}
+
+/** With a graph: phases 1 to 3, up to the delivery of shares. */
+export function dealInGraph(cohort: Cohort, who: Who = {}): Dealt {
+  const { keyList, revealList } = showRandomness(cohort, who);
+  const shareMessages = (who.sharers ?? who.revealers ?? cohort.members.map(({ index }) => index)).map((i) => {
+    const member = cohort.members[i];
+    return apply(member, handleRevealList(member.parts, member.state, revealList));
+  });
+  return deliver(cohort, keyList, shareMessages, revealList);
+}
+
+/** A provider that checks each signature once and remembers the answer: for cohorts whose members all live in this process. */
+export function remembering(crypto: CryptoProvider): CryptoProvider {
+  const known = new Map<string, boolean>();
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
+  return {
+    ...crypto,
+    ed25519: {
+      ...crypto.ed25519,
+      verify: (signature, message, publicKey) => {
+        const name = `${hex(signature)}|${hex(crypto.sha256(message))}|${hex(publicKey)}`;
+        const answer = known.get(name) ?? crypto.ed25519.verify(signature, message, publicKey);
+        known.set(name, answer);
+        return answer;
+      },
+    },
+  };
+}
+
 /** A cohort whose sharers hold each other's shares and may mask. */
 export interface Dealt {
   readonly keyList: Uint8Array;
+  readonly revealList?: Uint8Array;
   readonly shareMessages: readonly Uint8Array[];
   readonly sharers: readonly number[];
 }
 
 /** Phase 3, first half: delivers these messages to everyone who sent one. */
-export function deliver(cohort: Cohort, keyList: Uint8Array, shareMessages: readonly Uint8Array[]): Dealt {
-  const plan = planDeliveries(cohort.crypto, cohort.terms, keyList, shareMessages);
+export function deliver(
+  cohort: Cohort,
+  keyList: Uint8Array,
+  shareMessages: readonly Uint8Array[],
+  revealList?: Uint8Array,
+): Dealt {
+  const plan = planDeliveries(cohort.crypto, cohort.terms, keyList, shareMessages, revealList);
   const deliveries = ready(plan);
   for (const receiver of deliveries.receivers) {
     const member = cohort.members[receiver];
     apply(member, handleShareDelivery(member.parts, member.state, deliveries.messageFor(receiver)));
   }
-  return { keyList, shareMessages, sharers: plan.accepted };
+  return { keyList, ...(revealList === undefined ? {} : { revealList }), shareMessages, sharers: plan.accepted };
 }
 
 /** Phases 1 to 3, up to the delivery of shares. */
@@ -197,7 +256,8 @@ export function upload(cohort: Cohort, dealt: Dealt, survivors: readonly number[
   });
   const plan = planSurvivors(cohort.crypto, cohort.terms, dealt.sharers, receipts);
   const survivorList = ready(plan);
-  const view = { keyList: dealt.keyList, sharers: dealt.sharers, survivors: plan.accepted };
+  const { keyList, sharers, revealList } = dealt;
+  const view = { keyList, ...(revealList === undefined ? {} : { revealList }), sharers, survivors: plan.accepted };
   return { ...dealt, receipts, survivorList, view };
 }
 

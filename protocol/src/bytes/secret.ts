@@ -56,3 +56,34 @@ export class Secret {
 export function wipe(secrets: Iterable<Secret>): void {
   for (const secret of secrets) secret.wipe();
 }
+
+/** Takes hold of secret bytes, and answers for their wiping. */
+export type Keep = (bytes: Uint8Array) => Secret;
+
+/**
+ * Runs a step that makes secrets. If it throws midway, every secret that it made so far is wiped before the error goes on.
+ *
+ * @param work gets a function that turns bytes into a `Secret` and remembers it
+ */
+export function wipingOnThrow<Result>(work: (keep: Keep) => Result): Result {
+  const made: Secret[] = [];
+  try {
+    return work((bytes) => {
+      const secret = new Secret(bytes);
+      made.push(secret);
+      return secret;
+    });
+  } catch (error) {
+    wipe(made);
+    throw error;
+  }
+}
+
+/** Lends secret bytes to a computation and overwrites them with zeros afterwards, also if it throws. */
+export function usingOnce<Result>(bytes: Uint8Array, use: (bytes: Uint8Array) => Result): Result {
+  try {
+    return use(bytes);
+  } finally {
+    bytes.fill(0);
+  }
+}

@@ -21,6 +21,16 @@ export const domains = {
   session: 'fedlora/v1/secagg/session',
   /** Signature over AdvertiseKeys (SPEC §6.1). */
   advertiseKeys: 'fedlora/v1/secagg/advertise-keys',
+  /** Hash: commitment to a participant's randomness for the graph (SPEC §10.2). */
+  graphCommitment: 'fedlora/v1/secagg/graph-commitment',
+  /** Signature over RevealRandomness (SPEC §10.3). */
+  revealRandomness: 'fedlora/v1/secagg/reveal-randomness',
+  /** Hash of the KeyList and the RevealList together (SPEC §10.4). */
+  graphCohort: 'fedlora/v1/secagg/graph-cohort',
+  /** Hash: the seed of the circle (SPEC §10.4). */
+  graphSeed: 'fedlora/v1/secagg/graph-seed',
+  /** Hash: a participant's rank on the circle (SPEC §10.4). */
+  graphPosition: 'fedlora/v1/secagg/graph-position',
   /** Hash of the KeyList (SPEC §6.2). */
   keyList: 'fedlora/v1/secagg/key-list',
   /** Signature over ShareKeys (SPEC §6.3). */

@@ -7,6 +7,8 @@
  *
  *     planKeyList -> planDeliveries -> planSurvivors -> planSurvivorProof -> planUnmasking -> unmask (masks.ts)
  *
+ * With a graph `planReveals` comes after `planKeyList`, and its list goes into everything that follows (`revealList`).
+ *
  * `checkX` looks at one message as it arrives, so that its sender gets an answer at once; `planX` checks all again.
  *
  * Learns     who took part and when; the sum; of who dropped after sharing, the mask key of this session, which hides nothing,
@@ -16,9 +18,11 @@
  */
 
 import { equalBytes } from '../bytes/equal.js';
+import { usingOnce } from '../bytes/secret.js';
 import { ProtocolError, type ProtocolErrorCode } from '../errors.js';
 import type { CryptoProvider } from '../primitives/provider.js';
 import { combineWith, interpolationAtZero, isCanonicalShare, type Interpolation } from '../sharing/shamir.js';
+import { checkReveal, committedList, leastReveals, readCohort, type Cohort } from './cohort.js';
 import { pairwiseMaskSeed, pairwiseSign, selfMaskKey, type SignedMask } from './masks.js';
 import {
   advertiseKeysToSign,
@@ -27,14 +31,15 @@ import {
   decodeConsistencySignature,
   decodeKeyList,
   decodeMaskedInput,
+  decodeRevealRandomness,
   decodeShareKeys,
   decodeUnmaskShares,
   encodeKeyList,
+  encodeRevealList,
   encodeShareDelivery,
   encodeSurvivorList,
   encodeSurvivorProof,
   expectSignature,
-  keyListHash,
   maskedInputToSign,
   seedCommitment,
   shareCommitment,
@@ -47,11 +52,21 @@ import {
   type ConsistencySignature,
   type DeliveredShares,
   type MaskedInput,
+  type RevealRandomness,
+  type ShareEntry,
   type ShareKeys,
   type ShareKind,
   type UnmaskShares,
 } from './messages.js';
-import { checkCohort, checkTerms, expectSession, identityOf, leastRemaining, type SecaggTerms } from './session.js';
+import {
+  checkCohort,
+  checkTerms,
+  expectSession,
+  identityOf,
+  leastRemaining,
+  shareThreshold,
+  type SecaggTerms,
+} from './session.js';
 
 /** A message that is not used, and why. `sender` is -1 if the message does not even say. */
 export interface Refusal {
@@ -85,6 +100,8 @@ export interface Deliveries {
 export interface RoundView {
   /** The KeyList as sent. */
   readonly keyList: Uint8Array;
+  /** With a graph: the RevealList as sent. */
+  readonly revealList?: Uint8Array;
   /** U2: `accepted` of `planDeliveries`. */
   readonly sharers: readonly number[];
   /** U3: `accepted` of `planSurvivors`. */
@@ -117,6 +134,11 @@ export function checkAdvertiseKeys(crypto: CryptoProvider, terms: SecaggTerms, b
   for (const key of [message.encryptionKey, message.maskKey]) {
     // A scalar is a multiple of the cofactor, so any scalar shows whether a point has small order.
     crypto.x25519.sharedSecret(ANY_SCALAR, key);
+  }
+  if ((message.graphCommitment === undefined) !== (terms.graph === undefined)) {
+    throw new ProtocolError('codec/malformed', 'Keys have a commitment for the graph exactly if the terms have a graph.', {
+      sender: message.sender,
+    });
   }
   return message;
 }
@@ -152,6 +174,55 @@ export function planKeyList(
   });
 }
 
+// With a graph: randomness, SPEC §10.3
+
+/** Checks one RevealRandomness message against the key list. @throws ProtocolError: see `planReveals` */
+export function checkRevealRandomness(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  keyList: Uint8Array,
+  bytes: Uint8Array,
+): RevealRandomness {
+  const message = decodeRevealRandomness(bytes);
+  checkReveal(crypto, terms, committedList(keyList), message);
+  return message;
+}
+
+/**
+ * The reveal list of a session with a graph: U1 are those who showed their randomness.
+ *
+ * Refuses    crypto/bad-signature, secagg/wrong-reveal, secagg/key-lists-differ, secagg/not-in-roster (not in the key list),
+ *            secagg/wrong-session, secagg/duplicate, codec/*
+ * @throws ProtocolError secagg/threshold-too-low: the graph does not protect so many
+ */
+export function planReveals(
+  crypto: CryptoProvider,
+  terms: SecaggTerms,
+  keyList: Uint8Array,
+  messages: readonly Uint8Array[],
+): Plan<Uint8Array> {
+  const list = committedList(keyList);
+  const { accepted, refused } = sift(messages, (bytes) => {
+    const message = decodeRevealRandomness(bytes);
+    checkReveal(crypto, terms, list, message);
+    return message;
+  });
+  const needed = Math.max(leastReveals(terms, list.commitments.size), leastRemaining(terms));
+  return plan(
+    terms,
+    accepted,
+    refused,
+    () => {
+      checkCohort(terms, accepted.length);
+      return encodeRevealList({
+        sid: terms.sid,
+        revealed: accepted.map(({ sender, randomness, signature }) => ({ sender, randomness, signature })),
+      });
+    },
+    needed,
+  );
+}
+
 // Phase 2: shares, SPEC §8.2
 
 /** Checks one ShareKeys message against the key list. @throws ProtocolError: see `planDeliveries` */
@@ -160,37 +231,44 @@ export function checkShareKeys(
   terms: SecaggTerms,
   keyList: Uint8Array,
   bytes: Uint8Array,
+  revealList?: Uint8Array,
 ): ShareKeys {
-  return checkShares(crypto, terms, readKeyList(keyList), bytes).message;
+  return checkShares(crypto, terms, readCohort(terms, keyList, revealList), bytes).message;
 }
 
 /**
  * What to deliver to each participant who shared keys.
  *
  * Refuses    crypto/bad-signature, secagg/key-lists-differ, secagg/not-in-roster (not in U1), secagg/wrong-session,
- *            secagg/duplicate, codec/malformed (entries are not for exactly U1), codec/*
+ *            secagg/duplicate, codec/malformed (entries are not for exactly U1, or the dealer's neighbours), codec/*
  */
 export function planDeliveries(
   crypto: CryptoProvider,
   terms: SecaggTerms,
   keyList: Uint8Array,
   messages: readonly Uint8Array[],
+  revealList?: Uint8Array,
 ): Plan<Deliveries> {
-  const list = readKeyList(keyList);
+  const cohort = readCohort(terms, keyList, revealList);
   const hashes = new Map<number, readonly Uint8Array[]>();
   const { accepted, refused } = sift(messages, (bytes) => {
-    const { message, entryHashes } = checkShares(crypto, terms, list, bytes);
+    const { message, entryHashes } = checkShares(crypto, terms, cohort, bytes);
     if (!hashes.has(message.sender)) hashes.set(message.sender, entryHashes);
     return message;
   });
+  const sharers = accepted.map((message) => message.sender);
   return plan(terms, accepted, refused, () => ({
-    receivers: accepted.map((message) => message.sender),
+    receivers: sharers,
     messageFor: (receiver) => {
-      const rank = list.participants.indexOf(receiver);
-      const dealers = accepted.map((message): DeliveredShares => {
+      if (!sharers.includes(receiver)) {
+        throw new ProtocolError('secagg/not-in-roster', undefined, { sender: receiver });
+      }
+      const holds = new Set(cohort.graph.holdersOf(receiver));
+      const dealing = accepted.filter((message) => holds.has(message.sender));
+      const dealers = dealing.map((message): DeliveredShares => {
         const { sender, keyListHash: hash, seedCommitment: commitment, signature } = message;
-        const entry = message.entries[rank];
-        if (entry === undefined) throw new ProtocolError('secagg/not-in-roster', undefined, { sender: receiver });
+        // checkShares found one entry for each holder.
+        const entry = message.entries[cohort.graph.holdersOf(sender).indexOf(receiver)] as ShareEntry;
         return {
           dealer: sender,
           keyListHash: hash,
@@ -201,7 +279,12 @@ export function planDeliveries(
           signature,
         };
       });
-      return encodeShareDelivery({ sid: terms.sid, receiver, dealers });
+      return encodeShareDelivery({
+        sid: terms.sid,
+        receiver,
+        dealers,
+        ...(terms.graph === undefined ? {} : { sharers }),
+      });
     },
   }));
 }
@@ -290,7 +373,8 @@ export function planSurvivorProof(
 // Phase 5: unmasking, SPEC §8.5
 
 /**
- * Checks form and signature of one UnmaskShares message: exactly one entry for each of U2, of the kind that U3 calls for.
+ * Checks form and signature of one UnmaskShares message: exactly one entry for each of U2
+ * whose shares the sender holds, of the kind that U3 calls for.
  * Whether the shares are right is for `planUnmasking`, which needs the commitments.
  *
  * @throws ProtocolError: see `planUnmasking`
@@ -301,14 +385,18 @@ export function checkUnmaskShares(
   view: RoundView,
   bytes: Uint8Array,
 ): UnmaskShares {
+  return checkAnswer(crypto, terms, readView(terms, view), bytes);
+}
+
+function checkAnswer(crypto: CryptoProvider, terms: SecaggTerms, view: ReadView, bytes: Uint8Array): UnmaskShares {
   const message = decodeUnmaskShares(bytes);
   expectSession(terms, message.sid);
   expectMember(view.survivors, message.sender);
-  const asked = message.entries.every(
-    (entry, i) =>
-      entry.about === view.sharers[i] && (entry.kind === 'unusable' || entry.kind === kindFor(view, entry.about)),
+  const asked = view.cohort.graph.holdersOf(message.sender).filter((about) => view.isSharer.has(about));
+  const isAsked = message.entries.every(
+    (entry, i) => entry.about === asked[i] && (entry.kind === 'unusable' || entry.kind === kindFor(view, entry.about)),
   );
-  if (!asked || message.entries.length !== view.sharers.length) {
+  if (!isAsked || message.entries.length !== asked.length) {
     throw new ProtocolError('codec/malformed', 'The shares are not those that were asked for.', {
       sender: message.sender,
     });
@@ -337,9 +425,13 @@ export function planUnmasking(
   shareKeys: readonly Uint8Array[],
   messages: readonly Uint8Array[],
 ): UnmaskingPlan {
-  const list = readKeyList(view.keyList);
-  const dealt = readDealt(terms, view, shareKeys);
-  const sifted = sift(messages, (bytes) => checkUnmaskShares(crypto, terms, view, bytes));
+  const read = readView(terms, view);
+  const dealt = readDealt(terms, read, shareKeys);
+  const sifted = sift(messages, (bytes) => checkAnswer(crypto, terms, read, bytes));
+  const threshold = shareThreshold(terms);
+  const entriesOf = new Map(
+    sifted.accepted.map(({ sender, entries }) => [sender, new Map(entries.map((entry) => [entry.about, entry]))]),
+  );
   const refused: Refusal[] = [...sifted.refused];
   const complaints: Complaint[] = [];
   const wrong = new Set<number>();
@@ -347,8 +439,8 @@ export function planUnmasking(
   const interpolations = new Map<string, Interpolation>();
   let fewest = sifted.accepted.length;
 
-  view.sharers.forEach((dealer, position) => {
-    const kind = kindFor(view, dealer);
+  for (const dealer of view.sharers) {
+    const kind = kindFor(read, dealer);
     const message = dealt.get(dealer);
     if (message === undefined)
       throw new ProtocolError('secagg/too-few-shares', 'A dealer’s message is missing.', { dealer });
@@ -356,24 +448,23 @@ export function planUnmasking(
     const xs: number[] = [];
     const shares: Uint8Array[] = [];
     let good = 0;
-    for (const response of sifted.accepted) {
-      const responder = response.sender;
-      // checkUnmaskShares found exactly one entry for each sharer, in order.
-      const entry = response.entries[position];
+    read.cohort.graph.holdersOf(dealer).forEach((responder, place) => {
+      const entry = entriesOf.get(responder)?.get(dealer);
+      if (entry === undefined) return;
       if (entry.kind === 'unusable') {
         complaints.push({ by: responder, about: dealer });
-      } else if (isShareRight(crypto, terms, message, list, responder, kind, entry.share)) {
+      } else if (isShareRight(crypto, terms, message, place, kind, entry.share)) {
         good++;
-        if (xs.length < terms.threshold) {
+        if (xs.length < threshold) {
           xs.push(responder + 1);
           shares.push(entry.share);
         }
       } else {
         wrong.add(responder);
       }
-    }
+    });
     fewest = Math.min(fewest, good);
-    if (good < terms.threshold) return;
+    if (good < threshold) continue;
 
     const name = xs.join();
     const interpolation = interpolations.get(name) ?? interpolationAtZero(xs);
@@ -381,7 +472,7 @@ export function planUnmasking(
     const recovered =
       kind === 'self-mask'
         ? recoverSelfMask(terms, message, interpolation, shares)
-        : recoverPairwiseMasks(crypto, terms, view, list, dealer, interpolation, shares);
+        : recoverPairwiseMasks(crypto, terms, read, dealer, interpolation, shares);
     if (recovered === undefined) {
       // Every share used matches what the dealer committed to: the dealer dealt shares of nothing.
       refused.push({ sender: dealer, code: 'secagg/wrong-share' });
@@ -389,19 +480,38 @@ export function planUnmasking(
     } else {
       masks.push(...recovered);
     }
-  });
+  }
 
   for (const sender of wrong) refused.push({ sender, code: 'secagg/wrong-share' });
   refused.sort((a, b) => a.sender - b.sender);
   const accepted = sifted.accepted.map((message) => message.sender);
-  return fewest >= terms.threshold
+  return fewest >= threshold
     ? { kind: 'ready', accepted, refused, complaints, outgoing: { masks } }
-    : { kind: 'too-few', accepted, refused, complaints, needed: terms.threshold };
+    : { kind: 'too-few', accepted, refused, complaints, needed: threshold };
+}
+
+/** A view with its cohort, ready for looking up. */
+interface ReadView extends RoundView {
+  readonly cohort: Cohort;
+  readonly keys: ReadonlyMap<number, AdvertisedKeys>;
+  readonly isSharer: ReadonlySet<number>;
+  readonly isSurvivor: ReadonlySet<number>;
+}
+
+function readView(terms: SecaggTerms, view: RoundView): ReadView {
+  const cohort = readCohort(terms, view.keyList, view.revealList);
+  return {
+    ...view,
+    cohort,
+    keys: new Map(cohort.list.keys.map((entry) => [entry.sender, entry])),
+    isSharer: new Set(view.sharers),
+    isSurvivor: new Set(view.survivors),
+  };
 }
 
 /** The kind of share that unmasking needs about a sharer: its own mask if its words are in the sum, else its mask key. */
-function kindFor(view: RoundView, about: number): ShareKind {
-  return view.survivors.includes(about) ? 'self-mask' : 'mask-key';
+function kindFor(view: ReadView, about: number): ShareKind {
+  return view.isSurvivor.has(about) ? 'self-mask' : 'mask-key';
 }
 
 /** The self mask of a survivor, or undefined if the secret is not the one that its dealer committed to. */
@@ -412,36 +522,38 @@ function recoverSelfMask(
   shares: readonly Uint8Array[],
 ): readonly SignedMask[] | undefined {
   const seed = recover(interpolation, shares);
-  if (seed === undefined || !equalBytes(seedCommitment(terms.sid, dealt.sender, seed), dealt.seedCommitment))
-    return undefined;
-  return [{ seed: selfMaskKey(seed, terms.sid, dealt.sender), sign: 1 }];
+  if (seed === undefined) return undefined;
+  return usingOnce(seed, () =>
+    equalBytes(seedCommitment(terms.sid, dealt.sender, seed), dealt.seedCommitment)
+      ? [{ seed: selfMaskKey(seed, terms.sid, dealt.sender), sign: 1 }]
+      : undefined,
+  );
 }
 
 /** The masks that survivors share with one who dropped, or undefined if the secret is not that of its advertised key. */
 function recoverPairwiseMasks(
   crypto: CryptoProvider,
   terms: SecaggTerms,
-  view: RoundView,
-  list: ReadKeyList,
+  view: ReadView,
   dropped: number,
   interpolation: Interpolation,
   shares: readonly Uint8Array[],
 ): readonly SignedMask[] | undefined {
   const secret = recover(interpolation, shares);
-  const keys = list.keys.get(dropped);
-  if (secret === undefined || keys === undefined || !equalBytes(crypto.x25519.publicKey(secret), keys.maskKey))
-    return undefined;
-  return view.survivors.map((survivor) => {
-    // survivors are in the key list.
-    const peer = list.keys.get(survivor) as AdvertisedKeys;
-    const shared = crypto.x25519.sharedSecret(secret, peer.maskKey);
-    const seed = pairwiseMaskSeed(
-      shared,
-      terms.sid,
-      { index: dropped, maskKey: keys.maskKey },
-      { index: survivor, maskKey: peer.maskKey },
-    );
-    return { seed, sign: pairwiseSign(survivor, dropped) };
+  const keys = view.keys.get(dropped);
+  if (secret === undefined || keys === undefined) return undefined;
+  return usingOnce(secret, () => {
+    if (!equalBytes(crypto.x25519.publicKey(secret), keys.maskKey)) return undefined;
+    const survivors = view.cohort.graph.holdersOf(dropped).filter((holder) => view.isSurvivor.has(holder));
+    return survivors.map((survivor): SignedMask => {
+      // survivors are in the key list.
+      const peer = view.keys.get(survivor) as AdvertisedKeys;
+      const me = { index: dropped, maskKey: keys.maskKey };
+      const seed = usingOnce(crypto.x25519.sharedSecret(secret, peer.maskKey), (shared) =>
+        pairwiseMaskSeed(shared, terms.sid, me, { index: survivor, maskKey: peer.maskKey }),
+      );
+      return { seed, sign: pairwiseSign(survivor, dropped) };
+    });
   });
 }
 
@@ -458,66 +570,48 @@ function isShareRight(
   crypto: CryptoProvider,
   terms: SecaggTerms,
   dealt: ShareKeys,
-  list: ReadKeyList,
-  responder: number,
+  place: number,
   kind: ShareKind,
   share: Uint8Array,
 ): boolean {
-  // responders are in U1, and planDeliveries found one entry for each of U1.
-  const entry = dealt.entries[list.participants.indexOf(responder)];
+  // planDeliveries found one entry for each holder, in their order.
+  const entry = dealt.entries[place] as ShareEntry;
   const commitment = kind === 'self-mask' ? entry.selfMaskCommitment : entry.maskKeyCommitment;
-  const of = { sid: terms.sid, dealer: dealt.sender, receiver: responder, kind };
+  const of = { sid: terms.sid, dealer: dealt.sender, receiver: entry.receiver, kind };
   return isCanonicalShare(share) && equalBytes(shareCommitment(crypto, of, share), commitment);
 }
 
 function readDealt(
   terms: SecaggTerms,
-  view: RoundView,
+  view: ReadView,
   shareKeys: readonly Uint8Array[],
 ): ReadonlyMap<number, ShareKeys> {
   const dealt = new Map<number, ShareKeys>();
   for (const bytes of shareKeys) {
     const message = decodeShareKeys(bytes);
     expectSession(terms, message.sid);
-    if (view.sharers.includes(message.sender)) dealt.set(message.sender, message);
+    if (view.isSharer.has(message.sender)) dealt.set(message.sender, message);
   }
   return dealt;
-}
-
-/** A key list that this coordinator made, ready for looking up. */
-interface ReadKeyList {
-  readonly hash: Uint8Array;
-  /** U1 in increasing order. */
-  readonly participants: readonly number[];
-  readonly keys: ReadonlyMap<number, AdvertisedKeys>;
-}
-
-function readKeyList(bytes: Uint8Array): ReadKeyList {
-  const { keys } = decodeKeyList(bytes);
-  return {
-    hash: keyListHash(bytes),
-    participants: keys.map((entry) => entry.sender),
-    keys: new Map(keys.map((entry) => [entry.sender, entry])),
-  };
 }
 
 function checkShares(
   crypto: CryptoProvider,
   terms: SecaggTerms,
-  list: ReadKeyList,
+  cohort: Cohort,
   bytes: Uint8Array,
 ): { readonly message: ShareKeys; readonly entryHashes: readonly Uint8Array[] } {
   const message = decodeShareKeys(bytes);
   expectSession(terms, message.sid);
-  expectMember(list.participants, message.sender);
-  if (!equalBytes(message.keyListHash, list.hash)) {
+  expectMember(cohort.graph.participants, message.sender);
+  if (!equalBytes(message.keyListHash, cohort.hash)) {
     throw new ProtocolError('secagg/key-lists-differ', undefined, { sender: message.sender });
   }
+  const holders = cohort.graph.holdersOf(message.sender);
   const isForAll =
-    message.entries.length === list.participants.length &&
-    message.entries.every((entry, i) => entry.receiver === list.participants[i]);
+    message.entries.length === holders.length && message.entries.every((entry, i) => entry.receiver === holders[i]);
   if (!isForAll) {
-    throw new ProtocolError('codec/malformed', 'The shares are not for exactly the participants of the key list.', {
+    throw new ProtocolError('codec/malformed', 'The shares are not for exactly the participants who are to hold them.', {
       sender: message.sender,
     });
   }
@@ -548,7 +642,7 @@ function checkConsistency(
 function viewHash(terms: SecaggTerms, view: RoundView): Uint8Array {
   return survivorsHash({
     sid: terms.sid,
-    keyListHash: keyListHash(view.keyList),
+    keyListHash: readCohort(terms, view.keyList, view.revealList).hash,
     sharers: view.sharers,
     survivors: view.survivors,
   });

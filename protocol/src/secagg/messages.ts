@@ -21,7 +21,8 @@ import {
   type CryptoProvider,
 } from '../primitives/provider.js';
 import { SHARE_BYTES } from '../sharing/shamir.js';
-import { MAXIMUM_COHORT, MAXIMUM_LENGTH } from './session.js';
+import { GRAPH_RANDOMNESS_BYTES, MAXIMUM_GRAPH_COHORT } from './graph.js';
+import { MAXIMUM_LENGTH } from './session.js';
 
 /** Second and first byte: "FS", Fedlora secure aggregation. Third: version of the formats. */
 const MAGIC = [0x46, 0x53, 0x01] as const;
@@ -37,6 +38,12 @@ export const messageTypes = {
   consistencySignature: 7,
   survivorProof: 8,
   unmaskShares: 9,
+  // With a graph only (SPEC §10):
+  committedKeys: 10,
+  committedKeyList: 11,
+  revealRandomness: 12,
+  revealList: 13,
+  graphDelivery: 14,
 } as const;
 
 /** Bytes of the plaintext in a sealed box: sid, dealer, receiver, two shares (SPEC §5.2). */
@@ -55,7 +62,9 @@ export interface AdvertisedKeys {
   readonly encryptionKey: Uint8Array;
   /** X25519: agrees on pairwise masks. */
   readonly maskKey: Uint8Array;
-  /** Ed25519 by the sender's identity, over sid, sender and both keys. */
+  /** With a graph: the commitment to the sender's randomness for it. Absent without one. */
+  readonly graphCommitment?: Uint8Array;
+  /** Ed25519 by the sender's identity, over sid, sender, both keys and the commitment if there is one. */
   readonly signature: Uint8Array;
 }
 
@@ -67,8 +76,25 @@ export interface AdvertiseKeys extends AdvertisedKeys {
 /** Coordinator to everyone in U1, phase 2: all keys. */
 export interface KeyList {
   readonly sid: Uint8Array;
-  /** In increasing order of sender. */
+  /** In increasing order of sender. All have a commitment, or none has. */
   readonly keys: readonly AdvertisedKeys[];
+}
+
+/** Participant to coordinator, with a graph only: the randomness that it committed to. */
+export interface RevealRandomness {
+  readonly sid: Uint8Array;
+  readonly sender: number;
+  /** The key list that the sender saw: it shows its randomness once, for this list. */
+  readonly keyListHash: Uint8Array;
+  readonly randomness: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+/** Coordinator to everyone who showed its randomness, with a graph only. This list is U1. */
+export interface RevealList {
+  readonly sid: Uint8Array;
+  /** In increasing order of sender. */
+  readonly revealed: readonly Omit<RevealRandomness, 'sid' | 'keyListHash'>[];
 }
 
 /** What a dealer made for one receiver. */
@@ -86,11 +112,11 @@ export interface ShareEntry {
 export interface ShareKeys {
   readonly sid: Uint8Array;
   readonly sender: number;
-  /** The key list that the sender saw. */
+  /** The key list that the sender saw; with a graph the cohort hash. */
   readonly keyListHash: Uint8Array;
   /** Hash commitment to the self-mask seed itself. */
   readonly seedCommitment: Uint8Array;
-  /** One for each of U1, the sender included, in their order. */
+  /** One for each who holds the sender's shares, in their order: U1, or with a graph its neighbours and itself. */
   readonly entries: readonly ShareEntry[];
   /** Over everything before, the entries as a list of their hashes. */
   readonly signature: Uint8Array;
@@ -101,7 +127,7 @@ export interface DeliveredShares {
   readonly dealer: number;
   readonly keyListHash: Uint8Array;
   readonly seedCommitment: Uint8Array;
-  /** One for each of U1, in their order. */
+  /** One for each who holds the dealer's shares, in their order. */
   readonly entryHashes: readonly Uint8Array[];
   readonly entry: ShareEntry;
   readonly signature: Uint8Array;
@@ -111,8 +137,10 @@ export interface DeliveredShares {
 export interface ShareDelivery {
   readonly sid: Uint8Array;
   readonly receiver: number;
-  /** In increasing order of dealer: this list is U2. */
+  /** In increasing order of dealer: this list is U2, or with a graph those of U2 whose shares the receiver holds. */
   readonly dealers: readonly DeliveredShares[];
+  /** With a graph: U2 in increasing order. Absent without one. */
+  readonly sharers?: readonly number[];
 }
 
 /** Participant to coordinator, phase 3: the receipt for the masked words, which travel apart as little-endian u32. */
@@ -158,7 +186,7 @@ export type UnmaskEntry =
 export interface UnmaskShares {
   readonly sid: Uint8Array;
   readonly sender: number;
-  /** One for each of U2, in increasing order: about survivors a self-mask share, about the others a mask-key share. */
+  /** One for each of U2 whose shares it holds, in increasing order: about survivors of the self mask, about others of the mask key. */
   readonly entries: readonly UnmaskEntry[];
   readonly signature: Uint8Array;
 }
@@ -179,53 +207,61 @@ export function encodeAdvertiseKeys(message: AdvertiseKeys): Uint8Array {
 /** @throws ProtocolError codec/malformed | codec/trailing-bytes */
 export function decodeAdvertiseKeys(bytes: Uint8Array): AdvertiseKeys {
   const reader = new Reader(bytes);
-  const sid = readHeader(reader, messageTypes.advertiseKeys);
-  const keys = readKeys(reader);
+  const { type, sid } = readHeaderOf(reader, [messageTypes.advertiseKeys, messageTypes.committedKeys]);
+  const keys = readKeys(reader, type === messageTypes.committedKeys);
   reader.end();
   return { sid, ...keys };
 }
 
 function advertiseKeysBody(message: Unsigned<AdvertiseKeys>): Uint8Array {
-  return header(messageTypes.advertiseKeys, message.sid)
-    .u16(message.sender)
-    .fixed(message.encryptionKey, PUBLIC_KEY_BYTES)
-    .fixed(message.maskKey, PUBLIC_KEY_BYTES)
-    .finish();
+  const isCommitted = message.graphCommitment !== undefined;
+  const writer = header(isCommitted ? messageTypes.committedKeys : messageTypes.advertiseKeys, message.sid);
+  return writeKeys(writer, message).finish();
 }
 
-function readKeys(reader: Reader): AdvertisedKeys {
+function writeKeys(writer: Writer, keys: Unsigned<AdvertisedKeys>): Writer {
+  writer.u16(keys.sender).fixed(keys.encryptionKey, PUBLIC_KEY_BYTES).fixed(keys.maskKey, PUBLIC_KEY_BYTES);
+  return keys.graphCommitment === undefined ? writer : writer.fixed(keys.graphCommitment, HASH_BYTES);
+}
+
+function readKeys(reader: Reader, isCommitted: boolean): AdvertisedKeys {
   return {
     sender: readIndex(reader),
     encryptionKey: reader.fixed(PUBLIC_KEY_BYTES),
     maskKey: reader.fixed(PUBLIC_KEY_BYTES),
+    ...(isCommitted ? { graphCommitment: reader.fixed(HASH_BYTES) } : {}),
     signature: reader.fixed(SIGNATURE_BYTES),
   };
 }
 
 // Phase 2: KeyList and ShareKeys, SPEC §6.2 and §6.3
 
+/** @throws ProtocolError codec/malformed: some keys have a commitment and others none */
 export function encodeKeyList(message: KeyList): Uint8Array {
-  const writer = header(messageTypes.keyList, message.sid).u16(message.keys.length);
-  for (const keys of message.keys) {
-    writer
-      .u16(keys.sender)
-      .fixed(keys.encryptionKey, PUBLIC_KEY_BYTES)
-      .fixed(keys.maskKey, PUBLIC_KEY_BYTES)
-      .fixed(keys.signature, SIGNATURE_BYTES);
+  const committed = message.keys.filter((keys) => keys.graphCommitment !== undefined).length;
+  if (committed > 0 && committed < message.keys.length) {
+    throw new ProtocolError('codec/malformed', 'Some keys of the list have a commitment for the graph, others none.');
   }
+  const type = committed > 0 ? messageTypes.committedKeyList : messageTypes.keyList;
+  const writer = header(type, message.sid).u16(message.keys.length);
+  for (const keys of message.keys) writeKeys(writer, keys).fixed(keys.signature, SIGNATURE_BYTES);
   return writer.finish();
 }
 
 /** @throws ProtocolError codec/malformed | codec/too-long | codec/trailing-bytes */
 export function decodeKeyList(bytes: Uint8Array): KeyList {
   const reader = new Reader(bytes);
-  const sid = readHeader(reader, messageTypes.keyList);
+  const { type, sid } = readHeaderOf(reader, [messageTypes.keyList, messageTypes.committedKeyList]);
+  const isCommitted = type === messageTypes.committedKeyList;
+  const at = reader.offset;
   const keys = readIncreasing(
     reader,
-    2 + 2 * PUBLIC_KEY_BYTES + SIGNATURE_BYTES,
-    () => readKeys(reader),
+    2 + 2 * PUBLIC_KEY_BYTES + (isCommitted ? HASH_BYTES : 0) + SIGNATURE_BYTES,
+    () => readKeys(reader, isCommitted),
     (entry) => entry.sender,
   );
+  // An empty list says nothing of commitments: it has the one encoding without.
+  if (isCommitted && keys.length === 0) reader.fail('A list of committed keys is empty.', at);
   reader.end();
   return { sid, keys };
 }
@@ -233,6 +269,68 @@ export function decodeKeyList(bytes: Uint8Array): KeyList {
 /** The hash under which participants compare the key lists that they saw. */
 export function keyListHash(keyList: Uint8Array): Uint8Array {
   return hashTagged(domains.keyList, keyList);
+}
+
+/** What takes the place of the key list's hash with a graph: the hash over both lists that fix the graph (SPEC §10.4). */
+export function graphCohortHash(keyList: Uint8Array, revealList: Uint8Array): Uint8Array {
+  return hashTagged(domains.graphCohort, keyList, revealList);
+}
+
+// With a graph, between phases 1 and 2: RevealRandomness and RevealList, SPEC §10.3
+
+/** What the sender signs: its randomness, for one key list. */
+export function revealRandomnessToSign(message: Unsigned<RevealRandomness>): Uint8Array {
+  return tagged(domains.revealRandomness, revealRandomnessBody(message));
+}
+
+export function encodeRevealRandomness(message: RevealRandomness): Uint8Array {
+  return signed(revealRandomnessBody(message), message.signature);
+}
+
+/** @throws ProtocolError codec/malformed | codec/trailing-bytes */
+export function decodeRevealRandomness(bytes: Uint8Array): RevealRandomness {
+  const reader = new Reader(bytes);
+  const sid = readHeader(reader, messageTypes.revealRandomness);
+  const sender = readIndex(reader);
+  const listHash = reader.fixed(HASH_BYTES);
+  const randomness = reader.fixed(GRAPH_RANDOMNESS_BYTES);
+  const signature = reader.fixed(SIGNATURE_BYTES);
+  reader.end();
+  return { sid, sender, keyListHash: listHash, randomness, signature };
+}
+
+function revealRandomnessBody(message: Unsigned<RevealRandomness>): Uint8Array {
+  return header(messageTypes.revealRandomness, message.sid)
+    .u16(message.sender)
+    .fixed(message.keyListHash, HASH_BYTES)
+    .fixed(message.randomness, GRAPH_RANDOMNESS_BYTES)
+    .finish();
+}
+
+export function encodeRevealList(message: RevealList): Uint8Array {
+  const writer = header(messageTypes.revealList, message.sid).u16(message.revealed.length);
+  for (const { sender, randomness, signature } of message.revealed) {
+    writer.u16(sender).fixed(randomness, GRAPH_RANDOMNESS_BYTES).fixed(signature, SIGNATURE_BYTES);
+  }
+  return writer.finish();
+}
+
+/** @throws ProtocolError codec/malformed | codec/too-long | codec/trailing-bytes */
+export function decodeRevealList(bytes: Uint8Array): RevealList {
+  const reader = new Reader(bytes);
+  const sid = readHeader(reader, messageTypes.revealList);
+  const revealed = readIncreasing(
+    reader,
+    2 + GRAPH_RANDOMNESS_BYTES + SIGNATURE_BYTES,
+    () => ({
+      sender: readIndex(reader),
+      randomness: reader.fixed(GRAPH_RANDOMNESS_BYTES),
+      signature: reader.fixed(SIGNATURE_BYTES),
+    }),
+    (entry) => entry.sender,
+  );
+  reader.end();
+  return { sid, revealed };
 }
 
 /** The hash of one entry, which stands for it in the dealer's signature. */
@@ -306,7 +404,10 @@ function readEntry(reader: Reader, receiver: number): ShareEntry {
 // Phase 3: ShareDelivery and MaskedInput, SPEC §6.4 and §6.5
 
 export function encodeShareDelivery(message: ShareDelivery): Uint8Array {
-  const writer = header(messageTypes.shareDelivery, message.sid).u16(message.receiver).u16(message.dealers.length);
+  const type = message.sharers === undefined ? messageTypes.shareDelivery : messageTypes.graphDelivery;
+  const writer = header(type, message.sid).u16(message.receiver);
+  if (message.sharers !== undefined) writer.u16(message.sharers.length).raw(indices(message.sharers));
+  writer.u16(message.dealers.length);
   for (const delivered of message.dealers) {
     writer
       .u16(delivered.dealer)
@@ -323,8 +424,9 @@ export function encodeShareDelivery(message: ShareDelivery): Uint8Array {
 /** @throws ProtocolError codec/malformed | codec/too-long | codec/trailing-bytes */
 export function decodeShareDelivery(bytes: Uint8Array): ShareDelivery {
   const reader = new Reader(bytes);
-  const sid = readHeader(reader, messageTypes.shareDelivery);
+  const { type, sid } = readHeaderOf(reader, [messageTypes.shareDelivery, messageTypes.graphDelivery]);
   const receiver = readIndex(reader);
+  const sharers = type === messageTypes.graphDelivery ? readIndices(reader) : undefined;
   const dealers = readIncreasing(
     reader,
     2 + 2 * HASH_BYTES + 2 + SEALED_BYTES + 2 * HASH_BYTES + SIGNATURE_BYTES,
@@ -332,7 +434,7 @@ export function decodeShareDelivery(bytes: Uint8Array): ShareDelivery {
       const dealer = readIndex(reader);
       const listHash = reader.fixed(HASH_BYTES);
       const seedCommitment = reader.fixed(HASH_BYTES);
-      const hashes = reader.count(MAXIMUM_COHORT, HASH_BYTES);
+      const hashes = reader.count(MAXIMUM_GRAPH_COHORT, HASH_BYTES);
       const entryHashes = Array.from({ length: hashes }, () => reader.fixed(HASH_BYTES));
       const entry = readEntry(reader, receiver);
       const signature = reader.fixed(SIGNATURE_BYTES);
@@ -341,7 +443,7 @@ export function decodeShareDelivery(bytes: Uint8Array): ShareDelivery {
     (delivered) => delivered.dealer,
   );
   reader.end();
-  return { sid, receiver, dealers };
+  return { sid, receiver, dealers, ...(sharers === undefined ? {} : { sharers }) };
 }
 
 /** What the sender signs: it stands by exactly these words in this session. */
@@ -391,12 +493,7 @@ export function encodeSurvivorList(message: SurvivorList): Uint8Array {
 export function decodeSurvivorList(bytes: Uint8Array): SurvivorList {
   const reader = new Reader(bytes);
   const sid = readHeader(reader, messageTypes.survivorList);
-  const survivors = readIncreasing(
-    reader,
-    2,
-    () => readIndex(reader),
-    (index) => index,
-  );
+  const survivors = readIndices(reader);
   reader.end();
   return { sid, survivors };
 }
@@ -546,17 +643,36 @@ function header(type: number, sid: Uint8Array): Writer {
 
 /** Reads magic, version and type, and returns the sid. */
 function readHeader(reader: Reader, type: number): Uint8Array {
-  for (const byte of [...MAGIC, type]) {
+  return readHeaderOf(reader, [type]).sid;
+}
+
+/** Like `readHeader`, for a message that has several types. */
+function readHeaderOf(reader: Reader, types: readonly number[]): { readonly type: number; readonly sid: Uint8Array } {
+  const wrong = (at: number): never => reader.fail('The message has another type or version than expected.', at);
+  for (const byte of MAGIC) {
     const at = reader.offset;
-    if (reader.u8() !== byte) reader.fail('The message has another type or version than expected.', at);
+    if (reader.u8() !== byte) wrong(at);
   }
-  return reader.fixed(HASH_BYTES);
+  const at = reader.offset;
+  const type = reader.u8();
+  if (!types.includes(type)) wrong(at);
+  return { type, sid: reader.fixed(HASH_BYTES) };
+}
+
+/** A list of indices. */
+function readIndices(reader: Reader): readonly number[] {
+  return readIncreasing(
+    reader,
+    2,
+    () => readIndex(reader),
+    (index) => index,
+  );
 }
 
 function readIndex(reader: Reader): number {
   const at = reader.offset;
   const index = reader.u16();
-  return index < MAXIMUM_COHORT ? index : reader.fail(`A participant index of ${index} is over the limit.`, at);
+  return index < MAXIMUM_GRAPH_COHORT ? index : reader.fail(`A participant index of ${index} is over the limit.`, at);
 }
 
 /** A u16 count and that many entries, whose indices must increase: so a list has one encoding and names nobody twice. */
@@ -566,7 +682,7 @@ function readIncreasing<Entry>(
   read: () => Entry,
   indexOf: (entry: Entry) => number,
 ): readonly Entry[] {
-  const count = reader.count(MAXIMUM_COHORT, entryBytes);
+  const count = reader.count(MAXIMUM_GRAPH_COHORT, entryBytes);
   const entries: Entry[] = [];
   let previous = -1;
   for (let i = 0; i < count; i++) {

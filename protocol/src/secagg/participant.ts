@@ -7,6 +7,9 @@
  *     createAdvertise -> handleKeyList -> handleShareDelivery -> createMaskedInput -> handleSurvivorList -> handleSurvivorProof
  *     advertised         shared           ready                  masked               signed                unmasked
  *
+ * With a graph there is one more step: `handleKeyList` shows the randomness that was committed to (state `revealed`), and
+ * `handleRevealList` deals the shares.
+ *
  * Guarantee  Whatever the coordinator and up to c participants send, they learn of this participant's update at most a sum over
  *            at least max(t, minContributors) participants, of whom all but c are honest. That rests on: keys are signed by roster
  *            identities; 2t > n + c; each phase is answered once; about each participant one kind of share is given away, and only
@@ -18,7 +21,7 @@
 
 import { equalBytes } from '../bytes/equal.js';
 import { Reader } from '../bytes/reader.js';
-import { Secret } from '../bytes/secret.js';
+import { Secret, usingOnce, wipingOnThrow, type Keep } from '../bytes/secret.js';
 import { Writer } from '../bytes/writer.js';
 import { ProtocolError, type ProtocolErrorCode } from '../errors.js';
 import { domains } from '../primitives/domains.js';
@@ -26,8 +29,10 @@ import { HASH_BYTES } from '../primitives/hash.js';
 import { deriveKey, KEY_BYTES } from '../primitives/kdf.js';
 import { SEAL_NONCE_BYTES, type CryptoProvider } from '../primitives/provider.js';
 import type { RandomSource } from '../random.js';
-import { isCanonicalShare, SHARE_BYTES, split } from '../sharing/shamir.js';
+import { isCanonicalShare, SHARE_BYTES, split, type Share } from '../sharing/shamir.js';
 import type { MaskedUpdate, NoisedUpdate } from '../update/stages.js';
+import { checkRevealList, readCohort, type Cohort } from './cohort.js';
+import { graphCommitment, GRAPH_RANDOMNESS_BYTES, type Graph } from './graph.js';
 import { mask, pairwiseMaskSeed, pairwiseSign, selfMaskKey, wordsHash, type SignedMask } from './masks.js';
 import {
   advertiseKeysToSign,
@@ -39,12 +44,14 @@ import {
   encodeAdvertiseKeys,
   encodeConsistencySignature,
   encodeMaskedInput,
+  encodeRevealRandomness,
   encodeShareKeys,
   encodeUnmaskShares,
   expectSignature,
   indices,
   keyListHash,
   maskedInputToSign,
+  revealRandomnessToSign,
   seedCommitment,
   shareCommitment,
   shareEntryHash,
@@ -54,11 +61,20 @@ import {
   type AdvertisedKeys,
   type DeliveredShares,
   type KeyList,
+  type ShareDelivery,
   type ShareEntry,
   type ShareKind,
   type UnmaskEntry,
 } from './messages.js';
-import { checkCohort, checkRemaining, checkTerms, expectSession, identityOf, type SecaggTerms } from './session.js';
+import {
+  checkCohort,
+  checkRemaining,
+  checkTerms,
+  expectSession,
+  identityOf,
+  shareThreshold,
+  type SecaggTerms,
+} from './session.js';
 
 /** What a participant works with besides its state. */
 export interface ParticipantParts {
@@ -88,7 +104,7 @@ interface Answered {
   readonly answer: Uint8Array | undefined;
 }
 
-type Verb = 'handleKeyList' | 'handleShareDelivery' | 'handleSurvivorList' | 'handleSurvivorProof';
+type Verb = 'handleKeyList' | 'handleRevealList' | 'handleShareDelivery' | 'handleSurvivorList' | 'handleSurvivorProof';
 
 interface CommonState {
   readonly terms: SecaggTerms;
@@ -103,21 +119,37 @@ export interface AdvertisedState extends CommonState {
   readonly own: AdvertisedKeys;
   readonly encryptionSecret: Secret;
   readonly maskSecret: Secret;
+  /** With a graph: what this participant committed to, to be shown for one key list. */
+  readonly graphRandomness?: Uint8Array;
 }
 
-/** What is known and held from the key list on. */
+/** With a graph: randomness was shown for one key list. Ends when that of the others arrives. */
+export interface RevealedState extends CommonState {
+  readonly phase: 'revealed';
+  readonly own: AdvertisedKeys;
+  readonly encryptionSecret: Secret;
+  readonly maskSecret: Secret;
+  /** The key list as it came; everything in it was checked. */
+  readonly keyList: Uint8Array;
+}
+
+/** What is known and held from the key list on, or with a graph from the reveal list on. */
 interface KeyedState extends CommonState {
   /** U1 in increasing order. */
   readonly participants: readonly number[];
+  /** Whose shares I hold, and who holds mine: U1, or with a graph my neighbours and me. In increasing order. */
+  readonly peers: readonly number[];
+  /** Hash over the key list, with a graph also over the reveal list. */
   readonly keyListHash: Uint8Array;
 }
 
 /** Shares were dealt. Ends when those of the others arrive. */
 export interface SharedState extends KeyedState {
   readonly phase: 'shared';
-  /** For each of U1, in order: the key that opens what it sealed for me. */
+  readonly graph: Graph;
+  /** For each peer, in order: the key that opens what it sealed for me. */
   readonly openKeys: readonly Secret[];
-  /** For each of U1, in order: the seed of the mask between us. My own place is never used. */
+  /** For each peer, in order: the seed of the mask between us. My own place is never used. */
   readonly pairSeeds: readonly (Secret | undefined)[];
   /** b: the seed of my self mask. */
   readonly selfSeed: Secret;
@@ -127,7 +159,7 @@ export interface SharedState extends KeyedState {
 interface DealtState extends KeyedState {
   /** U2 in increasing order. */
   readonly sharers: readonly number[];
-  /** For each of U2, in order. */
+  /** For each peer of U2, in order. */
   readonly received: readonly ReceivedShares[];
   /** Dealers whose shares did not open or did not match their commitments: the round goes on without those shares. */
   readonly faulty: readonly Fault[];
@@ -136,6 +168,7 @@ interface DealtState extends KeyedState {
 /** Everything is in place to mask one update: training may take its time. Ends with `createMaskedInput`. */
 export interface ReadyState extends DealtState {
   readonly phase: 'ready';
+  /** As in the state before. */
   readonly pairSeeds: readonly (Secret | undefined)[];
   readonly selfSeed: Secret;
 }
@@ -161,7 +194,14 @@ export interface UnmaskedState extends CommonState {
   readonly faulty: readonly Fault[];
 }
 
-export type ParticipantState = AdvertisedState | SharedState | ReadyState | MaskedState | SignedState | UnmaskedState;
+export type ParticipantState =
+  | AdvertisedState
+  | RevealedState
+  | SharedState
+  | ReadyState
+  | MaskedState
+  | SignedState
+  | UnmaskedState;
 
 /** The result of a verb. The type of the state is wider when a message was answered again, in a later phase. */
 export interface Step<State extends ParticipantState = ParticipantState> {
@@ -191,37 +231,46 @@ export interface MaskedStep extends Step<MaskedState> {
 export function createAdvertise(parts: ParticipantParts, terms: SecaggTerms, me: number): Step<AdvertisedState> {
   checkTerms(terms);
   identityOf(terms, me);
-  const encryptionSecret = new Secret(parts.crypto.x25519.generateSecret(parts.random));
-  const maskSecret = new Secret(parts.crypto.x25519.generateSecret(parts.random));
-  const body = {
-    sid: terms.sid,
-    sender: me,
-    encryptionKey: parts.crypto.x25519.publicKey(encryptionSecret.reveal()),
-    maskKey: parts.crypto.x25519.publicKey(maskSecret.reveal()),
-  };
-  const signature = parts.sign(advertiseKeysToSign(body));
-  const { sid, ...keys } = body;
-  return {
-    state: {
-      phase: 'advertised',
-      terms,
-      me,
-      answered: [],
-      own: { ...keys, signature },
-      encryptionSecret,
-      maskSecret,
-    },
-    message: encodeAdvertiseKeys({ sid, ...keys, signature }),
-    consumed: [],
-  };
+  return wipingOnThrow((keep) => {
+    const encryptionSecret = keep(parts.crypto.x25519.generateSecret(parts.random));
+    const maskSecret = keep(parts.crypto.x25519.generateSecret(parts.random));
+    const graphRandomness = terms.graph === undefined ? undefined : parts.random(GRAPH_RANDOMNESS_BYTES);
+    const body = {
+      sid: terms.sid,
+      sender: me,
+      encryptionKey: parts.crypto.x25519.publicKey(encryptionSecret.reveal()),
+      maskKey: parts.crypto.x25519.publicKey(maskSecret.reveal()),
+      ...(graphRandomness === undefined
+        ? {}
+        : { graphCommitment: graphCommitment(terms.sid, me, graphRandomness) }),
+    };
+    const signature = parts.sign(advertiseKeysToSign(body));
+    const { sid, ...keys } = body;
+    return {
+      state: {
+        phase: 'advertised',
+        terms,
+        me,
+        answered: [],
+        own: { ...keys, signature },
+        encryptionSecret,
+        maskSecret,
+        ...(graphRandomness === undefined ? {} : { graphRandomness }),
+      },
+      message: encodeAdvertiseKeys({ sid, ...keys, signature }),
+      consumed: [],
+    };
+  });
 }
 
 /**
- * Phase 2: checks everyone's keys, agrees on keys with each, and deals shares of this participant's two secrets.
+ * Phase 2: checks everyone's keys, agrees on keys with each, and deals shares of this participant's two secrets. With a graph it
+ * deals later: now it shows the randomness that it committed to, for this key list and no other.
  *
- * Source     Figure 4, Round 1; SPEC §6.3
+ * Source     Figure 4, Round 1; SPEC §6.3, §10.3
  * Guarantee  every key is signed by the roster identity of its index; no key appears twice; no key is of small order; 2t > n + c.
- *            The X25519 secrets are not needed again.
+ *            The X25519 secrets are not needed again once shares are dealt.
+ * Secrets    made here are wiped if anything throws; the state and its secrets stay as they were.
  * @throws ProtocolError crypto/bad-signature | crypto/low-order-point | secagg/not-in-roster | secagg/duplicate |
  *         secagg/left-out | secagg/wrong-session | secagg/wrong-phase | secagg/threshold-too-low | secagg/cohort-too-small
  */
@@ -229,70 +278,132 @@ export function handleKeyList(parts: ParticipantParts, state: ParticipantState, 
   const again = answeredBefore(parts, state, 'handleKeyList', bytes);
   if (again !== undefined) return replayed(state, again);
   if (state.phase !== 'advertised') throw wrongPhase(state, 'a key list');
-  const { terms, me } = state;
-  const { crypto } = parts;
 
-  const list = decodeKeyList(bytes);
-  checkKeyList(crypto, state, list);
-  const listHash = keyListHash(bytes);
-  const participants = list.keys.map((keys) => keys.sender);
+  checkKeyList(parts.crypto, state, decodeKeyList(bytes));
+  if (state.graphRandomness !== undefined) return reveal(parts, state, bytes, state.graphRandomness);
+  return agreeAndDeal(parts, state, readCohort(state.terms, bytes, undefined), { verb: 'handleKeyList', bytes });
+}
 
-  // One shared secret for sealing (two directions) and one for masking with each of U1; small-order keys are refused here.
-  const own = state.own;
-  const sealKeys: Secret[] = [];
-  const openKeys: Secret[] = [];
-  const pairSeeds: (Secret | undefined)[] = [];
-  for (const peer of list.keys) {
-    const shared = crypto.x25519.sharedSecret(state.encryptionSecret.reveal(), peer.encryptionKey);
-    sealKeys.push(new Secret(sealingKey(shared, terms.sid, own, peer)));
-    openKeys.push(new Secret(sealingKey(shared, terms.sid, peer, own)));
-    shared.fill(0);
-    if (peer.sender === me) {
-      pairSeeds.push(undefined);
-      continue;
-    }
-    const agreed = crypto.x25519.sharedSecret(state.maskSecret.reveal(), peer.maskKey);
-    pairSeeds.push(
-      new Secret(
-        pairwiseMaskSeed(
-          agreed,
-          terms.sid,
-          { index: me, maskKey: own.maskKey },
-          { index: peer.sender, maskKey: peer.maskKey },
-        ),
-      ),
-    );
-    agreed.fill(0);
-  }
-
-  const selfSeed = new Secret(parts.random(KEY_BYTES));
-  const entries = deal(parts, state, participants, sealKeys, selfSeed);
-  for (const key of sealKeys) key.wipe();
-  const body = {
-    sid: terms.sid,
-    sender: me,
-    keyListHash: listHash,
-    seedCommitment: seedCommitment(terms.sid, me, selfSeed.reveal()),
-  };
-  const entryHashes = entries.map((entry) => shareEntryHash(crypto, terms.sid, me, entry));
-  const signature = parts.sign(shareKeysToSign(body, entryHashes));
-  const message = encodeShareKeys({ ...body, entries, signature });
-
+/** The second half of `handleKeyList` with a graph. */
+function reveal(
+  parts: ParticipantParts,
+  state: AdvertisedState,
+  bytes: Uint8Array,
+  randomness: Uint8Array,
+): Step<RevealedState> {
+  const { terms, me, own, encryptionSecret, maskSecret } = state;
+  const body = { sid: terms.sid, sender: me, keyListHash: keyListHash(bytes), randomness };
+  const message = encodeRevealRandomness({ ...body, signature: parts.sign(revealRandomnessToSign(body)) });
   return {
     state: {
-      phase: 'shared',
+      phase: 'revealed',
       terms,
       me,
       answered: remember(parts, state, 'handleKeyList', bytes, message),
-      participants,
-      keyListHash: listHash,
-      openKeys,
-      pairSeeds,
-      selfSeed,
+      own,
+      encryptionSecret,
+      maskSecret,
+      // Not `slice`: on a Node `Buffer` that would share memory with the message.
+      keyList: new Uint8Array(bytes),
     },
     message,
-    consumed: [state.encryptionSecret, state.maskSecret],
+    consumed: [],
   };
+}
+
+/**
+ * Between phases 1 and 2, with a graph only: checks what everyone showed, derives the graph, and deals shares to the neighbours.
+ *
+ * Source     SPEC §10.3 to §10.5
+ * Guarantee  each value matches the commitment in the key list and is signed for that list; all but `silent` of the list are there;
+ *            the graph follows from them alone. The X25519 secrets are not needed again.
+ * Secrets    made here are wiped if anything throws; the state and its secrets stay as they were.
+ * @throws ProtocolError secagg/wrong-reveal | crypto/bad-signature | crypto/low-order-point | secagg/not-in-roster |
+ *         secagg/left-out | secagg/wrong-session | secagg/wrong-phase | secagg/threshold-too-low | secagg/cohort-too-small
+ */
+export function handleRevealList(parts: ParticipantParts, state: ParticipantState, bytes: Uint8Array): Step {
+  const again = answeredBefore(parts, state, 'handleRevealList', bytes);
+  if (again !== undefined) return replayed(state, again);
+  const { terms, me } = state;
+  if (state.phase !== 'revealed') throw wrongPhase(state, 'a reveal list');
+
+  checkRevealList(parts.crypto, terms, state.keyList, bytes);
+  const cohort = readCohort(terms, state.keyList, bytes);
+  expectIncluded(cohort.graph.participants, me);
+  return agreeAndDeal(parts, state, cohort, { verb: 'handleRevealList', bytes });
+}
+
+/** Agrees on keys with each peer of the graph and deals shares of both secrets to it. */
+function agreeAndDeal(
+  parts: ParticipantParts,
+  state: AdvertisedState | RevealedState,
+  cohort: Cohort,
+  answering: { readonly verb: Verb; readonly bytes: Uint8Array },
+): Step<SharedState> {
+  const { terms, me, own } = state;
+  const { crypto } = parts;
+  const { graph } = cohort;
+  const peers = graph.holdersOf(me);
+  const isPeer = new Set(peers);
+
+  return wipingOnThrow((keep) => {
+    // One shared secret for sealing (two directions) and one for masking with each peer; small-order keys are refused here.
+    const sealKeys: Secret[] = [];
+    const openKeys: Secret[] = [];
+    const pairSeeds: (Secret | undefined)[] = [];
+    for (const peer of cohort.list.keys) {
+      if (!isPeer.has(peer.sender)) continue;
+      usingOnce(crypto.x25519.sharedSecret(state.encryptionSecret.reveal(), peer.encryptionKey), (shared) => {
+        sealKeys.push(keep(sealingKey(shared, terms.sid, own, peer)));
+        openKeys.push(keep(sealingKey(shared, terms.sid, peer, own)));
+      });
+      pairSeeds.push(peer.sender === me ? undefined : pairSeed(parts, state, peer, keep));
+    }
+
+    const selfSeed = keep(parts.random(KEY_BYTES));
+    const entries = deal(parts, state, peers, sealKeys, selfSeed);
+    for (const key of sealKeys) key.wipe();
+    const body = {
+      sid: terms.sid,
+      sender: me,
+      keyListHash: cohort.hash,
+      seedCommitment: seedCommitment(terms.sid, me, selfSeed.reveal()),
+    };
+    const entryHashes = entries.map((entry) => shareEntryHash(crypto, terms.sid, me, entry));
+    const signature = parts.sign(shareKeysToSign(body, entryHashes));
+    const message = encodeShareKeys({ ...body, entries, signature });
+
+    return {
+      state: {
+        phase: 'shared',
+        terms,
+        me,
+        answered: remember(parts, state, answering.verb, answering.bytes, message),
+        participants: graph.participants,
+        peers,
+        keyListHash: cohort.hash,
+        graph,
+        openKeys,
+        pairSeeds,
+        selfSeed,
+      },
+      message,
+      consumed: [state.encryptionSecret, state.maskSecret],
+    };
+  });
+}
+
+/** The seed of the mask between this participant and a peer. */
+function pairSeed(
+  { crypto }: ParticipantParts,
+  state: AdvertisedState | RevealedState,
+  peer: AdvertisedKeys,
+  keep: Keep,
+): Secret {
+  const me = { index: state.me, maskKey: state.own.maskKey };
+  return usingOnce(crypto.x25519.sharedSecret(state.maskSecret.reveal(), peer.maskKey), (agreed) =>
+    keep(pairwiseMaskSeed(agreed, state.terms.sid, me, { index: peer.sender, maskKey: peer.maskKey })),
+  );
 }
 
 /**
@@ -307,50 +418,55 @@ export function handleKeyList(parts: ParticipantParts, state: ParticipantState, 
 export function handleShareDelivery(parts: ParticipantParts, state: ParticipantState, bytes: Uint8Array): SilentStep {
   if (answeredBefore(parts, state, 'handleShareDelivery', bytes) !== undefined) return { state, consumed: [] };
   if (state.phase !== 'shared') throw wrongPhase(state, 'a share delivery');
-  const { terms, me, participants } = state;
+  const { terms, me, participants, peers } = state;
 
   const delivery = decodeShareDelivery(bytes);
   expectSession(terms, delivery.sid);
   if (delivery.receiver !== me) {
     throw new ProtocolError('secagg/wrong-session', `The shares are for participant ${delivery.receiver}.`);
   }
-  const sharers = delivery.dealers.map((delivered) => delivered.dealer);
+  const dealers = delivery.dealers.map((delivered) => delivered.dealer);
+  const sharers = sharersOf(terms, delivery, dealers);
   expectSubset(sharers, participants);
   expectIncluded(sharers, me);
   checkRemaining(terms, sharers.length);
+  expectDealers(dealers, peers, sharers);
 
-  const received: ReceivedShares[] = [];
-  const faulty: Fault[] = [];
-  for (const delivered of delivery.dealers) {
-    checkDelivered(parts.crypto, state, delivered);
-    const dealer = delivered.dealer;
-    // sharers are a subset of participants, each with a key.
-    const key = state.openKeys[participants.indexOf(dealer)];
-    const opened = openShares(parts.crypto, state, delivered, key);
-    if ('code' in opened) {
-      faulty.push({ participant: dealer, code: opened.code });
-      received.push({ dealer, shares: undefined });
-    } else {
-      received.push({ dealer, shares: opened });
+  return wipingOnThrow((keep) => {
+    const received: ReceivedShares[] = [];
+    const faulty: Fault[] = [];
+    for (const delivered of delivery.dealers) {
+      checkDelivered(parts.crypto, state, delivered);
+      const dealer = delivered.dealer;
+      // dealers are a subset of peers, each with a key.
+      const key = state.openKeys[peers.indexOf(dealer)];
+      const opened = openShares(parts.crypto, state, delivered, key, keep);
+      if ('code' in opened) {
+        faulty.push({ participant: dealer, code: opened.code });
+        received.push({ dealer, shares: undefined });
+      } else {
+        received.push({ dealer, shares: opened });
+      }
     }
-  }
 
-  return {
-    state: {
-      phase: 'ready',
-      terms,
-      me,
-      answered: remember(parts, state, 'handleShareDelivery', bytes, undefined),
-      participants,
-      keyListHash: state.keyListHash,
-      sharers,
-      received,
-      faulty,
-      pairSeeds: state.pairSeeds,
-      selfSeed: state.selfSeed,
-    },
-    consumed: state.openKeys,
-  };
+    return {
+      state: {
+        phase: 'ready',
+        terms,
+        me,
+        answered: remember(parts, state, 'handleShareDelivery', bytes, undefined),
+        participants,
+        peers,
+        keyListHash: state.keyListHash,
+        sharers,
+        received,
+        faulty,
+        pairSeeds: state.pairSeeds,
+        selfSeed: state.selfSeed,
+      },
+      consumed: state.openKeys,
+    };
+  });
 }
 
 /**
@@ -366,21 +482,22 @@ export function handleShareDelivery(parts: ParticipantParts, state: ParticipantS
  */
 export function createMaskedInput(parts: ParticipantParts, state: ParticipantState, noised: NoisedUpdate): MaskedStep {
   if (state.phase !== 'ready') throw wrongPhase(state, 'masking');
-  const { terms, me, participants, sharers } = state;
+  const { terms, me, peers, sharers } = state;
   if (noised.levels.length !== terms.length) {
     throw new ProtocolError(
       'update/wrong-length',
       `The update has ${noised.levels.length} values, not ${terms.length}.`,
     );
   }
-  const ownKey = selfMaskKey(state.selfSeed.reveal(), terms.sid, me);
-  const masks: SignedMask[] = [{ seed: ownKey, sign: 1 }];
-  for (const other of sharers) {
-    const seed = state.pairSeeds[participants.indexOf(other)];
-    if (seed !== undefined) masks.push({ seed: seed.reveal(), sign: pairwiseSign(me, other) });
-  }
-  const masked = mask(parts.crypto, noised, masks);
-  ownKey.fill(0);
+  const masked = usingOnce(selfMaskKey(state.selfSeed.reveal(), terms.sid, me), (ownKey) => {
+    const masks: SignedMask[] = [{ seed: ownKey, sign: 1 }];
+    const hasShared = new Set(sharers);
+    peers.forEach((other, i) => {
+      const seed = state.pairSeeds[i];
+      if (seed !== undefined && hasShared.has(other)) masks.push({ seed: seed.reveal(), sign: pairwiseSign(me, other) });
+    });
+    return mask(parts.crypto, noised, masks);
+  });
 
   const body = { sid: terms.sid, sender: me, wordsHash: wordsHash(parts.crypto, masked), length: terms.length };
   const message = encodeMaskedInput({ ...body, signature: parts.sign(maskedInputToSign(body)) });
@@ -390,7 +507,8 @@ export function createMaskedInput(parts: ParticipantParts, state: ParticipantSta
       terms,
       me,
       answered: state.answered,
-      participants,
+      participants: state.participants,
+      peers,
       keyListHash: state.keyListHash,
       sharers,
       received: state.received,
@@ -432,6 +550,7 @@ export function handleSurvivorList(parts: ParticipantParts, state: ParticipantSt
       me,
       answered: remember(parts, state, 'handleSurvivorList', bytes, message),
       participants: state.participants,
+      peers: state.peers,
       keyListHash: state.keyListHash,
       sharers,
       received: state.received,
@@ -479,9 +598,10 @@ export function handleSurvivorProof(parts: ParticipantParts, state: ParticipantS
     }
   }
 
+  const hasSurvived = new Set(survivors);
   const entries = state.received.map(({ dealer, shares }): UnmaskEntry => {
     if (shares === undefined) return { about: dealer, kind: 'unusable' };
-    return survivors.includes(dealer)
+    return hasSurvived.has(dealer)
       ? { about: dealer, kind: 'self-mask', share: shares.selfMask.reveal() }
       : { about: dealer, kind: 'mask-key', share: shares.maskKey.reveal() };
   });
@@ -504,6 +624,7 @@ export function handleSurvivorProof(parts: ParticipantParts, state: ParticipantS
 export function secretsIn(state: ParticipantState): readonly Secret[] {
   switch (state.phase) {
     case 'advertised':
+    case 'revealed':
       return [state.encryptionSecret, state.maskSecret];
     case 'shared':
       return [state.selfSeed, ...state.openKeys, ...present(state.pairSeeds)];
@@ -542,6 +663,9 @@ function checkKeyList(crypto: CryptoProvider, state: AdvertisedState, list: KeyL
   if (!equalBytes(mine.encryptionKey, own.encryptionKey) || !equalBytes(mine.maskKey, own.maskKey)) {
     throw new ProtocolError('secagg/wrong-session', 'The key list has other keys for this participant than it made.');
   }
+  if (list.keys.some((keys) => (keys.graphCommitment === undefined) !== (terms.graph === undefined))) {
+    throw new ProtocolError('codec/malformed', 'Keys have a commitment for the graph exactly if the terms have a graph.');
+  }
   checkCohort(terms, list.keys.length);
   expectDistinctKeys(list.keys);
   for (const keys of list.keys) {
@@ -562,42 +686,38 @@ function expectDistinctKeys(list: readonly AdvertisedKeys[]): void {
   }
 }
 
-/** Splits both secrets among U1 and seals a pair of shares for each, this participant included. */
+/** Splits both secrets among the peers and seals a pair of shares for each, this participant included. */
 function deal(
   parts: ParticipantParts,
-  state: AdvertisedState,
-  participants: readonly number[],
+  state: AdvertisedState | RevealedState,
+  peers: readonly number[],
   sealKeys: readonly Secret[],
   selfSeed: Secret,
 ): readonly ShareEntry[] {
   const { crypto, random } = parts;
   const { terms, me } = state;
-  const xs = participants.map(pointOf);
-  const selfMaskShares = split(selfSeed.reveal(), { threshold: terms.threshold, xs }, random);
-  const maskKeyShares = split(state.maskSecret.reveal(), { threshold: terms.threshold, xs }, random);
-  return participants.map((receiver, i) => {
-    // split returns one share for each point, and there is one key for each participant.
-    const selfMask = (selfMaskShares[i] as { bytes: Uint8Array }).bytes;
-    const maskKey = (maskKeyShares[i] as { bytes: Uint8Array }).bytes;
-    const key = sealKeys[i];
-    const plaintext = new Writer().raw(terms.sid).u16(me).u16(receiver).raw(selfMask).raw(maskKey).finish();
-    const nonce = random(SEAL_NONCE_BYTES);
-    const sealed = new Writer()
-      .raw(nonce)
-      .raw(crypto.seal(key.reveal(), nonce, plaintext))
-      .finish();
-    const of = (kind: ShareKind) => ({ sid: terms.sid, dealer: me, receiver, kind });
-    const entry = {
-      receiver,
-      sealed,
-      selfMaskCommitment: shareCommitment(crypto, of('self-mask'), selfMask),
-      maskKeyCommitment: shareCommitment(crypto, of('mask-key'), maskKey),
-    };
-    plaintext.fill(0);
-    selfMask.fill(0);
-    maskKey.fill(0);
-    return entry;
-  });
+  const among = { threshold: shareThreshold(terms), xs: peers.map(pointOf) };
+  const selfMaskShares = split(selfSeed.reveal(), among, random);
+  const maskKeyShares = split(state.maskSecret.reveal(), among, random);
+  try {
+    return peers.map((receiver, i) => {
+      // split returns one share for each point, and there is one key for each peer.
+      const selfMask = (selfMaskShares[i] as Share).bytes;
+      const maskKey = (maskKeyShares[i] as Share).bytes;
+      const nonce = random(SEAL_NONCE_BYTES);
+      const plaintext = new Writer().raw(terms.sid).u16(me).u16(receiver).raw(selfMask).raw(maskKey).finish();
+      const box = usingOnce(plaintext, () => crypto.seal(sealKeys[i].reveal(), nonce, plaintext));
+      const of = (kind: ShareKind) => ({ sid: terms.sid, dealer: me, receiver, kind });
+      return {
+        receiver,
+        sealed: new Writer().raw(nonce).raw(box).finish(),
+        selfMaskCommitment: shareCommitment(crypto, of('self-mask'), selfMask),
+        maskKeyCommitment: shareCommitment(crypto, of('mask-key'), maskKey),
+      };
+    });
+  } finally {
+    for (const share of [...selfMaskShares, ...maskKeyShares]) share.bytes.fill(0);
+  }
 }
 
 /** The point at which a participant's shares lie: zero would be the secret itself. */
@@ -607,15 +727,16 @@ function pointOf(index: number): number {
 
 /** Checks what the coordinator answers for: that the dealer signed this entry, for the key list that this participant saw. */
 function checkDelivered(crypto: CryptoProvider, state: SharedState, delivered: DeliveredShares): void {
-  const { terms, me, participants } = state;
+  const { terms, me, graph } = state;
   const { dealer } = delivered;
+  const holders = graph.holdersOf(dealer);
   if (!equalBytes(delivered.keyListHash, state.keyListHash)) {
     throw new ProtocolError('secagg/key-lists-differ', undefined, { sender: dealer });
   }
-  const signed = delivered.entryHashes[participants.indexOf(me)];
+  const signed = delivered.entryHashes[holders.indexOf(me)];
   if (
     signed === undefined ||
-    delivered.entryHashes.length !== participants.length ||
+    delivered.entryHashes.length !== holders.length ||
     !equalBytes(signed, shareEntryHash(crypto, terms.sid, dealer, delivered.entry))
   ) {
     throw new ProtocolError('crypto/bad-signature', `Participant ${dealer} did not sign these shares.`, {
@@ -640,6 +761,7 @@ function openShares(
   state: SharedState,
   delivered: DeliveredShares,
   key: Secret,
+  keep: Keep,
 ): { readonly selfMask: Secret; readonly maskKey: Secret } | { readonly code: ProtocolErrorCode } {
   const { terms, me } = state;
   const { dealer, entry } = delivered;
@@ -655,6 +777,30 @@ function openShares(
     if (error instanceof ProtocolError && error.code === 'crypto/cannot-open') return { code: error.code };
     throw error;
   }
+  const { sid, from, to, selfMask, maskKey } = usingOnce(plaintext, readShares);
+  const shares = { selfMask: keep(selfMask), maskKey: keep(maskKey) };
+  const of = (kind: ShareKind) => ({ sid: terms.sid, dealer, receiver: me, kind });
+  const isForMe = equalBytes(sid, terms.sid) && from === dealer && to === me;
+  const matches =
+    isForMe &&
+    isCanonicalShare(selfMask) &&
+    isCanonicalShare(maskKey) &&
+    equalBytes(shareCommitment(crypto, of('self-mask'), selfMask), entry.selfMaskCommitment) &&
+    equalBytes(shareCommitment(crypto, of('mask-key'), maskKey), entry.maskKeyCommitment);
+  if (matches) return shares;
+  shares.selfMask.wipe();
+  shares.maskKey.wipe();
+  return { code: isForMe ? 'secagg/wrong-share' : 'secagg/wrong-session' };
+}
+
+/** The fields of an opened box (SPEC §5.2). */
+function readShares(plaintext: Uint8Array): {
+  readonly sid: Uint8Array;
+  readonly from: number;
+  readonly to: number;
+  readonly selfMask: Uint8Array;
+  readonly maskKey: Uint8Array;
+} {
   const reader = new Reader(plaintext);
   const sid = reader.fixed(HASH_BYTES);
   const from = reader.u16();
@@ -662,16 +808,7 @@ function openShares(
   const selfMask = reader.fixed(SHARE_BYTES);
   const maskKey = reader.fixed(SHARE_BYTES);
   reader.end();
-  plaintext.fill(0);
-
-  if (!equalBytes(sid, terms.sid) || from !== dealer || to !== me) return { code: 'secagg/wrong-session' };
-  const of = (kind: ShareKind) => ({ sid: terms.sid, dealer, receiver: me, kind });
-  const matches =
-    isCanonicalShare(selfMask) &&
-    isCanonicalShare(maskKey) &&
-    equalBytes(shareCommitment(crypto, of('self-mask'), selfMask), entry.selfMaskCommitment) &&
-    equalBytes(shareCommitment(crypto, of('mask-key'), maskKey), entry.maskKeyCommitment);
-  return matches ? { selfMask: new Secret(selfMask), maskKey: new Secret(maskKey) } : { code: 'secagg/wrong-share' };
+  return { sid, from, to, selfMask, maskKey };
 }
 
 /** The record of a verb that was answered already. @throws ProtocolError secagg/wrong-phase: it was another message */
@@ -704,9 +841,32 @@ function remember(
   return [...state.answered, { verb, requestHash: parts.crypto.sha256(request), answer }];
 }
 
+/** U2: the dealers, or with a graph the list that comes beside them. @throws ProtocolError codec/malformed: the other form */
+function sharersOf(terms: SecaggTerms, delivery: ShareDelivery, dealers: readonly number[]): readonly number[] {
+  if ((delivery.sharers === undefined) !== (terms.graph === undefined)) {
+    throw new ProtocolError('codec/malformed', 'A delivery lists the sharers exactly if the terms have a graph.');
+  }
+  return delivery.sharers ?? dealers;
+}
+
+/**
+ * Checks that shares came from exactly those who dealt to this participant: its peers among the sharers.
+ *
+ * @throws ProtocolError secagg/not-in-roster: from somebody else | secagg/left-out: one is missing
+ */
+function expectDealers(dealers: readonly number[], peers: readonly number[], sharers: readonly number[]): void {
+  const hasShared = new Set(sharers);
+  const expected = peers.filter((peer) => hasShared.has(peer));
+  expectSubset(dealers, expected);
+  if (dealers.length < expected.length) {
+    throw new ProtocolError('secagg/left-out', 'The shares of a participant who dealt some are missing.');
+  }
+}
+
 function expectSubset(list: readonly number[], of: readonly number[]): void {
+  const members = new Set(of);
   for (const index of list) {
-    if (!of.includes(index)) {
+    if (!members.has(index)) {
       throw new ProtocolError('secagg/not-in-roster', `Participant ${index} was not in the phase before.`, {
         sender: index,
       });

@@ -13,8 +13,10 @@ import { ProtocolError } from '../errors.js';
 import { domains } from '../primitives/domains.js';
 import { HASH_BYTES, hashTagged } from '../primitives/hash.js';
 import { PUBLIC_KEY_BYTES } from '../primitives/provider.js';
+import { choiceBits, GRAPH_ASSURANCE, isGraphPrivate } from './graph-parameters.js';
+import { MAXIMUM_GRAPH_COHORT, MAXIMUM_SILENT, type GraphTerms } from './graph.js';
 
-/** Most members of a session: the complete graph costs every participant one key agreement with every other. */
+/** Most members of a session without a graph: each participant agrees on keys with every other. */
 export const MAXIMUM_COHORT = 128;
 
 /** Most words of a masked vector: 4 GiB of keystream, far below the 2^32 blocks at which a counter could be trusted less. */
@@ -34,7 +36,7 @@ export interface SecaggMember {
 export interface SecaggTerms {
   /** 32 bytes, from `sessionId`. */
   readonly sid: Uint8Array;
-  /** Shares that recover a secret: t. */
+  /** Participants that every phase needs, and without a graph the shares that recover a secret: t. */
   readonly threshold: number;
   /** Fewest contributions a sum may have. */
   readonly minContributors: number;
@@ -44,6 +46,8 @@ export interface SecaggTerms {
   readonly members: readonly SecaggMember[];
   /** Words of the vector: d. */
   readonly length: number;
+  /** Above `MAXIMUM_COHORT` members: who shares secrets with whom. Absent below: everyone with everyone. */
+  readonly graph?: GraphTerms;
 }
 
 /** What a session id is made of. Hashes are 32 bytes. */
@@ -94,11 +98,9 @@ export function checkTerms(terms: SecaggTerms): void {
     }
   };
   const members = terms.members.length;
-  if (members < 2 || members > MAXIMUM_COHORT) {
-    throw new ProtocolError(
-      'roster/invalid',
-      `Secure aggregation takes 2 to ${MAXIMUM_COHORT} members, not ${members}.`,
-    );
+  const most = terms.graph === undefined ? MAXIMUM_COHORT : MAXIMUM_GRAPH_COHORT;
+  if (members < 2 || members > most) {
+    throw new ProtocolError('roster/invalid', `Secure aggregation takes 2 to ${most} members, not ${members}.`);
   }
   const identities = new Set<string>();
   terms.members.forEach((member, position) => {
@@ -115,6 +117,38 @@ export function checkTerms(terms: SecaggTerms): void {
   whole('minContributors', terms.minContributors, 2, members);
   whole('assumedColluders', terms.assumedColluders, 0, members - 1);
   whole('length', terms.length, 1, MAXIMUM_LENGTH);
+  if (terms.graph !== undefined) checkGraphTerms(terms, terms.graph, whole);
+}
+
+/**
+ * The rules for a graph that do not depend on who turns up.
+ *
+ * The last one: a coordinator that lies about who dropped out can cut the circle, and then learns the sum over each piece. A piece
+ * that is unmasked holds a participant and at least t of its neighbours, itself among those who hold its shares.
+ */
+function checkGraphTerms(
+  terms: SecaggTerms,
+  graph: GraphTerms,
+  whole: (name: string, value: number, least: number, most: number) => void,
+): void {
+  if (terms.members.length <= MAXIMUM_COHORT) {
+    throw new ProtocolError(
+      'manifest/invalid',
+      `graph: is for more than ${MAXIMUM_COHORT} members; leave it out for ${terms.members.length}.`,
+    );
+  }
+  whole('graph.neighbours', graph.neighbours, 2, terms.members.length - 1);
+  if (graph.neighbours % 2 !== 0) {
+    throw new ProtocolError('manifest/invalid', `graph.neighbours must be even, is ${graph.neighbours}.`);
+  }
+  whole('graph.threshold', graph.threshold, 2, graph.neighbours);
+  whole('graph.silent', graph.silent, 0, MAXIMUM_SILENT);
+  whole('minContributors with this graph', terms.minContributors, 2, graph.threshold);
+}
+
+/** Shares that recover one secret: t of all, or with a graph t of the dealer's neighbours and itself. */
+export function shareThreshold(terms: SecaggTerms): number {
+  return terms.graph?.threshold ?? terms.threshold;
 }
 
 /**
@@ -134,6 +168,32 @@ export function checkCohort(terms: SecaggTerms, participants: number): void {
     });
   }
   checkRemaining(terms, participants);
+  if (terms.graph !== undefined) checkGraph(terms, terms.graph, participants);
+}
+
+/**
+ * Checks that the graph protects so many participants: SPEC §10.5.
+ *
+ * Guarantee  but for a chance of 2^-40 over the circle, even after the coordinator chose the best of the circles that leaving out
+ *            silent participants gives it: nobody has t hostile neighbours, and honest survivors of a coordinator that does not
+ *            choose dropouts by the graph stay connected.
+ * @throws ProtocolError secagg/threshold-too-low: too few neighbours or too low a threshold for this cohort
+ */
+function checkGraph(terms: SecaggTerms, graph: GraphTerms, participants: number): void {
+  const setting = {
+    participants,
+    colluders: Math.min(terms.assumedColluders, participants),
+    dropouts: participants - leastRemaining(terms),
+    lists: 'consistent',
+  } as const;
+  const securityBits = GRAPH_ASSURANCE.securityBits + choiceBits(participants, graph.silent);
+  if (participants <= graph.neighbours || !isGraphPrivate(setting, graph, securityBits)) {
+    throw new ProtocolError(
+      'secagg/threshold-too-low',
+      `A graph of ${graph.neighbours} neighbours and threshold ${graph.threshold} does not protect ${participants} participants.`,
+      { participants, neighbours: graph.neighbours, threshold: graph.threshold },
+    );
+  }
 }
 
 /** Checks that enough participants are left. @throws ProtocolError secagg/cohort-too-small */
