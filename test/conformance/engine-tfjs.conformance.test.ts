@@ -6,11 +6,25 @@ import { createOnnxEngine } from '../../client/src/engine/onnx/engine.js';
 import { knownAdapter, knownModel, KnownValues } from '../../client/src/engine/onnx/known-model.js';
 import { createTfjsEngine } from '../../client/src/engine/tfjs/engine.js';
 import type { ModelConfig } from '../../client/src/engine/weights/base-model.js';
-import { expected, fixtureFolder, fixtures, modelOf, relativeError, storedModel, toBatch } from './engine-fixtures.js';
+import {
+  expected,
+  fixtureFolder,
+  fixtures,
+  labelLogits,
+  modelOf,
+  relativeError,
+  storedModel,
+  tenSteps,
+  toBatch,
+} from './engine-fixtures.js';
 
 /** f32 through three blocks against f64: 1e-6 measured; the bound of DESIGN section 8. */
 const GRADIENT = 1e-4;
 const LOSS = 1e-5;
+const LOGITS = 1e-5;
+
+/** Adam divides by the gradient's own size, which magnifies rounding where that is small. */
+const TEN_STEPS = 1e-4;
 
 /** Two engines in f32, each with its own order of summation. */
 const BETWEEN_ENGINES = 1e-4;
@@ -55,6 +69,18 @@ for (const backend of ['wasm', 'cpu'] as const) {
           const { losses, exact } = await (await engine).evaluate(toBatch(fixture.batch));
           expect(relativeError(losses, fixture.losses)).toBeLessThan(LOSS);
           expect([...exact]).toEqual(fixture.exact);
+        });
+
+        it('logits at the positions that predict an answer', async () => {
+          const logits = await labelLogits(await engine, fixture.batch);
+          expect(relativeError(logits, expected.get(`${name}.logits`)!)).toBeLessThan(LOGITS);
+        });
+
+        // Last, because it changes the adapter.
+        it('ten steps of AdamW, warm-up and gradient limit included', async () => {
+          const { losses, adapter } = await tenSteps(await engine, fixture);
+          expect(relativeError(losses, fixture.adamw.losses)).toBeLessThan(TEN_STEPS);
+          expect(relativeError(adapter, expected.get(`${name}.adamw`)!)).toBeLessThan(TEN_STEPS);
         });
       });
     }

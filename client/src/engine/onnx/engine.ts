@@ -20,7 +20,9 @@ import {
   type LoraModule,
 } from '../engine.js';
 import type { BaseModel } from '../weights/base-model.js';
-import { ropeFrequencies } from '../weights/rope.js';
+import { layerTypeOf, windowOf } from '../weights/architecture.js';
+import type { LayerType } from '../weights/base-model.js';
+import { layerFrequencies } from '../weights/rope.js';
 import { readBaseWeights, type BaseWeights, type Quantization } from './base-weights.js';
 import { causalMask, lastTokenInputs, planSlices, sliceInputs, type Slice, type SliceInputs } from './batch.js';
 import { groupMatrix, roundedDownBound } from './clip.js';
@@ -31,6 +33,7 @@ import {
   mergeGraph,
   sumGraph,
   tailGraph,
+  typedInputs,
   wholeGraph,
   type Purpose,
 } from './model.js';
@@ -54,6 +57,8 @@ export interface OnnxEngineOptions {
   /** Whether this device must first compute known answers, once in a process. On by default. */
   readonly selfTest?: boolean;
 }
+
+const ropeTableNames = ['cos', 'sin', 'minusSin'] as const;
 
 const SHORTEST_ROPE_TABLE = 256;
 
@@ -110,7 +115,9 @@ class OnnxEngine implements Engine {
   readonly #concurrency: number;
   #rope: Map<string, Tensor> = new Map();
   #ropeLength = 0;
-  readonly #masks = new Map<number, Tensor>();
+  readonly #masks = new Map<string, Tensor>();
+  /** Types of blocks that the model has. */
+  readonly #layerTypes: readonly LayerType[];
   /** Tensors of each block that change with the adapter: A, B, and merged weights. */
   #adapted: Map<string, Tensor>[];
   #isMerged = false;
@@ -123,6 +130,7 @@ class OnnxEngine implements Engine {
     { all: threads, independentExamples }: { readonly all: number; readonly independentExamples: boolean },
   ) {
     const { config } = spec;
+    this.#layerTypes = [...new Set(Array.from({ length: config.num_hidden_layers }, (_, i) => layerTypeOf(config, i)))];
     this.modules = adaptedModules(config, spec.adapted);
     this.vocabularySize = config.vocab_size;
     this.maximumLength = config.max_position_embeddings;
@@ -205,7 +213,7 @@ class OnnxEngine implements Engine {
       throw new RangeError(`Lengths are ${lengths.join(', ')} for ${batch.examples} rows of ${batch.length} tokens.`);
     }
     await this.#merge();
-    const { slice, inputs } = lastTokenInputs(batch, lengths);
+    const { slice, inputs } = lastTokenInputs(batch, lengths, this.#lastWindow());
     return floats(await this.#end('logits', slice, inputs), 'logits');
   }
 
@@ -223,7 +231,7 @@ class OnnxEngine implements Engine {
     const slices = planSlices(batch, this.plan.rows, num_attention_heads / num_key_value_heads);
     for (let begin = 0; begin < slices.length; begin += this.#concurrency) {
       const running = slices.slice(begin, begin + this.#concurrency).map(async (slice) => {
-        const inputs = sliceInputs(batch, slice);
+        const inputs = sliceInputs(batch, slice, this.#lastWindow());
         return { slice, inputs, result: await compute(slice, inputs) };
       });
       for (const { slice, inputs, result } of await Promise.all(running)) take(slice, inputs, result);
@@ -331,7 +339,24 @@ class OnnxEngine implements Engine {
   ): Promise<TensorMap> {
     const own = new Map(Object.entries(values));
     const { model, blocks } = this.weights;
-    return this.#sessions.run(key, build, model, blocks[block], this.#adapted[block], feeds, own);
+    const typed = this.#typedFeeds(block, feeds);
+    return this.#sessions.run(key, build, model, blocks[block], this.#adapted[block], feeds, typed, own);
+  }
+
+  /** The inputs that depend on a block's type, under the names that block graphs have for them. */
+  #typedFeeds(block: number, feeds: Feeds): Feeds {
+    const own = typedInputs[layerTypeOf(this.spec.config, block)];
+    const { mask, rope } = typedInputs.full_attention;
+    // Safe: `#sliceFeeds` gives them for every type that the model has.
+    return new Map([
+      [mask, feeds.get(own.mask)!],
+      ...ropeTableNames.map((table) => [`${rope}.${table}`, feeds.get(`${own.rope}.${table}`)!] as const),
+    ]);
+  }
+
+  #lastWindow(): number {
+    const { config } = this.spec;
+    return windowOf(config, layerTypeOf(config, config.num_hidden_layers - 1));
   }
 
   /** Everything but the batch, under the names of the whole graph. */
@@ -354,7 +379,7 @@ class OnnxEngine implements Engine {
       ['focus.index', tensorOf(inputs.focusIndex, [B * L])],
       ['focus.inverse', tensorOf(inputs.focusInverse, [B * T])],
       ['focus.mask', tensorOf(inputs.focusMask, [B, 1, L, T])],
-      ['mask', this.#mask(T)],
+      ...this.#layerTypes.map((type) => [typedInputs[type].mask, this.#mask(T, type)] as const),
       ...this.#ropeTables(T),
     ]);
   }
@@ -365,20 +390,25 @@ class OnnxEngine implements Engine {
       const { config } = this.spec;
       this.#ropeLength = Math.max(SHORTEST_ROPE_TABLE, length, 2 * this.#ropeLength);
       const shape = [this.#ropeLength, config.head_dim / 2];
-      const tables = ropeTables(ropeFrequencies(config), this.#ropeLength);
       this.#rope = new Map(
-        Object.entries(tables).map(([name, table]: [string, Float32Array]) => [`rope.${name}`, tensorOf(table, shape)]),
+        this.#layerTypes.flatMap((type) => {
+          const tables = ropeTables(layerFrequencies(config, type), this.#ropeLength);
+          const { rope } = typedInputs[type];
+          return ropeTableNames.map((name) => [`${rope}.${name}`, tensorOf(tables[name], shape)] as const);
+        }),
       );
     }
     return this.#rope;
   }
 
-  #mask(length: number): Tensor {
-    let mask = this.#masks.get(length);
+  #mask(length: number, type: LayerType): Tensor {
+    const window = Math.min(length, windowOf(this.spec.config, type));
+    const key = `${length}:${window}`;
+    let mask = this.#masks.get(key);
     if (mask === undefined) {
       if (this.#masks.size >= KEPT_MASKS) this.#masks.clear();
-      mask = tensorOf(causalMask(length), [length, length]);
-      this.#masks.set(length, mask);
+      mask = tensorOf(causalMask(length, window), [length, length]);
+      this.#masks.set(key, mask);
     }
     return mask;
   }

@@ -23,6 +23,7 @@ import {
   type LoraModule,
   type TrainedFactor,
 } from '../engine.js';
+import { normWeight } from '../weights/architecture.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
 import { answerLosses, answerLossGradient, logitsAt, type HeadWeights } from './answer-loss.js';
 import { detectTfjsBackend, deviceName, useBackend, type TfjsBackend } from './backend.js';
@@ -31,7 +32,7 @@ import { checkUnpacking, nf4Weight, plainWeight } from './frozen-weight.js';
 import {
   blockForward,
   loadBlock,
-  positionsOf,
+  positionsByBlock,
   type BlockFactors,
   type BlockWeights,
   type Positions,
@@ -111,8 +112,9 @@ async function loadWeights(base: BaseModel, backend: TfjsBackend, freeze: Upload
     for (let block = 0; block < config.num_hidden_layers; block++) blocks.push(await loadBlock(base, block, upload));
     const embedding = await table('model.embed_tokens.weight');
     const head = config.tie_word_embeddings ? embedding : await table('lm_head.weight');
-    const norm = upload.vector(await base.tensor('model.norm.weight', [config.hidden_size]));
-    return { embedding, blocks, head: { norm, head, epsilon: config.rms_norm_eps }, dispose };
+    const norm = upload.vector(normWeight(config, await base.tensor('model.norm.weight', [config.hidden_size])));
+    const { rms_norm_eps: epsilon, final_logit_softcapping: cap } = config;
+    return { embedding, blocks, head: { norm, head, epsilon, cap }, dispose };
   } catch (error) {
     dispose();
     throw error;
@@ -236,7 +238,7 @@ class TfjsEngine implements Engine {
     const exact = Uint8Array.from(part.counts, (count) => (count > 0 ? 1 : 0));
     if (part.owners.length === 0) return { losses: new Float32Array(batch.examples), exact };
     const { losses, correct } = tf.tidy(() => {
-      const hidden = this.#forward(part, positionsOf(this.config, part.length)).at(-1)!; // [b * T, D]
+      const hidden = this.#forward(part, positionsByBlock(this.config, part.length)).at(-1)!; // [b * T, D]
       return answerLosses(hidden, part.answers, this.weights.head);
     });
     const [tokenLosses, isCorrect] = await readAndDispose([losses, correct]);
@@ -254,7 +256,7 @@ class TfjsEngine implements Engine {
     const tokens = { examples: batch.examples, length, ids: cutRows(batch, 0, batch.examples, length) };
     const rows = lengths.map((own, example) => example * length + own - 1); // last real token of each
     const logits = tf.tidy(() => {
-      const hidden = this.#forward(tokens, positionsOf(this.config, length)).at(-1)!; // [b * T, D]
+      const hidden = this.#forward(tokens, positionsByBlock(this.config, length)).at(-1)!; // [b * T, D]
       return logitsAt(hidden, rows, this.weights.head); // [b, V]
     });
     const [values] = await readAndDispose([logits]);
@@ -282,8 +284,10 @@ class TfjsEngine implements Engine {
   }
 
   /** The input of every block and the output of the last: [b * T, D] each, L + 1 of them. */
-  #forward(tokens: Pick<BatchPart, 'ids'>, positions: Positions): tf.Tensor2D[] {
-    const states: tf.Tensor2D[] = [tf.gather(this.weights.embedding, tf.tensor1d(tokens.ids, 'int32'))]; // [b * T, D]
+  #forward(tokens: Pick<BatchPart, 'ids'>, positions: readonly Positions[]): tf.Tensor2D[] {
+    const embedded: tf.Tensor2D = tf.gather(this.weights.embedding, tf.tensor1d(tokens.ids, 'int32')); // [b * T, D]
+    const { embedding_scale: scale } = this.config;
+    const states = [scale === undefined ? embedded : tf.mul<tf.Tensor2D>(embedded, scale)];
     this.weights.blocks.forEach((_, block) => {
       const factors = this.#factors(block, undefined);
       states.push(tf.tidy(() => this.#block(block, states[block], factors, positions)));
@@ -293,7 +297,7 @@ class TfjsEngine implements Engine {
 
   /** Losses [N] of a part's answer tokens and the gradient [P] of the sum of its examples' means. */
   #backward(part: BatchPart, trained: TrainedFactor): { losses: tf.Tensor1D; gradient: tf.Tensor1D } {
-    const positions = positionsOf(this.config, part.length);
+    const positions = positionsByBlock(this.config, part.length);
     const states = this.#forward(part, positions);
     const tokenWeights = Float32Array.from(part.owners, (example) => 1 / part.counts[example]); // [N]
     const { losses, dHidden } = answerLossGradient(states.at(-1)!, part.answers, tokenWeights, this.weights.head);
@@ -323,8 +327,8 @@ class TfjsEngine implements Engine {
     return { losses, gradient: tf.concat<tf.Tensor1D>(byBlock.flat().map((factor) => tf.reshape(factor, [-1]))) };
   }
 
-  #block(block: number, x: tf.Tensor2D, factors: BlockFactors, positions: Positions): tf.Tensor2D {
-    return blockForward(x, this.weights.blocks[block], factors, positions, this.config, this.#loraScaling);
+  #block(block: number, x: tf.Tensor2D, factors: BlockFactors, positions: readonly Positions[]): tf.Tensor2D {
+    return blockForward(x, this.weights.blocks[block], factors, positions[block], this.config, this.#loraScaling);
   }
 
   /** The trained factors of a block, in layout order. */
