@@ -89,14 +89,14 @@ for (const backend of ['wasm', 'cpu'] as const) {
 
 describe('two engines that know nothing of each other', () => {
   /** A seed per case: the same every time, and named in a failure. */
-  it.each(Array.from({ length: 12 }, (_, i) => 1000 + i))(
+  it.each(Array.from({ length: 24 }, (_, i) => 1000 + i))(
     'agree on the random configuration of seed %i',
     async (seed) => {
-      const { config, lora, batch, quantization } = aRandomCase(seed);
+      const { config, lora, batch, quantization, structure } = aRandomCase(seed);
       const { base, values } = knownModel(config, seed);
       const options = { base, lora, quantization };
       const tfjs = kept(await createTfjsEngine({ ...options, backend: 'wasm' }));
-      const onnx = kept(await createOnnxEngine({ ...options, threads: 1 }));
+      const onnx = kept(await createOnnxEngine({ ...options, threads: 1, plan: { structure } }));
       expect(tfjs.modules).toEqual(onnx.modules);
       const adapter = knownAdapter(values, tfjs.modules, lora.r);
       for (const engine of [tfjs, onnx]) engine.setAdapter(adapter);
@@ -128,6 +128,7 @@ interface RandomCase {
   readonly lora: LoraConfig;
   readonly batch: Batch;
   readonly quantization: 'nf4' | 'none';
+  readonly structure: 'whole' | 'blocks';
 }
 
 /** A small model, adapter shape and batch, all of them of awkward sizes, which follow from a seed. */
@@ -137,11 +138,16 @@ function aRandomCase(seed: number): RandomCase {
   const oneOf = <T>(choices: readonly T[]): T => choices[upTo(choices.length)];
 
   const num_key_value_heads = 1 + upTo(3);
+  const model_type = oneOf(['llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3_text'] as const);
+  const num_hidden_layers = 1 + upTo(3);
+  const layer_types = Array.from({ length: num_hidden_layers }, () =>
+    oneOf(['full_attention', 'sliding_attention'] as const),
+  );
   const config: ModelConfig = {
-    model_type: oneOf(['llama', 'mistral', 'qwen2', 'qwen3']),
+    model_type,
     hidden_size: 64 * (1 + upTo(2)),
     intermediate_size: 64 * (1 + upTo(3)),
-    num_hidden_layers: 1 + upTo(3),
+    num_hidden_layers,
     num_attention_heads: num_key_value_heads * (1 + upTo(3)),
     num_key_value_heads,
     head_dim: oneOf([8, 16, 32]),
@@ -163,6 +169,16 @@ function aRandomCase(seed: number): RandomCase {
       },
     ]),
     tie_word_embeddings: oneOf([true, false]),
+    ...(model_type !== 'llama' && layer_types.includes('sliding_attention')
+      ? {
+          layer_types,
+          sliding_window: 1 + upTo(12),
+          ...(model_type === 'gemma3_text' ? { rope_local_base_freq: 50 } : {}),
+        }
+      : {}),
+    ...(model_type.startsWith('gemma') ? { embedding_scale: 2.5, ...oneOf([{}, { query_pre_attn_scalar: 3 }]) } : {}),
+    ...(model_type.startsWith('gemma') ? oneOf([{}, { final_logit_softcapping: 4 }]) : {}),
+    ...(model_type === 'gemma2' ? oneOf([{}, { attn_logit_softcapping: 2 }]) : {}),
   };
   const names = linearLayers.map(([name]) => name).filter(() => upTo(3) > 0);
   const lora = {
@@ -178,5 +194,11 @@ function aRandomCase(seed: number): RandomCase {
   const ids = Int32Array.from({ length: examples * length }, () => upTo(config.vocab_size));
   const answerMask = Uint8Array.from({ length: examples * length }, () => (upTo(3) === 0 ? 1 : 0));
   answerMask[2] = 1; // at least one answer in the batch
-  return { config, lora, batch: { examples, length, ids, answerMask }, quantization: oneOf(['nf4', 'none']) };
+  return {
+    config,
+    lora,
+    batch: { examples, length, ids, answerMask },
+    quantization: oneOf(['nf4', 'none']),
+    structure: oneOf(['whole', 'blocks']),
+  };
 }

@@ -5,7 +5,7 @@
  * Randomness has no part here: the same adapter and batch give the same bits on the same machine and thread count.
  */
 
-import { adaptedModules, type LinearName } from '@fedlora/shared';
+import { adaptedModules, FedloraError, type LinearName } from '@fedlora/shared';
 import { cpus } from 'node:os';
 import type { Tensor } from 'onnxruntime-node';
 import {
@@ -19,6 +19,7 @@ import {
   type LoraConfig,
   type LoraModule,
 } from '../engine.js';
+import { checkAdapter, checkBatch, checkBound, checkGradient, checkLengths } from '../input-checks.js';
 import type { BaseModel } from '../weights/base-model.js';
 import { layerTypeOf, windowOf } from '../weights/architecture.js';
 import type { LayerType } from '../weights/base-model.js';
@@ -121,6 +122,7 @@ class OnnxEngine implements Engine {
   /** Tensors of each block that change with the adapter: A, B, and merged weights. */
   #adapted: Map<string, Tensor>[];
   #isMerged = false;
+  #isClosed = false;
 
   constructor(
     readonly lora: LoraConfig,
@@ -147,9 +149,7 @@ class OnnxEngine implements Engine {
   }
 
   setAdapter(values: AdapterValues): void {
-    if (values.modules.length !== this.modules.length) {
-      throw new RangeError(`The adapter has ${values.modules.length} modules, the layout ${this.modules.length}.`);
-    }
+    checkAdapter(values, this.modules, this.lora.r);
     this.#adapted = this.#adapterTensors(values);
     this.#isMerged = false;
   }
@@ -165,6 +165,7 @@ class OnnxEngine implements Engine {
 
   async gradients(batch: Batch, options: GradientOptions): Promise<GradientSum> {
     this.#check(batch);
+    checkBound(options);
     await this.#merge();
     const purpose = { trained: options.trained, perExample: options.l2Bound !== null };
     const bound = Float32Array.of(this.#roundedDown(options.l2Bound ?? Infinity, purpose));
@@ -182,6 +183,7 @@ class OnnxEngine implements Engine {
         });
       },
     );
+    checkGradient(sum);
     return { clippedSum: Float32Array.from(sum), losses, ...(purpose.perExample ? { norms } : {}) };
   }
 
@@ -209,15 +211,14 @@ class OnnxEngine implements Engine {
 
   async logits(batch: Batch, lengths: Int32Array): Promise<Float32Array> {
     this.#check(batch);
-    if (lengths.length !== batch.examples || lengths.some((length) => length < 1 || length > batch.length)) {
-      throw new RangeError(`Lengths are ${lengths.join(', ')} for ${batch.examples} rows of ${batch.length} tokens.`);
-    }
+    checkLengths(batch, lengths);
     await this.#merge();
     const { slice, inputs } = lastTokenInputs(batch, lengths, this.#lastWindow());
     return floats(await this.#end('logits', slice, inputs), 'logits');
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#sessions.close();
   }
 
@@ -433,11 +434,8 @@ class OnnxEngine implements Engine {
     return Array.from({ length: this.spec.config.num_hidden_layers }, (_, block) => {
       const tensors = new Map<string, Tensor>();
       this.spec.adapted.forEach((name: LinearName, i) => {
-        const { inFeatures, outFeatures, name: path } = this.modules[block * perBlock + i];
+        const { inFeatures, outFeatures } = this.modules[block * perBlock + i];
         const { A, B } = values.modules[block * perBlock + i];
-        if (A.length !== this.lora.r * inFeatures || B.length !== outFeatures * this.lora.r) {
-          throw new RangeError(`${path} has factors of ${A.length} and ${B.length} values.`);
-        }
         tensors.set(`${name}.A`, tensorOf(A.slice(), [this.lora.r, inFeatures]));
         tensors.set(`${name}.B`, tensorOf(B.slice(), [outFeatures, this.lora.r]));
       });
@@ -454,18 +452,8 @@ class OnnxEngine implements Engine {
   }
 
   #check(batch: Batch): void {
-    const { examples, length, ids, answerMask } = batch;
-    if (ids.length !== examples * length || answerMask.length !== examples * length) {
-      throw new RangeError(
-        `A batch of ${examples} x ${length} has ${ids.length} ids and a mask of ${answerMask.length}.`,
-      );
-    }
-    if (length > this.maximumLength)
-      throw new RangeError(`Rows of ${length} tokens; the base model takes ${this.maximumLength}.`);
-    for (const id of ids) {
-      if (id < 0 || id >= this.vocabularySize)
-        throw new RangeError(`Token ${id} is not in the vocabulary of ${this.vocabularySize}.`);
-    }
+    if (this.#isClosed) throw new FedloraError('internal/unexpected', 'The engine is closed.');
+    checkBatch(batch, this);
   }
 }
 

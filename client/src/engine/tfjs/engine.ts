@@ -23,11 +23,12 @@ import {
   type LoraModule,
   type TrainedFactor,
 } from '../engine.js';
+import { checkAdapter, checkBatch, checkBound, checkGradient, checkLengths } from '../input-checks.js';
 import { normWeight } from '../weights/architecture.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
 import { answerLosses, answerLossGradient, logitsAt, type HeadWeights } from './answer-loss.js';
 import { detectTfjsBackend, deviceName, useBackend, type TfjsBackend } from './backend.js';
-import { checkBatch, cutRows, partOf, type BatchPart } from './batch-part.js';
+import { cutRows, partOf, type BatchPart } from './batch-part.js';
 import { checkUnpacking, nf4Weight, plainWeight } from './frozen-weight.js';
 import {
   blockForward,
@@ -165,23 +166,9 @@ class TfjsEngine implements Engine {
 
   setAdapter(values: AdapterValues): void {
     this.#open();
-    const expected = this.#layers;
-    if (values.modules.length !== expected.length) {
-      throw new FedloraError(
-        'adapter/wrong-shape',
-        `The adapter has ${values.modules.length} modules, not ${expected.length}.`,
-      );
-    }
+    checkAdapter(values, this.modules, this.lora.r);
     values.modules.forEach(({ A, B }, i) => {
-      const layer = expected[i];
-      if (A.length === layer.A.length && B.length === layer.B.length) return;
-      throw new FedloraError(
-        'adapter/wrong-shape',
-        `The factors of ${layer.module.name} have ${A.length} and ${B.length} values.`,
-      );
-    });
-    values.modules.forEach(({ A, B }, i) => {
-      const layer = expected[i];
+      const layer = this.#layers[i];
       tf.dispose([layer.deviceA, layer.deviceB]);
       layer.A = A.slice();
       layer.B = B.slice();
@@ -203,16 +190,14 @@ class TfjsEngine implements Engine {
    */
   async gradients(batch: Batch, options: GradientOptions): Promise<GradientSum> {
     this.#open();
-    checkBatch(batch, this.vocabularySize, this.maximumLength);
+    checkBatch(batch, this);
     const { trained, l2Bound } = options;
-    if (l2Bound !== null && !(l2Bound >= 0 && Number.isFinite(l2Bound))) {
-      throw new FedloraError('privacy/invalid-parameter', 'l2Bound is not a finite number of at least 0.');
-    }
+    checkBound(options);
     const count = trainedParameterCount(this.modules, this.lora.r, trained);
     const losses = new Float32Array(batch.examples);
     if (l2Bound === null) {
       const { gradient, losses: all } = await this.#gradient(partOf(batch), trained, count);
-      normOf(gradient); // refuses what is not finite
+      checkGradient(gradient);
       losses.set(all);
       return { clippedSum: gradient, losses };
     }
@@ -233,7 +218,7 @@ class TfjsEngine implements Engine {
   /** Edge cases: an example without answer tokens -> loss 0, exact 0. */
   async evaluate(batch: Batch): Promise<Evaluation> {
     this.#open();
-    checkBatch(batch, this.vocabularySize, this.maximumLength);
+    checkBatch(batch, this);
     const part = partOf(batch);
     const exact = Uint8Array.from(part.counts, (count) => (count > 0 ? 1 : 0));
     if (part.owners.length === 0) return { losses: new Float32Array(batch.examples), exact };
@@ -248,10 +233,8 @@ class TfjsEngine implements Engine {
 
   async logits(batch: Batch, lengths: Int32Array): Promise<Float32Array> {
     this.#open();
-    checkBatch(batch, this.vocabularySize, this.maximumLength);
-    if (lengths.length !== batch.examples || lengths.some((length) => length < 1 || length > batch.length)) {
-      throw new FedloraError('internal/unexpected', 'The lengths of a batch are not between 1 and its padded length.');
-    }
+    checkBatch(batch, this);
+    checkLengths(batch, lengths);
     const length = lengths.reduce((longest, one) => Math.max(longest, one), 0);
     const tokens = { examples: batch.examples, length, ids: cutRows(batch, 0, batch.examples, length) };
     const rows = lengths.map((own, example) => example * length + own - 1); // last real token of each
@@ -370,11 +353,10 @@ class TfjsEngine implements Engine {
 
 /** @throws FedloraError engine/diverged */
 function normOf(gradient: Float32Array): number {
+  checkGradient(gradient);
   let squares = 0;
   for (let i = 0; i < gradient.length; i++) squares += gradient[i] * gradient[i];
-  const norm = Math.sqrt(squares);
-  if (!Number.isFinite(norm)) throw new FedloraError('engine/diverged', 'A gradient is not a finite number.');
-  return norm;
+  return Math.sqrt(squares);
 }
 
 /** [b] means of [N] token losses over each example's answer; 0 where there is none. */
