@@ -2,10 +2,14 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AdapterValues, Batch, LoraConfig, TrainedFactor } from '../../client/src/engine/engine.js';
+import type { AdapterValues, Batch, Engine, LoraConfig, TrainedFactor } from '../../client/src/engine/engine.js';
 import { adaptedModules, expandTargetModules } from '@fedlora/shared';
 import { knownAdapter, knownModel } from '../../client/src/engine/onnx/known-model.js';
+import { computedRopeTypes } from '../../client/src/engine/onnx/rope.js';
+import { toVector } from '../../client/src/engine/adapter-init.js';
+import { train } from '../../client/src/engine/train.js';
 import type { BaseModel, ModelConfig } from '../../client/src/engine/weights/base-model.js';
+import { parseModelConfig } from '../../client/src/engine/weights/model-config.js';
 
 export const fixtureFolder = join(import.meta.dirname, '../fixtures/engine');
 
@@ -17,7 +21,7 @@ export interface Fixture {
   readonly losses: number[];
   readonly exact: number[];
   readonly trained: Record<TrainedFactor, { readonly l2Bound: number; readonly norms: number[] }>;
-  readonly adamw?: {
+  readonly adamw: {
     readonly learning_rate: number;
     readonly weight_decay: number;
     readonly warmup_steps: number;
@@ -26,9 +30,17 @@ export interface Fixture {
   };
 }
 
-export const fixtures = (
-  JSON.parse(readFileSync(join(fixtureFolder, 'fixtures.json'), 'utf8')) as { cases: Record<string, Fixture> }
-).cases;
+const recorded = JSON.parse(readFileSync(join(fixtureFolder, 'fixtures.json'), 'utf8')) as {
+  cases: Record<string, Omit<Fixture, 'config'> & { config: object }>;
+};
+
+/** The cases by name, each config.json as the product reads it. */
+export const fixtures: Readonly<Record<string, Fixture>> = Object.fromEntries(
+  Object.entries(recorded.cases).map(([name, fixture]) => [
+    name,
+    { ...fixture, config: parseModelConfig(JSON.stringify(fixture.config), { ropeTypes: computedRopeTypes }) },
+  ]),
+);
 
 /** f32 tensors of a safetensors file that we wrote ourselves. */
 export function readTensors(path: string): Map<string, Float32Array> {
@@ -92,4 +104,41 @@ export function relativeError(actual: ArrayLike<number>, wanted: ArrayLike<numbe
     size += wanted[i] ** 2;
   }
   return Math.sqrt(difference / size);
+}
+
+/** The logits that predict each answer token, one engine call for each place in the answers: [answer tokens of all examples, V]. */
+export async function labelLogits(engine: Engine, rows: Fixture['batch']): Promise<Float32Array> {
+  const V = engine.vocabularySize;
+  const batch = toBatch(rows);
+  const places = rows.answerMask.map((mask) => mask.flatMap((isAnswer, i) => (isAnswer === 1 ? [i] : [])));
+  const found = places.map((own) => new Float32Array(own.length * V));
+  for (let step = 0; step < Math.max(...places.map((own) => own.length)); step++) {
+    // A row whose answer is over is asked for its last token once more.
+    const lengths = Int32Array.from(places, (own) => own[Math.min(step, own.length - 1)]);
+    const logits = await engine.logits(batch, lengths);
+    places.forEach((own, row) => {
+      if (step < own.length) found[row].set(logits.subarray(row * V, (row + 1) * V), step * V);
+    });
+  }
+  return Float32Array.from(found.flatMap((own) => [...own]));
+}
+
+/** Trains for the fixture's ten steps: the loss before each, and the adapter after the last. */
+export async function tenSteps(
+  engine: Engine,
+  fixture: Fixture,
+): Promise<{ readonly losses: number[]; readonly adapter: Float32Array }> {
+  const { learning_rate, weight_decay, warmup_steps, max_grad_norm, losses: wanted } = fixture.adamw;
+  const losses: number[] = [];
+  const source = { batchesPerEpoch: 1, nextBatch: () => toBatch(fixture.batch) };
+  const options = {
+    trained: 'both' as const,
+    learning_rate,
+    weight_decay,
+    warmup_steps,
+    max_grad_norm,
+    num_train_epochs: wanted.length,
+  };
+  await train(engine, source, options, undefined, ({ loss }) => losses.push(loss));
+  return { losses, adapter: toVector(engine.adapter(), 'both') };
 }

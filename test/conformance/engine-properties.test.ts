@@ -120,14 +120,6 @@ describe('gradients', () => {
       true,
     );
   });
-
-  it('refuse tokens outside the vocabulary and rows that are too long', async () => {
-    const ids = new Int32Array(8).fill(96);
-    const batch = { examples: 1, length: 8, ids, answerMask: new Uint8Array(8) };
-    await expect(engine.gradients(batch, { trained: 'A', l2Bound: 1 })).rejects.toThrow('96');
-    const long = { examples: 1, length: 65, ids: new Int32Array(65), answerMask: new Uint8Array(65) };
-    await expect(engine.evaluate(long)).rejects.toThrow('65');
-  });
 });
 
 describe('logits', () => {
@@ -160,13 +152,6 @@ describe('adapter', () => {
     expect(engine.adapter().modules[0].A[0]).toBe(before);
     engine.adapter().modules[0].A[0] = 8;
     expect(engine.adapter().modules[0].A[0]).toBe(before);
-  });
-
-  it('of another layout is refused', async () => {
-    const engine = await anEngine(undefined);
-    const { modules } = modelOf(fixture).adapter;
-    expect(() => engine.setAdapter({ modules: modules.slice(1) })).toThrow(RangeError);
-    expect(() => engine.setAdapter({ modules: modules.map(({ A, B }) => ({ A: B, B: A })) })).toThrow(RangeError);
   });
 
   it('changes the next result, also where it is merged into the weights', async () => {

@@ -11,11 +11,25 @@ import { createTfjsEngine } from '../../client/src/engine/tfjs/engine.js';
 import { checkUnpacking, nf4Weight } from '../../client/src/engine/tfjs/frozen-weight.js';
 import type { ModelConfig } from '../../client/src/engine/weights/base-model.js';
 import { dequantizeNf4, quantizeNf4 } from '../../client/src/engine/weights/nf4.js';
-import { expected, fixtureFolder, fixtures, modelOf, relativeError, storedModel, toBatch } from './engine-fixtures.js';
+import {
+  expected,
+  fixtureFolder,
+  fixtures,
+  labelLogits,
+  modelOf,
+  relativeError,
+  storedModel,
+  tenSteps,
+  toBatch,
+} from './engine-fixtures.js';
 
 /** f32 through three blocks against f64: 1e-6 measured; the bound of DESIGN section 8. */
 const GRADIENT = 1e-4;
 const LOSS = 1e-5;
+const LOGITS = 1e-5;
+
+/** Adam divides by the gradient's own size, which magnifies rounding where that is small. */
+const TEN_STEPS = 1e-4;
 
 /** Two engines in f32, each with its own order of summation. */
 const BETWEEN_ENGINES = 1e-4;
@@ -111,6 +125,18 @@ for (const backend of backends) {
           const { numTensors, numBytes } = tf.memory();
           expect({ numTensors, numBytes }).toEqual({ numTensors: before.numTensors, numBytes: before.numBytes });
         });
+
+        it('logits at the positions that predict an answer', async () => {
+          const logits = await labelLogits(await engine, fixture.batch);
+          expect(relativeError(logits, expected.get(`${name}.logits`)!)).toBeLessThan(LOGITS);
+        });
+
+        // Last, because it changes the adapter.
+        it('ten steps of AdamW, warm-up and gradient limit included', async () => {
+          const { losses, adapter } = await tenSteps(await engine, fixture);
+          expect(relativeError(losses, fixture.adamw.losses)).toBeLessThan(TEN_STEPS);
+          expect(relativeError(adapter, expected.get(`${name}.adamw`)!)).toBeLessThan(TEN_STEPS);
+        });
       });
     }
   }
@@ -119,14 +145,14 @@ for (const backend of backends) {
 const fast = backends.filter((backend) => backend !== 'cpu');
 describe.each(fast)('onnx and tfjs on %s, which know nothing of each other', (backend) => {
   /** A seed per case: the same every time, and named in a failure. */
-  it.each(Array.from({ length: 12 }, (_, i) => 1000 + i))(
+  it.each(Array.from({ length: 24 }, (_, i) => 1000 + i))(
     'agree on the random configuration of seed %i',
     async (seed) => {
-      const { config, lora, batch, quantization } = aRandomCase(seed);
+      const { config, lora, batch, quantization, structure } = aRandomCase(seed);
       const { base, values } = knownModel(config, seed);
       const options = { base, lora, quantization };
       const tfjs = kept(await createTfjsEngine({ ...options, backend }));
-      const onnx = kept(await createOnnxEngine({ ...options, threads: 1 }));
+      const onnx = kept(await createOnnxEngine({ ...options, threads: 1, plan: { structure } }));
       expect(tfjs.modules).toEqual(onnx.modules);
       const adapter = knownAdapter(values, tfjs.modules, lora.r);
       for (const engine of [tfjs, onnx]) engine.setAdapter(adapter);
@@ -158,6 +184,7 @@ interface RandomCase {
   readonly lora: LoraConfig;
   readonly batch: Batch;
   readonly quantization: 'nf4' | 'none';
+  readonly structure: 'whole' | 'blocks';
 }
 
 /** A small model, adapter shape and batch, all of them of awkward sizes, which follow from a seed. */
@@ -167,11 +194,16 @@ function aRandomCase(seed: number): RandomCase {
   const oneOf = <T>(choices: readonly T[]): T => choices[upTo(choices.length)];
 
   const num_key_value_heads = 1 + upTo(3);
+  const model_type = oneOf(['llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3_text'] as const);
+  const num_hidden_layers = 1 + upTo(3);
+  const layer_types = Array.from({ length: num_hidden_layers }, () =>
+    oneOf(['full_attention', 'sliding_attention'] as const),
+  );
   const config: ModelConfig = {
-    model_type: oneOf(['llama', 'mistral', 'qwen2', 'qwen3']),
+    model_type,
     hidden_size: 64 * (1 + upTo(2)),
     intermediate_size: 64 * (1 + upTo(3)),
-    num_hidden_layers: 1 + upTo(3),
+    num_hidden_layers,
     num_attention_heads: num_key_value_heads * (1 + upTo(3)),
     num_key_value_heads,
     head_dim: oneOf([8, 16, 32]),
@@ -193,6 +225,16 @@ function aRandomCase(seed: number): RandomCase {
       },
     ]),
     tie_word_embeddings: oneOf([true, false]),
+    ...(model_type !== 'llama' && layer_types.includes('sliding_attention')
+      ? {
+          layer_types,
+          sliding_window: 1 + upTo(12),
+          ...(model_type === 'gemma3_text' ? { rope_local_base_freq: 50 } : {}),
+        }
+      : {}),
+    ...(model_type.startsWith('gemma') ? { embedding_scale: 2.5, ...oneOf([{}, { query_pre_attn_scalar: 3 }]) } : {}),
+    ...(model_type.startsWith('gemma') ? oneOf([{}, { final_logit_softcapping: 4 }]) : {}),
+    ...(model_type === 'gemma2' ? oneOf([{}, { attn_logit_softcapping: 2 }]) : {}),
   };
   const names = linearLayers.map(([name]) => name).filter(() => upTo(3) > 0);
   const lora = {
@@ -208,5 +250,11 @@ function aRandomCase(seed: number): RandomCase {
   const ids = Int32Array.from({ length: examples * length }, () => upTo(config.vocab_size));
   const answerMask = Uint8Array.from({ length: examples * length }, () => (upTo(3) === 0 ? 1 : 0));
   answerMask[2] = 1; // at least one answer in the batch
-  return { config, lora, batch: { examples, length, ids, answerMask }, quantization: oneOf(['nf4', 'none']) };
+  return {
+    config,
+    lora,
+    batch: { examples, length, ids, answerMask },
+    quantization: oneOf(['nf4', 'none']),
+    structure: oneOf(['whole', 'blocks']),
+  };
 }

@@ -27,7 +27,7 @@ afterAll(() => Promise.all(open.map((engine) => engine.close())));
 describe('train', () => {
   it('makes the ten steps that torch.optim.AdamW makes, warm-up and gradient limit included', async () => {
     const fixture = fixtures['tiny'];
-    const { learning_rate, weight_decay, warmup_steps, max_grad_norm, losses } = fixture.adamw!;
+    const { learning_rate, weight_decay, warmup_steps, max_grad_norm, losses } = fixture.adamw;
     const engine = await createOnnxEngine({
       base: storedModel(join(fixtureFolder, 'tiny')),
       lora: fixture.lora,

@@ -6,9 +6,11 @@ import {
   expected,
   fixtureFolder,
   fixtures,
+  labelLogits,
   modelOf,
   relativeError,
   storedModel,
+  tenSteps,
   toBatch,
   type Fixture,
 } from './engine-fixtures.js';
@@ -16,6 +18,10 @@ import {
 /** f32 through three blocks against f64: 1.3e-5 measured, most of it the margin of `roundedDownBound`; the bound of DESIGN section 8. */
 const GRADIENT = 1e-4;
 const LOSS = 1e-5;
+const LOGITS = 1e-5;
+
+/** Adam divides by the gradient's own size, which magnifies rounding where that is small. */
+const TEN_STEPS = 1e-4;
 
 type Plan = NonNullable<OnnxEngineOptions['plan']>;
 
@@ -84,6 +90,18 @@ for (const [name, fixture] of Object.entries(fixtures)) {
         const { losses, exact } = await engine.evaluate(toBatch(fixture.batch));
         expect(relativeError(losses, fixture.losses)).toBeLessThan(LOSS);
         expect([...exact]).toEqual(fixture.exact);
+      });
+
+      it('logits at the positions that predict an answer', async () => {
+        const logits = await labelLogits(engine, fixture.batch);
+        expect(relativeError(logits, expected.get(`${name}.logits`)!)).toBeLessThan(LOGITS);
+      });
+
+      // Last, because it changes the adapter.
+      it('ten steps of AdamW, warm-up and gradient limit included', async () => {
+        const { losses, adapter } = await tenSteps(engine, fixture);
+        expect(relativeError(losses, fixture.adamw.losses)).toBeLessThan(TEN_STEPS);
+        expect(relativeError(adapter, expected.get(`${name}.adamw`)!)).toBeLessThan(TEN_STEPS);
       });
     });
   }

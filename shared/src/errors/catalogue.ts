@@ -84,7 +84,8 @@ const baseModelErrors = {
     retry: 'never',
     exitCode: exitCodes.model,
     meaning: 'The base model has a part that the engine does not compute.',
-    remedy: 'Use a Llama, Mistral, Qwen2 or Qwen3 model without the part that the message names.',
+    remedy:
+      'Use a Llama, Mistral, Qwen2, Qwen3, Gemma 2 or Gemma 3 (text) model without the part that the message names.',
   },
   'base-model/changed': {
     blame: 'environment',

@@ -1,24 +1,27 @@
 /**
- * Causal self-attention with grouped queries: softmax(q k^T / sqrt(dh) + mask) v, between its four linear layers.
+ * Causal self-attention with grouped queries: softmax(cap(q k^T / sqrt(dh)) + mask) v, between its four linear layers.
  *
- * Source     Vaswani et al. 2017; Ainslie et al. 2023, arXiv:2305.13245 (grouped queries); Qwen3 adds a norm on each head of q, k.
+ * Source     Vaswani et al. 2017; Ainslie et al. 2023, arXiv:2305.13245 (grouped queries); Qwen3 and Gemma 3 add a norm on each head
+ *            of q, k; Gemma 2 (arXiv:2408.00118) caps scores: c tanh(score / c).
  * The G heads of a group share k and v: they are laid one below the other as G * S rows of one product.
  * Padding needs no mask of its own: it stands on the right, where no real token looks.
  */
 
+import { architectureOf, scoreScaling } from '../weights/architecture.js';
+import { tanhSlope } from './activation.js';
 import type { Value } from './graph.js';
 import { linearBackward, linearForward, type LinearCache } from './linear.js';
 import { normBackward, normForward, type NormCache } from './norm.js';
-import { ropeBackward, ropeForward } from './rope.js';
+import { ropeBackward, ropeForward, type Turning } from './rope.js';
 import type { Rows } from './rows.js';
-import { hasHeadNorm, type GradientMap, type GraphContext } from './spec.js';
+import type { GradientMap, GraphContext } from './spec.js';
 
 /** All tokens of a batch: those that give keys and values. */
 export interface Tokens {
   /** [B, T] */
   readonly rows: Rows;
-  /** [1] i64 zero: positions count from the first row. */
-  readonly positions: Value;
+  /** Positions count from the first row. */
+  readonly turning: Turning;
   /** [T, T] 0 where row may look at column, else very negative. */
   readonly mask: Value;
 }
@@ -27,8 +30,8 @@ export interface Tokens {
 export interface Focus {
   /** [B, L] */
   readonly rows: Rows;
-  /** [B, L] i64 position of each row. */
-  readonly positions: Value;
+  /** With the position [B, L] of each row. */
+  readonly turning: Turning;
   /** [B, 1, L, T] */
   readonly mask: Value;
   /** [B L] i32 row among all tokens. */
@@ -55,7 +58,7 @@ interface HeadsCache {
   readonly rows: Rows;
   readonly norm?: NormCache;
   /** Absent for v, which is not turned. */
-  readonly positions?: Value;
+  readonly turning?: Turning;
 }
 
 export interface AttentionCache {
@@ -72,23 +75,25 @@ export interface AttentionCache {
   readonly v: Value;
   /** [B, K, G S, T] */
   readonly probabilities: Value;
+  /** tanh(score / cap) [B, K, G S, T]; absent where scores are not capped. */
+  readonly capped?: Value;
   /** [B, K, G S, dh] */
   readonly mixed: Value;
 }
 
 /**
- * Shapes     h [R, D] -> residual + attention [R, D]; with focus, residual and result are [B L, D]
+ * Shapes     h [R, D] -> residual + attention [R, D], or attention alone; with focus, residual and result are [B L, D]
  */
 export function attentionForward(
   context: GraphContext,
   prefix: string,
   h: Value,
-  residual: Value,
+  residual: Value | undefined,
   tokens: Tokens,
   focus?: Focus,
 ): { readonly y: Value; readonly cache: AttentionCache } {
   const { graph, spec } = context;
-  const { num_attention_heads: H, num_key_value_heads: K, head_dim: dh } = spec.config;
+  const { num_attention_heads: H, num_key_value_heads: K, head_dim: dh, attn_logit_softcapping: cap } = spec.config;
   const asking = focus ?? tokens; // S = T rows of each example ask, or L
 
   const all = linearForward(
@@ -101,14 +106,16 @@ export function attentionForward(
     focus === undefined ? undefined : linearForward(context, prefix, ['q_proj'], gatherFocus(context, h, focus));
   const [qRows, kRows, vRows] = [...(focused?.y ?? []), ...all.y] as [Value, Value, Value]; // Safe: [B S, H dh], [R, K dh], [R, K dh].
 
-  const qHeads = headsForward(context, prefix, 'q', qRows, H, asking.rows, asking.positions); // [B, H, S, dh]
-  const kHeads = headsForward(context, prefix, 'k', kRows, K, tokens.rows, tokens.positions); // [B, K, T, dh]
+  const qHeads = headsForward(context, prefix, 'q', qRows, H, asking.rows, asking.turning); // [B, H, S, dh]
+  const kHeads = headsForward(context, prefix, 'k', kRows, K, tokens.rows, tokens.turning); // [B, K, T, dh]
   const vHeads = headsForward(context, prefix, 'v', vRows, K, tokens.rows);
   const q = graph.reshape(qHeads.y, [0, K, -1, dh]); // [B, K, G S, dh]
   const k = kHeads.y;
   const v = vHeads.y;
 
-  const scores = graph.matmul(q, k, { transB: true, alpha: 1 / Math.sqrt(dh) }); // [B, K, G S, T]
+  const products = graph.matmul(q, k, { transB: true, alpha: scoreScaling(spec.config) / (cap ?? 1) }); // [B, K, G S, T]
+  const capped = cap === undefined ? undefined : graph.op('Tanh', [products]);
+  const scores = cap === undefined || capped === undefined ? products : graph.multiply(capped, graph.scalar(cap));
   const masked = graph.add(graph.reshape(scores, [0, H, -1, 0]), asking.mask); // [B, H, S, T]
   const probabilities = graph.reshape(graph.op('Softmax', [masked], { axis: -1 }), [0, K, -1, 0]); // [B, K, G S, T]
   const mixed = graph.matmul(probabilities, v); // [B, K, G S, dh]
@@ -116,14 +123,15 @@ export function attentionForward(
   const joined = graph.transpose(graph.reshape(mixed, [0, H, -1, dh]), [0, 2, 1, 3]); // [B, S, H, dh]
   const output = linearForward(context, prefix, ['o_proj'], graph.reshape(joined, [-1, H * dh]), residual);
   const heads = [qHeads.cache, kHeads.cache, vHeads.cache] as const;
-  const cache = { all: all.cache, focused: focused?.cache, output: output.cache, heads, q, k, v, probabilities, mixed };
-  return { y: output.y[0], cache };
+  const linear = { all: all.cache, focused: focused?.cache, output: output.cache };
+  return { y: output.y[0], cache: { ...linear, heads, q, k, v, probabilities, capped, mixed } };
 }
 
 /**
  * Shapes     dy [R, D], or with focus [B L, D] -> dh [R, D]
  *
  * With p = softmax(z):  dz = p (dp - sum(p dp)), and sum over keys of p dp = sum over dh of dMixed * mixed, which is shorter.
+ * With a cap c, score = c tanh(product / c), so dProduct = dScore (1 - tanh^2).
  */
 export function attentionBackward(
   context: GraphContext,
@@ -135,7 +143,8 @@ export function attentionBackward(
 ): Value {
   const { graph, spec } = context;
   const { num_attention_heads: H, num_key_value_heads: K, head_dim: dh, hidden_size: D } = spec.config;
-  const { q, k, v, probabilities, mixed } = cache;
+  const { q, k, v, probabilities, capped, mixed } = cache;
+  const alpha = scoreScaling(spec.config);
   const asking = focus ?? tokens;
 
   const dJoined = linearBackward(context, cache.output, [dy], asking.rows, gradients); // [B S, H dh]
@@ -146,8 +155,9 @@ export function attentionBackward(
   const dProbabilities = graph.matmul(dMixed, v, { transB: true }); // [B, K, G S, T]
   const mean = graph.sum(graph.multiply(dMixed, mixed), -1, true); // [B, K, G S, 1]
   const dScores = graph.multiply(probabilities, graph.subtract(dProbabilities, mean)); // [B, K, G S, T]
-  const dQ = graph.matmul(dScores, k, { alpha: 1 / Math.sqrt(dh) }); // [B, K, G S, dh]
-  const dK = graph.matmul(dScores, q, { transA: true, alpha: 1 / Math.sqrt(dh) }); // [B, K, T, dh]
+  const dProducts = capped === undefined ? dScores : graph.multiply(dScores, tanhSlope(context, capped));
+  const dQ = graph.matmul(dProducts, k, { alpha }); // [B, K, G S, dh]
+  const dK = graph.matmul(dProducts, q, { transA: true, alpha }); // [B, K, T, dh]
 
   const dQRows = headsBackward(context, cache.heads[0], graph.reshape(dQ, [0, H, -1, dh])); // [B S, H dh]
   const dKRows = headsBackward(context, cache.heads[1], dK); // [R, K dh]
@@ -160,7 +170,7 @@ export function attentionBackward(
   return graph.add(dAll, scatterFocus(context, dAsking, focus, D));
 }
 
-/** Shapes     rows [B S, count * dh] -> [B, count, S, dh], normalized and turned where the model and `positions` say so */
+/** Shapes     rows [B S, count * dh] -> [B, count, S, dh], normalized and turned where the model and `turning` say so */
 function headsForward(
   context: GraphContext,
   prefix: string,
@@ -168,33 +178,33 @@ function headsForward(
   value: Value,
   count: number,
   rows: Rows,
-  positions?: Value,
+  turning?: Turning,
 ): { readonly y: Value; readonly cache: HeadsCache } {
   const { graph, spec } = context;
   const dh = spec.config.head_dim;
   let y = value;
   let norm: NormCache | undefined;
-  if (name !== 'v' && hasHeadNorm(spec.config)) {
+  if (name !== 'v' && architectureOf(spec.config).normalizesHeads) {
     const weight = graph.input(`${prefix}${name}_norm.weight`, 'float32', [dh]);
     const normalized = normForward(context, graph.reshape(y, [-1, dh]), weight); // [B S count, dh]
     norm = normalized.cache;
     y = normalized.y;
   }
   y = rows.apart(y, [count * dh]); // [B, S, count dh]
-  if (positions !== undefined) y = ropeForward(context, y, positions);
+  if (turning !== undefined) y = ropeForward(context, y, turning);
   return {
     y: graph.transpose(graph.reshape(y, [0, 0, count, dh]), [0, 2, 1, 3]),
-    cache: { count, rows, norm, positions },
+    cache: { count, rows, norm, turning },
   };
 }
 
 /** Shapes     dy [B, count, S, dh] -> [B S, count * dh] */
 function headsBackward(context: GraphContext, cache: HeadsCache, dy: Value): Value {
   const { graph, spec } = context;
-  const { count, norm, positions } = cache;
+  const { count, norm, turning } = cache;
   const dh = spec.config.head_dim;
   let d = graph.reshape(graph.transpose(dy, [0, 2, 1, 3]), [0, 0, count * dh]); // [B, S, count dh]
-  if (positions !== undefined) d = ropeBackward(context, d, positions);
+  if (turning !== undefined) d = ropeBackward(context, d, turning);
   if (norm !== undefined) d = normBackward(context, norm, graph.reshape(d, [-1, dh]));
   return graph.reshape(d, [-1, count * dh]);
 }

@@ -2,13 +2,14 @@
 
 import { linearLayers, type LinearName } from '@fedlora/shared';
 import type { Tensor } from 'onnxruntime-node';
+import { architectureOf, normNames, normWeight } from '../weights/architecture.js';
 import type { BaseModel } from '../weights/base-model.js';
 import type { HalfTable } from '../weights/half-table.js';
 import { quantizedLinear, type QuantizedWeight, type QuantizeOptions } from '../weights/nf4-store.js';
 import { dequantizeNf4, type Nf4Values } from '../weights/nf4.js';
 import type { Plan } from './plan.js';
 import { tensorOf } from './sessions.js';
-import { hasBias, hasHeadNorm, shapeOf, type GraphSpec } from './spec.js';
+import { shapeOf, type GraphSpec } from './spec.js';
 
 /** What happens to the linear layers' weights: 4 bits, as QLoRA has it, or as they are. */
 export type Quantization = 'nf4' | 'none';
@@ -41,7 +42,7 @@ export async function readBaseWeights(
   const model = new Map<string, Tensor>();
   const tables = tableForm === 'stored' ? await readTables(base) : undefined;
   if (tables === undefined) await readDenseTables(base, model);
-  model.set('norm', tensorOf(await base.tensor('model.norm.weight', [D]), [D]));
+  model.set('norm', tensorOf(normWeight(base.config, await base.tensor('model.norm.weight', [D])), [D]));
   const quantized = quantization === 'nf4' ? (await quantizedLinear(base, undefined, options)).tensors : undefined;
   const blocks = [];
   for (let block = 0; block < num_hidden_layers; block++) blocks.push(await readBlock(base, spec, quantized, block));
@@ -70,19 +71,20 @@ async function readBlock(
   block: number,
 ): Promise<Map<string, Tensor>> {
   const tensors = new Map<string, Tensor>();
-  const read = async (name: string, path: string, size: number): Promise<void> => {
-    tensors.set(name, tensorOf(await base.tensor(`model.layers.${block}.${path}`, [size]), [size]));
+  const architecture = architectureOf(spec.config);
+  const read = (path: string, size: number): Promise<Float32Array> =>
+    base.tensor(`model.layers.${block}.${path}`, [size]);
+  const readNorm = async (name: string, path: string, size: number): Promise<void> => {
+    tensors.set(`${name}.weight`, tensorOf(normWeight(spec.config, await read(`${path}.weight`, size)), [size]));
   };
-  for (const norm of ['input_layernorm', 'post_attention_layernorm']) {
-    await read(`${norm}.weight`, `${norm}.weight`, spec.config.hidden_size);
-  }
-  if (hasHeadNorm(spec.config)) {
-    for (const norm of ['q_norm', 'k_norm'])
-      await read(`${norm}.weight`, `self_attn.${norm}.weight`, spec.config.head_dim);
+  for (const norm of normNames(architecture)) await readNorm(norm, norm, spec.config.hidden_size);
+  if (architecture.normalizesHeads) {
+    for (const norm of ['q_norm', 'k_norm']) await readNorm(norm, `self_attn.${norm}`, spec.config.head_dim);
   }
   for (const [name, parent] of linearLayers) {
     const shape = shapeOf(spec, name);
-    if (hasBias(spec.config, name)) await read(`${name}.bias`, `${parent}.${name}.bias`, shape[0]);
+    if (architecture.biased.includes(name))
+      tensors.set(`${name}.bias`, tensorOf(await read(`${parent}.${name}.bias`, shape[0]), [shape[0]]));
     const path = `model.layers.${block}.${parent}.${name}.weight`;
     const weight = quantized?.get(path);
     if (weight === undefined) tensors.set(`${name}.weight`, tensorOf(await base.tensor(path, shape), shape));

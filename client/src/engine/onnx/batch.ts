@@ -103,9 +103,9 @@ function padded(span: Span): Span {
   return { ...span, length: up(span.length), labels: up(span.labels) };
 }
 
-/** The label positions of a slice and their weights: 1 / (answer tokens of the example). */
-export function sliceInputs(batch: Batch, slice: Slice): SliceInputs {
-  return gather(batch, slice, (example, place) => {
+/** The label positions of a slice and their weights: 1 / (answer tokens of the example). `window` is that of the last block. */
+export function sliceInputs(batch: Batch, slice: Slice, window: number): SliceInputs {
+  return gather(batch, slice, window, (example, place) => {
     const begin = example * batch.length;
     for (let position = 1; position < batch.length; position++) {
       if (batch.answerMask[begin + position] !== 0) place(position - 1);
@@ -117,15 +117,17 @@ export function sliceInputs(batch: Batch, slice: Slice): SliceInputs {
 export function lastTokenInputs(
   batch: Batch,
   lengths: Int32Array,
+  window: number,
 ): { readonly slice: Slice; readonly inputs: SliceInputs } {
   const examples = Array.from({ length: batch.examples }, (_, i) => i);
   const slice = { examples, length: lengths.reduce((most, length) => Math.max(most, length), 1), labels: 1 };
-  return { slice, inputs: gather(batch, slice, (example, place) => place(lengths[example] - 1)) };
+  return { slice, inputs: gather(batch, slice, window, (example, place) => place(lengths[example] - 1)) };
 }
 
 function gather(
   batch: Batch,
   slice: Slice,
+  window: number,
   visit: (example: number, place: (position: number) => void) => void,
 ): SliceInputs {
   const { examples, length: T, labels: L } = slice;
@@ -149,21 +151,27 @@ function gather(
       inputs.focusPositions[slot] = BigInt(position);
       inputs.focusIndex[slot] = row * T + position;
       inputs.focusInverse[row * T + position] = slot;
-      inputs.focusMask.fill(MASKED, slot * T + position + 1, (slot + 1) * T);
+      maskRow(inputs.focusMask, slot, T, position, window);
     });
     inputs.weights.fill(1 / count, row * L, row * L + count);
     // Padding slots stand at the example's first token, with weight 0.
     for (let slot = row * L + count; slot < (row + 1) * L; slot++) {
       inputs.focusIndex[slot] = row * T;
-      inputs.focusMask.fill(MASKED, slot * T + 1, (slot + 1) * T);
+      maskRow(inputs.focusMask, slot, T, 0, window);
     }
   });
   return inputs;
 }
 
-/** [T, T] 0 where row may look at column, else very negative. */
-export function causalMask(length: number): Float32Array {
+/** [T, T] 0 where row may look at column, else very negative: itself and the `window` - 1 before it. */
+export function causalMask(length: number, window: number): Float32Array {
   const mask = new Float32Array(length * length);
-  for (let row = 0; row < length; row++) mask.fill(MASKED, row * length + row + 1, (row + 1) * length);
+  for (let row = 0; row < length; row++) maskRow(mask, row, length, row, window);
   return mask;
+}
+
+/** Masks what the token at `position` does not see, in row `row` of masks [., length]. */
+function maskRow(masks: Float32Array, row: number, length: number, position: number, window: number): void {
+  masks.fill(MASKED, row * length, row * length + Math.max(0, position - window + 1));
+  masks.fill(MASKED, row * length + position + 1, (row + 1) * length);
 }

@@ -5,7 +5,7 @@
  * Randomness has no part here: the same adapter and batch give the same bits on the same machine and thread count.
  */
 
-import { adaptedModules, type LinearName } from '@fedlora/shared';
+import { adaptedModules, FedloraError, type LinearName } from '@fedlora/shared';
 import { cpus } from 'node:os';
 import type { Tensor } from 'onnxruntime-node';
 import {
@@ -19,10 +19,13 @@ import {
   type LoraConfig,
   type LoraModule,
 } from '../engine.js';
+import { checkAdapter, checkBatch, checkBound, checkGradient, checkLengths } from '../input-checks.js';
 import type { BaseModel } from '../weights/base-model.js';
 import type { HalfTable } from '../weights/half-table.js';
 import type { QuantizeOptions } from '../weights/nf4-store.js';
-import { ropeFrequencies } from '../weights/rope.js';
+import { layerTypeOf, windowOf } from '../weights/architecture.js';
+import type { LayerType } from '../weights/base-model.js';
+import { layerFrequencies } from '../weights/rope.js';
 import { readBaseWeights, type BaseWeights, type Quantization } from './base-weights.js';
 import { causalMask, lastTokenInputs, planSlices, sliceInputs, type Slice, type SliceInputs } from './batch.js';
 import { groupMatrix, roundedDownBound } from './clip.js';
@@ -37,6 +40,7 @@ import {
   streamedTailGraph,
   sumGraph,
   tailGraph,
+  typedInputs,
   wholeGraph,
   type Purpose,
 } from './model.js';
@@ -63,6 +67,8 @@ export interface OnnxEngineOptions {
   /** Whether this device must first compute known answers, once in a process. On by default. */
   readonly selfTest?: boolean;
 }
+
+const ropeTableNames = ['cos', 'sin', 'minusSin'] as const;
 
 const SHORTEST_ROPE_TABLE = 256;
 
@@ -123,10 +129,13 @@ class OnnxEngine implements Engine {
   readonly #concurrency: number;
   #rope: Map<string, Tensor> = new Map();
   #ropeLength = 0;
-  readonly #masks = new Map<number, Tensor>();
+  readonly #masks = new Map<string, Tensor>();
+  /** Types of blocks that the model has. */
+  readonly #layerTypes: readonly LayerType[];
   /** Tensors of each block that change with the adapter: A, B, and merged weights. */
   #adapted: Map<string, Tensor>[];
   #isMerged = false;
+  #isClosed = false;
 
   constructor(
     readonly lora: LoraConfig,
@@ -136,6 +145,7 @@ class OnnxEngine implements Engine {
     { all: threads, independentExamples }: { readonly all: number; readonly independentExamples: boolean },
   ) {
     const { config } = spec;
+    this.#layerTypes = [...new Set(Array.from({ length: config.num_hidden_layers }, (_, i) => layerTypeOf(config, i)))];
     this.modules = adaptedModules(config, spec.adapted);
     this.vocabularySize = config.vocab_size;
     this.maximumLength = config.max_position_embeddings;
@@ -152,9 +162,7 @@ class OnnxEngine implements Engine {
   }
 
   setAdapter(values: AdapterValues): void {
-    if (values.modules.length !== this.modules.length) {
-      throw new RangeError(`The adapter has ${values.modules.length} modules, the layout ${this.modules.length}.`);
-    }
+    checkAdapter(values, this.modules, this.lora.r);
     this.#adapted = this.#adapterTensors(values);
     this.#isMerged = false;
   }
@@ -170,6 +178,7 @@ class OnnxEngine implements Engine {
 
   async gradients(batch: Batch, options: GradientOptions): Promise<GradientSum> {
     this.#check(batch);
+    checkBound(options);
     await this.#merge();
     const purpose = { trained: options.trained, perExample: options.l2Bound !== null };
     const bound = Float32Array.of(this.#roundedDown(options.l2Bound ?? Infinity, purpose));
@@ -187,6 +196,7 @@ class OnnxEngine implements Engine {
         });
       },
     );
+    checkGradient(sum);
     return { clippedSum: Float32Array.from(sum), losses, ...(purpose.perExample ? { norms } : {}) };
   }
 
@@ -214,15 +224,14 @@ class OnnxEngine implements Engine {
 
   async logits(batch: Batch, lengths: Int32Array): Promise<Float32Array> {
     this.#check(batch);
-    if (lengths.length !== batch.examples || lengths.some((length) => length < 1 || length > batch.length)) {
-      throw new RangeError(`Lengths are ${lengths.join(', ')} for ${batch.examples} rows of ${batch.length} tokens.`);
-    }
+    checkLengths(batch, lengths);
     await this.#merge();
-    const { slice, inputs } = lastTokenInputs(batch, lengths);
+    const { slice, inputs } = lastTokenInputs(batch, lengths, this.#lastWindow());
     return floats(await this.#end('logits', slice, inputs), 'logits');
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#sessions.close();
   }
 
@@ -236,7 +245,7 @@ class OnnxEngine implements Engine {
     const slices = planSlices(batch, this.plan.rows, num_attention_heads / num_key_value_heads);
     for (let begin = 0; begin < slices.length; begin += this.#concurrency) {
       const running = slices.slice(begin, begin + this.#concurrency).map(async (slice) => {
-        const inputs = sliceInputs(batch, slice);
+        const inputs = sliceInputs(batch, slice, this.#lastWindow());
         return { slice, inputs, result: await compute(slice, inputs) };
       });
       for (const { slice, inputs, result } of await Promise.all(running)) take(slice, inputs, result);
@@ -392,7 +401,10 @@ class OnnxEngine implements Engine {
       return (await this.#sessions.run('embed', () => embedGraph(this.spec), model, feeds))['x'];
     // Safe: every slice has ids.
     const [B, T] = feeds.get('ids')!.dims;
-    return tensorOf(tables.embedding.gather(inputs.ids), [B, T, tables.embedding.width]);
+    const embedded = tables.embedding.gather(inputs.ids);
+    const scale = this.spec.config.embedding_scale;
+    if (scale !== undefined) embedded.forEach((value, i) => (embedded[i] = value * scale));
+    return tensorOf(embedded, [B, T, tables.embedding.width]);
   }
 
   #runBlock(
@@ -404,7 +416,24 @@ class OnnxEngine implements Engine {
   ): Promise<TensorMap> {
     const own = new Map(Object.entries(values));
     const { model, blocks } = this.weights;
-    return this.#sessions.run(key, build, model, blocks[block], this.#adapted[block], feeds, own);
+    const typed = this.#typedFeeds(block, feeds);
+    return this.#sessions.run(key, build, model, blocks[block], this.#adapted[block], feeds, typed, own);
+  }
+
+  /** The inputs that depend on a block's type, under the names that block graphs have for them. */
+  #typedFeeds(block: number, feeds: Feeds): Feeds {
+    const own = typedInputs[layerTypeOf(this.spec.config, block)];
+    const { mask, rope } = typedInputs.full_attention;
+    // Safe: `#sliceFeeds` gives them for every type that the model has.
+    return new Map([
+      [mask, feeds.get(own.mask)!],
+      ...ropeTableNames.map((table) => [`${rope}.${table}`, feeds.get(`${own.rope}.${table}`)!] as const),
+    ]);
+  }
+
+  #lastWindow(): number {
+    const { config } = this.spec;
+    return windowOf(config, layerTypeOf(config, config.num_hidden_layers - 1));
   }
 
   /** Everything but the batch, under the names of the whole graph. */
@@ -427,7 +456,7 @@ class OnnxEngine implements Engine {
       ['focus.index', tensorOf(inputs.focusIndex, [B * L])],
       ['focus.inverse', tensorOf(inputs.focusInverse, [B * T])],
       ['focus.mask', tensorOf(inputs.focusMask, [B, 1, L, T])],
-      ['mask', this.#mask(T)],
+      ...this.#layerTypes.map((type) => [typedInputs[type].mask, this.#mask(T, type)] as const),
       ...this.#ropeTables(T),
       ...this.#headPartTensors(this.#headParts(slice)),
     ]);
@@ -451,20 +480,25 @@ class OnnxEngine implements Engine {
       const { config } = this.spec;
       this.#ropeLength = Math.max(SHORTEST_ROPE_TABLE, length, 2 * this.#ropeLength);
       const shape = [this.#ropeLength, config.head_dim / 2];
-      const tables = ropeTables(ropeFrequencies(config), this.#ropeLength);
       this.#rope = new Map(
-        Object.entries(tables).map(([name, table]: [string, Float32Array]) => [`rope.${name}`, tensorOf(table, shape)]),
+        this.#layerTypes.flatMap((type) => {
+          const tables = ropeTables(layerFrequencies(config, type), this.#ropeLength);
+          const { rope } = typedInputs[type];
+          return ropeTableNames.map((name) => [`${rope}.${name}`, tensorOf(tables[name], shape)] as const);
+        }),
       );
     }
     return this.#rope;
   }
 
-  #mask(length: number): Tensor {
-    let mask = this.#masks.get(length);
+  #mask(length: number, type: LayerType): Tensor {
+    const window = Math.min(length, windowOf(this.spec.config, type));
+    const key = `${length}:${window}`;
+    let mask = this.#masks.get(key);
     if (mask === undefined) {
       if (this.#masks.size >= KEPT_MASKS) this.#masks.clear();
-      mask = tensorOf(causalMask(length), [length, length]);
-      this.#masks.set(length, mask);
+      mask = tensorOf(causalMask(length, window), [length, length]);
+      this.#masks.set(key, mask);
     }
     return mask;
   }
@@ -489,11 +523,8 @@ class OnnxEngine implements Engine {
     return Array.from({ length: this.spec.config.num_hidden_layers }, (_, block) => {
       const tensors = new Map<string, Tensor>();
       this.spec.adapted.forEach((name: LinearName, i) => {
-        const { inFeatures, outFeatures, name: path } = this.modules[block * perBlock + i];
+        const { inFeatures, outFeatures } = this.modules[block * perBlock + i];
         const { A, B } = values.modules[block * perBlock + i];
-        if (A.length !== this.lora.r * inFeatures || B.length !== outFeatures * this.lora.r) {
-          throw new RangeError(`${path} has factors of ${A.length} and ${B.length} values.`);
-        }
         tensors.set(`${name}.A`, tensorOf(A.slice(), [this.lora.r, inFeatures]));
         tensors.set(`${name}.B`, tensorOf(B.slice(), [outFeatures, this.lora.r]));
       });
@@ -510,18 +541,8 @@ class OnnxEngine implements Engine {
   }
 
   #check(batch: Batch): void {
-    const { examples, length, ids, answerMask } = batch;
-    if (ids.length !== examples * length || answerMask.length !== examples * length) {
-      throw new RangeError(
-        `A batch of ${examples} x ${length} has ${ids.length} ids and a mask of ${answerMask.length}.`,
-      );
-    }
-    if (length > this.maximumLength)
-      throw new RangeError(`Rows of ${length} tokens; the base model takes ${this.maximumLength}.`);
-    for (const id of ids) {
-      if (id < 0 || id >= this.vocabularySize)
-        throw new RangeError(`Token ${id} is not in the vocabulary of ${this.vocabularySize}.`);
-    }
+    if (this.#isClosed) throw new FedloraError('internal/unexpected', 'The engine is closed.');
+    checkBatch(batch, this);
   }
 }
 

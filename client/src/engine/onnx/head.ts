@@ -1,12 +1,14 @@
 /**
  * The head: final norm, logits, cross-entropy. It sees label positions only.
  *
+ * Gemma 2 caps logits: c tanh(logit / c). The largest stays the largest.
  * The loss of an example is the mean over its answer tokens, in nats: `weights` holds 1 / (its answer tokens), and 0 for padding.
  * The vocabulary may be taken in parts, so that memory holds the logits of one part only: what the loss and its gradient need of
  * the logits are sums, which are carried from part to part relative to the largest logit so far.
  * Source     the running softmax of Milakov and Gimelshein 2018, arXiv:1805.02867.
  */
 
+import { tanhSlope } from './activation.js';
 import type { Value } from './graph.js';
 import { normBackward, normForward, type NormCache } from './norm.js';
 import type { Rows } from './rows.js';
@@ -28,12 +30,14 @@ export interface HeadSums {
   readonly best: Value;
   /** Sum of exp(logits - largest) [R, 1]. */
   readonly total: Value;
-  /** Sum of exp(logits - largest) E [R, D]. */
+  /** Sum of exp(logits - largest) E [R, D], times the slope of the cap at each logit. */
   readonly expected: Value;
 }
 
 export interface HeadCache {
   readonly norm: NormCache;
+  /** What the logits are made of [R, D]. */
+  readonly h: Value;
   readonly sums: HeadSums;
   /** The label's row of the head [R, D]. */
   readonly labelRows: Value;
@@ -59,7 +63,41 @@ export function headNorm(context: GraphContext, x: Value): { readonly y: Value; 
 export function headLogits(context: GraphContext, x: Value): Value {
   const { vocab_size: V, hidden_size: D } = context.spec.config;
   const weight = context.graph.input('head', 'float32', [V, D]);
-  return context.graph.gemm(headNorm(context, x).y, weight, undefined, { transB: true });
+  return logitsOf(context, headNorm(context, x).y, weight).logits;
+}
+
+/** Shapes     h [R, D], rows of the head [n, D] -> logits [R, n], and tanh(logit / cap) where logits are capped */
+export function logitsOf(context: GraphContext, h: Value, weight: Value): Capped {
+  const alpha = 1 / (context.spec.config.final_logit_softcapping ?? 1);
+  return capped(context, context.graph.gemm(h, weight, undefined, { transB: true, alpha }));
+}
+
+export interface Capped {
+  readonly logits: Value;
+  /** tanh(logit / cap); absent where logits are not capped. */
+  readonly tanh?: Value;
+}
+
+/** cap tanh(x) for logits that have been divided by the cap; without one, the logits themselves. */
+function capped(context: GraphContext, x: Value): Capped {
+  const { graph, spec } = context;
+  const cap = spec.config.final_logit_softcapping;
+  if (cap === undefined) return { logits: x };
+  const tanh = graph.op('Tanh', [x]);
+  return { logits: graph.multiply(tanh, graph.scalar(cap)), tanh };
+}
+
+/** Shapes     h, labelRows [R, D] -> the labels' logits [R, 1], which need no one-hot */
+function labelLogits(context: GraphContext, h: Value, labelRows: Value): Capped {
+  const { graph, spec } = context;
+  const products = graph.sum(graph.multiply(h, labelRows), -1, true);
+  const cap = spec.config.final_logit_softcapping;
+  return capped(context, cap === undefined ? products : graph.multiply(products, graph.scalar(1 / cap)));
+}
+
+/** Values of a row times the slope of its cap. */
+function timesSlope(context: GraphContext, values: Value, tanh: Value | undefined): Value {
+  return tanh === undefined ? values : context.graph.multiply(values, tanhSlope(context, tanh));
 }
 
 /**
@@ -76,13 +114,13 @@ export function addHeadPart(
   before: HeadSums | undefined,
 ): HeadSums {
   const { graph } = context;
-  const logits = graph.gemm(h, weight, undefined, { transB: true }); // [R, n]
+  const { logits, tanh } = logitsOf(context, h, weight); // [R, n]
   const largestHere = graph.op('ReduceMax', [logits], { axes: [-1], keepdims: 1 });
   const bestHere = graph.add(graph.op('ArgMax', [logits], { axis: -1, keepdims: 1 }), begin);
   const largest = before === undefined ? largestHere : graph.op('Max', [before.largest, largestHere]);
   const exponentials = graph.op('Exp', [graph.subtract(logits, largest)]); // [R, n]
   const totalHere = graph.sum(exponentials, -1, true);
-  const expectedHere = graph.matmul(exponentials, weight); // [R, D] = [R, n] x [n, D]
+  const expectedHere = graph.matmul(timesSlope(context, exponentials, tanh), weight); // [R, D] = [R, n] x [n, D]
   if (before === undefined) return { largest, best: bestHere, total: totalHere, expected: expectedHere };
   const shrink = graph.op('Exp', [graph.subtract(before.largest, largest)]); // [R, 1]
   return {
@@ -113,8 +151,8 @@ export function headForward(
     const weight = graph.input(name, 'float32', [end - begin, D]);
     sums = addHeadPart(context, h, weight, graph.integers([begin]), sums);
   }
-  const cache = { norm, sums: sums!, labelRows }; // Safe: there is at least one part.
-  return { losses: headLosses(context, h, cache, weights, rows), cache };
+  const cache = { norm, h, sums: sums!, labelRows }; // Safe: there is at least one part.
+  return { losses: headLosses(context, cache, weights, rows), cache };
 }
 
 /**
@@ -124,15 +162,14 @@ export function headForward(
  */
 export function headLosses(
   context: GraphContext,
-  h: Value,
-  { sums, labelRows }: Pick<HeadCache, 'sums' | 'labelRows'>,
+  { h, sums, labelRows }: Omit<HeadCache, 'norm'>,
   weights: Value,
   rows: Rows,
 ): Value {
   const { graph } = context;
-  const labelLogits = graph.sum(graph.multiply(h, labelRows), -1, true); // [R, 1]
+  const { logits: label } = labelLogits(context, h, labelRows); // [R, 1]
   const logTotal = graph.add(sums.largest, graph.op('Log', [sums.total]));
-  const each = rows.apart(graph.subtract(logTotal, labelLogits), []); // [B, L]
+  const each = rows.apart(graph.subtract(logTotal, label), []); // [B, L]
   return graph.sum(graph.multiply(each, weights), -1); // [B]
 }
 
@@ -140,10 +177,12 @@ export function headLosses(
  * Shapes     -> dx [R, D]
  *
  * dLogits = weight (softmax - onehot), so dh = weight (softmax E - E[label]): again no one-hot.
+ * With a cap, dLogits is multiplied by its slope at each logit.
  */
-export function headBackward(context: GraphContext, { norm, sums, labelRows }: HeadCache, weights: Value): Value {
+export function headBackward(context: GraphContext, { norm, h, sums, labelRows }: HeadCache, weights: Value): Value {
   const { graph } = context;
   const expected = graph.op('Div', [sums.expected, sums.total]); // [R, D]
-  const dh = graph.multiply(graph.subtract(expected, labelRows), graph.reshape(weights, [-1, 1]));
+  const label = timesSlope(context, labelRows, labelLogits(context, h, labelRows).tanh);
+  const dh = graph.multiply(graph.subtract(expected, label), graph.reshape(weights, [-1, 1]));
   return normBackward(context, norm, dh);
 }

@@ -6,8 +6,8 @@
 
 import { linearLayers, linearShape } from '@fedlora/shared';
 import type { AdapterValues, LoraModule } from '../engine.js';
+import { architectureOf, normNames } from '../weights/architecture.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
-import { hasBias, hasHeadNorm } from './spec.js';
 
 /** x -> 1664525 x + 1013904223 mod 2^32; a value is the upper 24 bits, as a fraction in [-1, 1). Not for secrets. */
 export class KnownValues {
@@ -32,25 +32,27 @@ export function knownModel(
 ): { readonly base: BaseModel; readonly values: KnownValues } {
   const values = new KnownValues(seed);
   const { hidden_size: D, vocab_size: V } = config;
+  const architecture = architectureOf(config);
+  const norm = (count: number): Float32Array => values.values(count, 0.3, 1 - architecture.normOffset);
   const tensors = new Map<string, Float32Array>();
   tensors.set('model.embed_tokens.weight', values.values(V * D, 1));
-  tensors.set('model.norm.weight', values.values(D, 0.3, 1));
+  tensors.set('model.norm.weight', norm(D));
   if (!config.tie_word_embeddings) tensors.set('lm_head.weight', values.values(V * D, 0.5));
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const prefix = `model.layers.${block}.`;
-    tensors.set(`${prefix}input_layernorm.weight`, values.values(D, 0.3, 1));
-    tensors.set(`${prefix}post_attention_layernorm.weight`, values.values(D, 0.3, 1));
+    for (const name of normNames(architecture)) tensors.set(`${prefix}${name}.weight`, norm(D));
     for (const [name, parent] of linearLayers) {
       const [outFeatures, inFeatures] = linearShape(config, name);
       tensors.set(
         `${prefix}${parent}.${name}.weight`,
         values.values(outFeatures * inFeatures, 2 / Math.sqrt(inFeatures)),
       );
-      if (hasBias(config, name)) tensors.set(`${prefix}${parent}.${name}.bias`, values.values(outFeatures, 0.5));
+      if (architecture.biased.includes(name))
+        tensors.set(`${prefix}${parent}.${name}.bias`, values.values(outFeatures, 0.5));
     }
-    if (hasHeadNorm(config)) {
-      tensors.set(`${prefix}self_attn.q_norm.weight`, values.values(config.head_dim, 0.3, 1));
-      tensors.set(`${prefix}self_attn.k_norm.weight`, values.values(config.head_dim, 0.3, 1));
+    if (architecture.normalizesHeads) {
+      tensors.set(`${prefix}self_attn.q_norm.weight`, norm(config.head_dim));
+      tensors.set(`${prefix}self_attn.k_norm.weight`, norm(config.head_dim));
     }
   }
   const base: BaseModel = {

@@ -7,9 +7,10 @@
  */
 
 import type { LinearName } from '@fedlora/shared';
+import { architectureOf } from '../weights/architecture.js';
 import type { Value } from './graph.js';
 import type { Rows } from './rows.js';
-import { factorsOf, hasBias, shapeOf, type GradientMap, type GraphContext } from './spec.js';
+import { factorsOf, shapeOf, type GradientMap, type GraphContext } from './spec.js';
 
 /** What backward needs of forward. */
 export interface LinearCache {
@@ -124,7 +125,8 @@ function baseForward(
 ): Value {
   const { graph, spec } = context;
   const [outFeatures, inFeatures] = shapeOf(spec, name);
-  const bias = hasBias(spec.config, name) ? graph.input(`${prefix}${name}.bias`, 'float32', [outFeatures]) : undefined;
+  const isBiased = architectureOf(spec.config).biased.includes(name);
+  const bias = isBiased ? graph.input(`${prefix}${name}.bias`, 'float32', [outFeatures]) : undefined;
   if (spec.weights !== 'nf4') {
     const y = graph.gemm(x, denseWeight(context, prefix, name), residual ?? bias, { transB: true });
     return residual !== undefined && bias !== undefined ? graph.add(y, bias) : y;

@@ -5,9 +5,12 @@
  *   whole    one graph for everything: fastest, and holds the activations of every block at once
  *   blocks   embed, block forward, tail (last block and head, forward and backward), block backward, which computes its forward
  *            anew: memory for one block's activations and one [R, D] checkpoint for each, and graphs that serve every block
- * Inputs of a block are called `0.q_proj.codes` in the whole graph and `q_proj.codes` in block graphs.
+ * Inputs of a block are called `0.q_proj.codes` in the whole graph and `q_proj.codes` in block graphs. Where blocks differ in the
+ * tokens they see or in how these turn, the whole graph has inputs for each type; block graphs have one, fed by the block's type.
  */
 
+import { layerTypeOf } from '../weights/architecture.js';
+import type { LayerType } from '../weights/base-model.js';
 import type { Focus, Tokens } from './attention.js';
 import { blockBackward, blockForward } from './block.js';
 import { clipFactors, clippedSums, gradientEntries, squaredNorms } from './clip.js';
@@ -20,10 +23,18 @@ import {
   headLosses,
   headNorm,
   headParts,
+  logitsOf,
   type HeadSums,
 } from './head.js';
+import { turningOf } from './rope.js';
 import { Rows } from './rows.js';
 import { shapeOf, type GradientMap, type GradientSpec, type GraphContext, type GraphSpec } from './spec.js';
+
+/** Names of the inputs that depend on a block's type: the mask [T, T], and the rotary tables before `.cos`. */
+export const typedInputs: Readonly<Record<LayerType, { readonly mask: string; readonly rope: string }>> = {
+  full_attention: { mask: 'mask', rope: 'rope' },
+  sliding_attention: { mask: 'mask.sliding', rope: 'rope.sliding' },
+};
 
 /** What a graph that ends in the head gives. */
 export type Purpose = 'evaluate' | 'logits' | GradientSpec;
@@ -36,16 +47,20 @@ export type Purpose = 'evaluate' | 'logits' | GradientSpec;
 export function wholeGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1): Uint8Array {
   const context = contextOf(spec, purpose);
   const { graph } = context;
-  const tokens = tokenInputs(context, graph.op('Shape', [graph.input('ids', 'int32', ['B', 'T'])]));
-  const focus = focusInputs(context);
+  const shape = graph.op('Shape', [graph.input('ids', 'int32', ['B', 'T'])]);
+  const rows = new Rows(graph, shape);
   const last = spec.config.num_hidden_layers - 1;
+  const tokens = Array.from({ length: last + 1 }, (_, block) =>
+    tokenInputs(context, rows, layerTypeOf(spec.config, block)),
+  );
+  const focus = focusInputs(context, layerTypeOf(spec.config, last));
   const gradients: GradientMap = new Map();
 
   const embedded = embed(context); // [B, T, D]
   let x = graph.reshape(embedded, [-1, spec.config.hidden_size]); // [R, D]
   const caches = [];
   for (let block = 0; block <= last; block++) {
-    const { y, cache } = blockForward(context, `${block}.`, x, tokens, block === last ? focus : undefined);
+    const { y, cache } = blockForward(context, `${block}.`, x, tokens[block], block === last ? focus : undefined);
     caches.push(cache);
     x = y;
   }
@@ -53,7 +68,7 @@ export function wholeGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1)
   if (dx === undefined || typeof purpose === 'string') return graph.build();
 
   for (let block = last; block >= 0; block--) {
-    dx = blockBackward(context, caches[block], dx, tokens, block === last ? focus : undefined, gradients);
+    dx = blockBackward(context, caches[block], dx, tokens[block], block === last ? focus : undefined, gradients);
   }
   let factors: Value | undefined;
   if (purpose.perExample) {
@@ -95,7 +110,7 @@ export function blockForwardGraph(spec: GraphSpec): Uint8Array {
 export function tailGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1): Uint8Array {
   const context = contextOf(spec, purpose);
   const { tokens, x } = blockInputs(context);
-  const focus = focusInputs(context);
+  const focus = focusInputs(context, 'full_attention');
   const { y, cache } = blockForward(context, '', x, tokens, focus);
   const dy = headEnd(context, purpose, y, focus, headPartCount);
   if (dy === undefined) return context.graph.build();
@@ -109,17 +124,18 @@ export function tailGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1):
 export function streamedStartGraph(spec: GraphSpec): Uint8Array {
   const context = contextOf(spec, 'logits');
   const { tokens, x } = blockInputs(context);
-  const { y } = blockForward(context, '', x, tokens, focusInputs(context));
+  const { y } = blockForward(context, '', x, tokens, focusInputs(context, 'full_attention'));
   context.graph.output('h', headNorm(context, y).y, 'float32', ['R', spec.config.hidden_size]);
   return context.graph.build();
 }
 
 /** h [R, D] and one part of the head [n, D] -> logits [R, n] */
 export function streamedLogitsGraph(spec: GraphSpec): Uint8Array {
-  const { graph } = contextOf(spec, 'logits');
+  const context = contextOf(spec, 'logits');
+  const { graph } = context;
   const { hidden_size: D } = spec.config;
   const h = graph.input('h', 'float32', ['R', D]);
-  const logits = graph.gemm(h, graph.input('part', 'float32', ['N', D]), undefined, { transB: true });
+  const { logits } = logitsOf(context, h, graph.input('part', 'float32', ['N', D]));
   graph.output('logits', logits, 'float32', ['R', 'N']);
   return graph.build();
 }
@@ -145,8 +161,8 @@ export function streamedEvaluationGraph(spec: GraphSpec): Uint8Array {
   const { graph } = context;
   const weights = graph.input('weights', 'float32', ['B', 'L']);
   const h = graph.input('h', 'float32', ['R', spec.config.hidden_size]);
-  const found = { sums: sumsInput(context), labelRows: labelRowsInput(context) };
-  const losses = headLosses(context, h, found, weights, new Rows(graph, graph.op('Shape', [weights])));
+  const found = { h, sums: sumsInput(context), labelRows: labelRowsInput(context) };
+  const losses = headLosses(context, found, weights, new Rows(graph, graph.op('Shape', [weights])));
   graph.output('losses', losses, 'float32', ['B']);
   outputBest(context, graph.reshape(found.sums.best, [-1]));
   return graph.build();
@@ -157,12 +173,12 @@ export function streamedTailGraph(spec: GraphSpec, purpose: GradientSpec): Uint8
   const context = contextOf(spec, purpose);
   const { graph } = context;
   const { tokens, x } = blockInputs(context);
-  const focus = focusInputs(context);
+  const focus = focusInputs(context, 'full_attention');
   const weights = graph.input('weights', 'float32', ['B', 'L']);
   const { y, cache } = blockForward(context, '', x, tokens, focus);
   const { y: h, cache: norm } = headNorm(context, y);
-  const head = { norm, sums: sumsInput(context), labelRows: labelRowsInput(context) };
-  graph.output('losses', headLosses(context, h, head, weights, focus.rows), 'float32', ['B']);
+  const head = { norm, h, sums: sumsInput(context), labelRows: labelRowsInput(context) };
+  graph.output('losses', headLosses(context, head, weights, focus.rows), 'float32', ['B']);
   const dy = headBackward(context, head, weights);
   const gradients: GradientMap = new Map();
   outputTokens(context, 'dx', blockBackward(context, cache, dy, tokens, focus, gradients), tokens);
@@ -207,9 +223,12 @@ function contextOf(spec: GraphSpec, purpose: Purpose): GraphContext {
 }
 
 function embed(context: GraphContext): Value {
-  const { vocab_size, hidden_size } = context.spec.config;
+  const { vocab_size, hidden_size, embedding_scale } = context.spec.config;
   const table = context.graph.input('embedding', 'float32', [vocab_size, hidden_size]);
-  return context.graph.op('Gather', [table, 'ids'], { axis: 0 });
+  const embedded = context.graph.op('Gather', [table, 'ids'], { axis: 0 });
+  return embedding_scale === undefined
+    ? embedded
+    : context.graph.multiply(embedded, context.graph.scalar(embedding_scale));
 }
 
 /** Ends a graph in the head; returns the gradient of its input [B L, D] if there is a backward to come. */
@@ -260,25 +279,27 @@ function blockInputs(context: GraphContext): { readonly tokens: Tokens; readonly
   const { graph, spec } = context;
   const D = spec.config.hidden_size;
   const x = graph.input('x', 'float32', ['B', 'T', D]);
-  return { tokens: tokenInputs(context, graph.op('Shape', [x], { start: 0, end: 2 })), x: graph.reshape(x, [-1, D]) };
+  const rows = new Rows(graph, graph.op('Shape', [x], { start: 0, end: 2 }));
+  return { tokens: tokenInputs(context, rows, 'full_attention'), x: graph.reshape(x, [-1, D]) };
 }
 
-/** `shape` [2] i64: B and T. */
-function tokenInputs(context: GraphContext, shape: Value): Tokens {
+function tokenInputs(context: GraphContext, rows: Rows, type: LayerType): Tokens {
   const { graph } = context;
+  const { mask, rope } = typedInputs[type];
   return {
-    rows: new Rows(graph, shape),
-    positions: graph.integers([0]),
-    mask: graph.input('mask', 'float32', ['T', 'T']),
+    rows,
+    turning: turningOf(context, graph.integers([0]), rope),
+    mask: graph.input(mask, 'float32', ['T', 'T']),
   };
 }
 
-function focusInputs(context: GraphContext): Focus {
+/** The mask is that of the last block, which alone is computed at label positions. */
+function focusInputs(context: GraphContext, type: LayerType): Focus {
   const { graph } = context;
   const positions = graph.input('focus.positions', 'int64', ['B', 'L']);
   return {
     rows: new Rows(graph, graph.op('Shape', [positions])),
-    positions,
+    turning: turningOf(context, positions, typedInputs[type].rope),
     mask: graph.input('focus.mask', 'float32', ['B', 1, 'L', 'T']),
     index: graph.input('focus.index', 'int32', ['R']),
     inverse: graph.input('focus.inverse', 'int32', ['N']),

@@ -12,22 +12,31 @@ import type { GraphContext } from './spec.js';
 /** Kinds of rope_scaling that the engine computes, for `openBaseModel`. */
 export const computedRopeTypes: readonly RopeScaling['rope_type'][] = ['linear', 'llama3'];
 
-/**
- * Shapes     x [B, S, heads * dh], positions [1] (of the first row; the rest follow) or [B, S] i64 -> [B, S, heads * dh]
- */
-export function ropeForward(context: GraphContext, x: Value, positions: Value): Value {
-  return turn(context, x, positions, 'rope.sin');
+/** Where rows stand, and by how much each position turns: `cos`, `sin` and `minusSin` [positions, dh/2]. */
+export interface Turning {
+  /** [1] i64 (of the first row; the rest follow), or [B, S]. */
+  readonly positions: Value;
+  readonly cos: Value;
+  readonly sin: Value;
+  readonly minusSin: Value;
+}
+
+/** Inputs for the tables of one type of blocks. */
+export function turningOf(context: GraphContext, positions: Value, tables: string): Turning {
+  const { graph, spec } = context;
+  const table = (name: string): Value =>
+    graph.input(`${tables}.${name}`, 'float32', ['positions', spec.config.head_dim / 2]);
+  return { positions, cos: table('cos'), sin: table('sin'), minusSin: table('minusSin') };
+}
+
+/** Shapes     x [B, S, heads * dh] -> the same */
+export function ropeForward(context: GraphContext, x: Value, { positions, cos, sin }: Turning): Value {
+  return context.graph.op('RotaryEmbedding', [x, positions, cos, sin], { interleaved: 0 });
 }
 
 /** A rotation's transpose is its inverse: backward turns the other way. */
-export function ropeBackward(context: GraphContext, dy: Value, positions: Value): Value {
-  return turn(context, dy, positions, 'rope.minusSin');
-}
-
-function turn(context: GraphContext, x: Value, positions: Value, sine: string): Value {
-  const { graph, spec } = context;
-  const table = (name: string): Value => graph.input(name, 'float32', ['positions', spec.config.head_dim / 2]);
-  return graph.op('RotaryEmbedding', [x, positions, table('rope.cos'), table(sine)], { interleaved: 0 });
+export function ropeBackward(context: GraphContext, dy: Value, { positions, cos, minusSin }: Turning): Value {
+  return context.graph.op('RotaryEmbedding', [dy, positions, cos, minusSin], { interleaved: 0 });
 }
 
 /**

@@ -75,15 +75,5 @@ export function shapeOf(spec: GraphSpec, name: LinearName): readonly [outFeature
 /** All linear layers of a block, in layout order. */
 export const linearNames: readonly LinearName[] = linearLayers.map(([name]) => name);
 
-/** Whether a layer adds a bias: Qwen2 does, to q, k and v. */
-export function hasBias(config: ModelConfig, name: LinearName): boolean {
-  return config.model_type === 'qwen2' && (name === 'q_proj' || name === 'k_proj' || name === 'v_proj');
-}
-
-/** Whether queries and keys are normalized in each head: Qwen3. */
-export function hasHeadNorm(config: ModelConfig): boolean {
-  return config.model_type === 'qwen3';
-}
-
 /** The gradients that a backward pass has made: [B, r, in] for `q_proj.A`, [B, r, out] (so transposed) for `q_proj.B`. */
 export type GradientMap = Map<string, Value>;

@@ -8,7 +8,7 @@
 
 import * as tf from '@tensorflow/tfjs';
 import { timesTransposed } from './product.js';
-import { rmsNorm } from './transformer.js';
+import { rmsNorm, softCapped } from './transformer.js';
 
 /** The constants behind the last block. */
 export interface HeadWeights {
@@ -16,6 +16,8 @@ export interface HeadWeights {
   /** [V, D]; the embedding where the two are tied. */
   readonly head: tf.Tensor2D;
   readonly epsilon: number;
+  /** c of c tanh(logit / c); `undefined` for none. */
+  readonly cap: number | undefined;
 }
 
 /** The answer tokens of a computation. */
@@ -40,7 +42,8 @@ function* chunksOf(answers: Answers, vocabularySize: number): Generator<readonly
 /** Logits at some rows: [n, V]. */
 export function logitsAt(hidden: tf.Tensor2D, rows: Int32Array, weights: HeadWeights): tf.Tensor2D {
   const states = tf.gather(hidden, tf.tensor1d(rows, 'int32')); // [n, D]
-  return timesTransposed(rmsNorm(states, weights.norm, weights.epsilon), weights.head); // [n, V] = [n, D] x [V, D]^T
+  const normed = rmsNorm(states, weights.norm, weights.epsilon);
+  return softCapped(timesTransposed(normed, weights.head), weights.cap); // [n, V] = [n, D] x [V, D]^T
 }
 
 /**
@@ -107,15 +110,19 @@ export function answerLossGradient(
 /** [n, D] -> [n], with the gradient of the states. */
 function headLosses(states: tf.Tensor2D, targets: tf.Tensor1D, weights: HeadWeights): tf.Tensor1D {
   const losses = tf.customGrad((normed, save) => {
-    const logits = timesTransposed(normed as tf.Tensor2D, weights.head); // [n, V] = [n, D] x [V, D]^T
+    const { cap } = weights;
+    const logits = softCapped(timesTransposed(normed as tf.Tensor2D, weights.head), cap); // [n, V] = [n, D] x [V, D]^T
     const isTarget = oneHot(targets, logits.shape[1]); // [n, V]
+    const dCapped = tf.sub(tf.softmax(logits), isTarget);
+    // Logits are cap tanh(x / cap), whose slope is 1 - tanh^2.
+    const dLogits = cap === undefined ? dCapped : tf.mul(dCapped, tf.sub(1, tf.square(tf.div(logits, cap))));
     // Safe: the last argument of customGrad's function is `save`.
-    (save as unknown as tf.GradSaveFunc)([tf.sub(tf.softmax(logits), isTarget)]);
+    (save as unknown as tf.GradSaveFunc)([dLogits]);
     return {
       value: crossEntropy(logits, isTarget),
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-        const dLogits = tf.mul(saved[0], tf.expandDims(dy, 1)); // [n, V] = (softmax - isTarget) * [n, 1]
-        return tf.matMul(dLogits, weights.head); // [n, D] = [n, V] x [V, D]
+        const dWeighted = tf.mul(saved[0], tf.expandDims(dy, 1)); // [n, V] * [n, 1]
+        return tf.matMul(dWeighted, weights.head); // [n, D] = [n, V] x [V, D]
       },
     };
   });

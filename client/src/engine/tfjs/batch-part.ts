@@ -4,7 +4,6 @@
  * Legend     B, T = the batch's examples and tokens; b, T' = those of the part; N = answer tokens of the part.
  */
 
-import { FedloraError } from '@fedlora/shared';
 import type { Batch } from '../engine.js';
 import type { Answers } from './answer-loss.js';
 
@@ -62,28 +61,4 @@ export function cutRows(batch: Batch, begin: number, end: number, length: number
     ids.set(batch.ids.subarray(offset, offset + length), (example - begin) * length);
   }
   return ids;
-}
-
-/**
- * Refuses a batch that the model cannot take.
- *
- * @throws FedloraError tokenizer/mismatch - a token id that the base model does not have
- */
-export function checkBatch(batch: Batch, vocabularySize: number, maximumLength: number): void {
-  const count = batch.examples * batch.length;
-  if (batch.ids.length !== count || batch.answerMask.length !== count) {
-    throw new FedloraError(
-      'internal/unexpected',
-      `A batch of ${batch.examples} x ${batch.length} has ${batch.ids.length} ids.`,
-    );
-  }
-  if (batch.length > maximumLength) {
-    throw new FedloraError(
-      'data/too-long',
-      `Rows of ${batch.length} tokens are over the base model's ${maximumLength}.`,
-    );
-  }
-  if (batch.ids.some((id) => id < 0 || id >= vocabularySize)) {
-    throw new FedloraError('tokenizer/mismatch', `A token id is not under the base model's ${vocabularySize}.`);
-  }
 }

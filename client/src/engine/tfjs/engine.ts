@@ -24,16 +24,18 @@ import {
   type TrainedFactor,
 } from '../engine.js';
 import { selfTestOnce } from '../onnx/self-test.js';
+import { checkAdapter, checkBatch, checkBound, checkGradient, checkLengths } from '../input-checks.js';
+import { normWeight } from '../weights/architecture.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
 import { quantizedLinear, type QuantizeOptions } from '../weights/nf4-store.js';
 import { answerLosses, answerLossGradient, logitsAt, type HeadWeights } from './answer-loss.js';
 import { detectTfjsBackend, deviceName, useBackend, usesGpu, type TfjsBackend } from './backend.js';
-import { checkBatch, cutRows, partOf, type BatchPart } from './batch-part.js';
+import { cutRows, partOf, type BatchPart } from './batch-part.js';
 import { checkUnpacking, nf4Weight, plainWeight, roundedToNf4, type FrozenWeight } from './frozen-weight.js';
 import {
   blockForward,
   loadBlock,
-  positionsOf,
+  positionsByBlock,
   type BlockFactors,
   type BlockWeights,
   type Positions,
@@ -145,8 +147,9 @@ async function loadWeights(base: BaseModel, backend: TfjsBackend, readLinear: Re
     for (let block = 0; block < config.num_hidden_layers; block++) blocks.push(await loadBlock(base, block, upload));
     const embedding = await table('model.embed_tokens.weight');
     const head = config.tie_word_embeddings ? embedding : await table('lm_head.weight');
-    const norm = upload.vector(await base.tensor('model.norm.weight', [config.hidden_size]));
-    return { embedding, blocks, head: { norm, head, epsilon: config.rms_norm_eps }, dispose };
+    const norm = upload.vector(normWeight(config, await base.tensor('model.norm.weight', [config.hidden_size])));
+    const { rms_norm_eps: epsilon, final_logit_softcapping: cap } = config;
+    return { embedding, blocks, head: { norm, head, epsilon, cap }, dispose };
   } catch (error) {
     dispose();
     throw error;
@@ -197,23 +200,9 @@ class TfjsEngine implements Engine {
 
   setAdapter(values: AdapterValues): void {
     this.#open();
-    const expected = this.#layers;
-    if (values.modules.length !== expected.length) {
-      throw new FedloraError(
-        'adapter/wrong-shape',
-        `The adapter has ${values.modules.length} modules, not ${expected.length}.`,
-      );
-    }
+    checkAdapter(values, this.modules, this.lora.r);
     values.modules.forEach(({ A, B }, i) => {
-      const layer = expected[i];
-      if (A.length === layer.A.length && B.length === layer.B.length) return;
-      throw new FedloraError(
-        'adapter/wrong-shape',
-        `The factors of ${layer.module.name} have ${A.length} and ${B.length} values.`,
-      );
-    });
-    values.modules.forEach(({ A, B }, i) => {
-      const layer = expected[i];
+      const layer = this.#layers[i];
       tf.dispose([layer.deviceA, layer.deviceB]);
       layer.A = A.slice();
       layer.B = B.slice();
@@ -235,16 +224,14 @@ class TfjsEngine implements Engine {
    */
   async gradients(batch: Batch, options: GradientOptions): Promise<GradientSum> {
     this.#open();
-    checkBatch(batch, this.vocabularySize, this.maximumLength);
+    checkBatch(batch, this);
     const { trained, l2Bound } = options;
-    if (l2Bound !== null && !(l2Bound >= 0 && Number.isFinite(l2Bound))) {
-      throw new FedloraError('privacy/invalid-parameter', 'l2Bound is not a finite number of at least 0.');
-    }
+    checkBound(options);
     const count = trainedParameterCount(this.modules, this.lora.r, trained);
     const losses = new Float32Array(batch.examples);
     if (l2Bound === null) {
       const { gradient, losses: all } = await this.#gradient(partOf(batch), trained, count);
-      normOf(gradient); // refuses what is not finite
+      checkGradient(gradient);
       losses.set(all);
       return { clippedSum: gradient, losses };
     }
@@ -265,12 +252,12 @@ class TfjsEngine implements Engine {
   /** Edge cases: an example without answer tokens -> loss 0, exact 0. */
   async evaluate(batch: Batch): Promise<Evaluation> {
     this.#open();
-    checkBatch(batch, this.vocabularySize, this.maximumLength);
+    checkBatch(batch, this);
     const part = partOf(batch);
     const exact = Uint8Array.from(part.counts, (count) => (count > 0 ? 1 : 0));
     if (part.owners.length === 0) return { losses: new Float32Array(batch.examples), exact };
     const { losses, correct } = tf.tidy(() => {
-      const hidden = this.#forward(part, positionsOf(this.config, part.length)).at(-1)!; // [b * T, D]
+      const hidden = this.#forward(part, positionsByBlock(this.config, part.length)).at(-1)!; // [b * T, D]
       return answerLosses(hidden, part.answers, this.weights.head);
     });
     const [tokenLosses, isCorrect] = await readAndDispose([losses, correct]);
@@ -280,15 +267,13 @@ class TfjsEngine implements Engine {
 
   async logits(batch: Batch, lengths: Int32Array): Promise<Float32Array> {
     this.#open();
-    checkBatch(batch, this.vocabularySize, this.maximumLength);
-    if (lengths.length !== batch.examples || lengths.some((length) => length < 1 || length > batch.length)) {
-      throw new FedloraError('internal/unexpected', 'The lengths of a batch are not between 1 and its padded length.');
-    }
+    checkBatch(batch, this);
+    checkLengths(batch, lengths);
     const length = lengths.reduce((longest, one) => Math.max(longest, one), 0);
     const tokens = { examples: batch.examples, length, ids: cutRows(batch, 0, batch.examples, length) };
     const rows = lengths.map((own, example) => example * length + own - 1); // last real token of each
     const logits = tf.tidy(() => {
-      const hidden = this.#forward(tokens, positionsOf(this.config, length)).at(-1)!; // [b * T, D]
+      const hidden = this.#forward(tokens, positionsByBlock(this.config, length)).at(-1)!; // [b * T, D]
       return logitsAt(hidden, rows, this.weights.head); // [b, V]
     });
     const [values] = await readAndDispose([logits]);
@@ -316,8 +301,10 @@ class TfjsEngine implements Engine {
   }
 
   /** The input of every block and the output of the last: [b * T, D] each, L + 1 of them. */
-  #forward(tokens: Pick<BatchPart, 'ids'>, positions: Positions): tf.Tensor2D[] {
-    const states: tf.Tensor2D[] = [tf.gather(this.weights.embedding, tf.tensor1d(tokens.ids, 'int32'))]; // [b * T, D]
+  #forward(tokens: Pick<BatchPart, 'ids'>, positions: readonly Positions[]): tf.Tensor2D[] {
+    const embedded: tf.Tensor2D = tf.gather(this.weights.embedding, tf.tensor1d(tokens.ids, 'int32')); // [b * T, D]
+    const { embedding_scale: scale } = this.config;
+    const states = [scale === undefined ? embedded : tf.mul<tf.Tensor2D>(embedded, scale)];
     this.weights.blocks.forEach((_, block) => {
       const factors = this.#factors(block, undefined);
       states.push(tf.tidy(() => this.#block(block, states[block], factors, positions)));
@@ -327,7 +314,7 @@ class TfjsEngine implements Engine {
 
   /** Losses [N] of a part's answer tokens and the gradient [P] of the sum of its examples' means. */
   #backward(part: BatchPart, trained: TrainedFactor): { losses: tf.Tensor1D; gradient: tf.Tensor1D } {
-    const positions = positionsOf(this.config, part.length);
+    const positions = positionsByBlock(this.config, part.length);
     const states = this.#forward(part, positions);
     const tokenWeights = Float32Array.from(part.owners, (example) => 1 / part.counts[example]); // [N]
     const { losses, dHidden } = answerLossGradient(states.at(-1)!, part.answers, tokenWeights, this.weights.head);
@@ -357,8 +344,8 @@ class TfjsEngine implements Engine {
     return { losses, gradient: tf.concat<tf.Tensor1D>(byBlock.flat().map((factor) => tf.reshape(factor, [-1]))) };
   }
 
-  #block(block: number, x: tf.Tensor2D, factors: BlockFactors, positions: Positions): tf.Tensor2D {
-    return blockForward(x, this.weights.blocks[block], factors, positions, this.config, this.#loraScaling);
+  #block(block: number, x: tf.Tensor2D, factors: BlockFactors, positions: readonly Positions[]): tf.Tensor2D {
+    return blockForward(x, this.weights.blocks[block], factors, positions[block], this.config, this.#loraScaling);
   }
 
   /** The trained factors of a block, in layout order. */
@@ -400,11 +387,10 @@ class TfjsEngine implements Engine {
 
 /** @throws FedloraError engine/diverged */
 function normOf(gradient: Float32Array): number {
+  checkGradient(gradient);
   let squares = 0;
   for (let i = 0; i < gradient.length; i++) squares += gradient[i] * gradient[i];
-  const norm = Math.sqrt(squares);
-  if (!Number.isFinite(norm)) throw new FedloraError('engine/diverged', 'A gradient is not a finite number.');
-  return norm;
+  return Math.sqrt(squares);
 }
 
 /** [b] means of [N] token losses over each example's answer; 0 where there is none. */

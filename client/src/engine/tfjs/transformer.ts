@@ -1,7 +1,8 @@
 /**
- * The blocks of Llama, Mistral, Qwen2 and Qwen3 in TensorFlow.js operations, differentiated by TensorFlow.js.
+ * The blocks of Llama, Mistral, Qwen2, Qwen3, Gemma 2 and Gemma 3 in TensorFlow.js operations, differentiated by TensorFlow.js.
  *
- * Source     transformers `modeling_llama.py`, `modeling_qwen2.py`, `modeling_qwen3.py`; PEFT `LoraLayer` for the adapter.
+ * Source     transformers `modeling_llama.py`, `modeling_qwen2.py`, `modeling_qwen3.py`,
+ *            `modeling_gemma2.py`, `modeling_gemma3.py`; PEFT `LoraLayer` for the adapter.
  * Written independently of `onnx/`, whose backward pass is derived by hand, so that each checks the other.
  * Legend     b = examples in this computation, T = tokens of each, D = hidden_size, dh = head_dim, H = attention heads,
  *            K = key-value heads, G = H / K, r = LoRA rank. Rows of all examples lie one below the other: [b * T, D].
@@ -9,8 +10,9 @@
 
 import { linearLayers, linearShape, type LinearName } from '@fedlora/shared';
 import * as tf from '@tensorflow/tfjs';
-import type { BaseModel, ModelConfig } from '../weights/base-model.js';
-import { ropeFrequencies } from '../weights/rope.js';
+import { architectureOf, layerTypeOf, normWeight, scoreScaling, windowOf } from '../weights/architecture.js';
+import type { BaseModel, LayerType, ModelConfig } from '../weights/base-model.js';
+import { layerFrequencies } from '../weights/rope.js';
 import type { FrozenWeight } from './frozen-weight.js';
 import { product, timesConstant } from './product.js';
 
@@ -21,7 +23,10 @@ export interface BlockWeights {
   readonly bias: Partial<Record<LinearName, tf.Tensor1D>>;
   readonly attentionNorm: tf.Tensor1D; // [D]
   readonly mlpNorm: tf.Tensor1D; // [D]
-  /** Qwen3 normalizes each head's query and key: [dh]. */
+  /** Gemma normalizes what attention and the feed-forward layer add: [D]. */
+  readonly attendedNorm: tf.Tensor1D | undefined;
+  readonly gatedNorm: tf.Tensor1D | undefined;
+  /** Qwen3 and Gemma 3 normalize each head's query and key: [dh]. */
   readonly queryNorm: tf.Tensor1D | undefined;
   readonly keyNorm: tf.Tensor1D | undefined;
 }
@@ -35,27 +40,39 @@ export interface Factor {
 /** A [r, in] and B [out, r] of the adapted layers of one block. */
 export type BlockFactors = Partial<Record<LinearName, { readonly A: Factor; readonly B: Factor }>>;
 
-/** What attention needs to know of positions: the same for all blocks and examples. */
+/** What attention needs to know of positions: the same for all examples and for all blocks of a type. */
 export interface Positions {
   readonly length: number;
   readonly cos: tf.Tensor2D; // [T, dh]
   readonly sin: tf.Tensor2D; // [T, dh]
   /** [dh, dh] turns every pair by 90 degrees. */
   readonly quarterTurn: tf.Tensor2D;
-  /** [T, T] 0 at and below the diagonal, hugely negative above. */
-  readonly causal: tf.Tensor2D;
+  /** [T, T] 0 where row sees column, hugely negative elsewhere. */
+  readonly mask: tf.Tensor2D;
 }
 
-/** Added to the score of a later token. exp of it is 0, and unlike infinity it makes no NaN. */
-const LATER = -1e30;
+/** Added to the score of a token that is not seen. exp of it is 0, and unlike infinity it makes no NaN. */
+const UNSEEN = -1e30;
 
-/** Angles and causal mask for T tokens, computed in f64 and rounded once. */
-export function positionsOf(config: ModelConfig, length: number): Positions {
+/** Positions for each block: those of one type share theirs. */
+export function positionsByBlock(config: ModelConfig, length: number): Positions[] {
+  const byType = new Map<LayerType, Positions>();
+  return Array.from({ length: config.num_hidden_layers }, (_, block) => {
+    const type = layerTypeOf(config, block);
+    const positions = byType.get(type) ?? positionsOf(config, length, type);
+    byType.set(type, positions);
+    return positions;
+  });
+}
+
+/** Angles and mask for T tokens, computed in f64 and rounded once. */
+function positionsOf(config: ModelConfig, length: number, type: LayerType): Positions {
   const { head_dim } = config;
-  const frequencies = ropeFrequencies(config);
+  const frequencies = layerFrequencies(config, type);
+  const window = windowOf(config, type);
   const cos = new Float32Array(length * head_dim);
   const sin = new Float32Array(length * head_dim);
-  const causal = new Float32Array(length * length);
+  const mask = new Float32Array(length * length).fill(UNSEEN);
   const quarterTurn = new Float32Array(head_dim * head_dim);
   for (let i = 0, half = head_dim / 2; i < half; i++) {
     quarterTurn[i * head_dim + half + i] = -1;
@@ -67,14 +84,15 @@ export function positionsOf(config: ModelConfig, length: number): Positions {
       cos[position * head_dim + i] = Math.cos(angle);
       sin[position * head_dim + i] = Math.sin(angle);
     }
-    causal.fill(LATER, position * length + position + 1, (position + 1) * length);
+    const row = position * length;
+    mask.fill(0, row + Math.max(0, position + 1 - window), row + position + 1);
   }
   return {
     length,
     cos: tf.tensor2d(cos, [length, head_dim]),
     sin: tf.tensor2d(sin, [length, head_dim]),
     quarterTurn: tf.tensor2d(quarterTurn, [head_dim, head_dim]),
-    causal: tf.tensor2d(causal, [length, length]),
+    mask: tf.tensor2d(mask, [length, length]),
   };
 }
 
@@ -89,26 +107,31 @@ export interface Upload {
 export async function loadBlock(base: BaseModel, block: number, upload: Upload): Promise<BlockWeights> {
   const { config } = base;
   const prefix = `model.layers.${block}`;
-  const vector = async (name: string, size: number): Promise<tf.Tensor1D> =>
-    upload.vector(await base.tensor(name, [size]));
-  const optional = async (name: string, size: number): Promise<tf.Tensor1D | undefined> =>
-    base.has(name) ? vector(name, size) : undefined;
+  const { norms, normalizesHeads, biased } = architectureOf(config);
+  const norm = async (name: string, size: number): Promise<tf.Tensor1D> =>
+    upload.vector(normWeight(config, await base.tensor(`${prefix}.${name}.weight`, [size])));
+  const optional = async (name: string | undefined): Promise<tf.Tensor1D | undefined> =>
+    name === undefined ? undefined : norm(name, config.hidden_size);
+  const headNorm = async (name: string): Promise<tf.Tensor1D | undefined> =>
+    normalizesHeads ? norm(`self_attn.${name}`, config.head_dim) : undefined;
 
   const linear: Partial<Record<LinearName, FrozenWeight>> = {};
   const bias: Partial<Record<LinearName, tf.Tensor1D>> = {};
   for (const [name, parent] of linearLayers) {
     const shape = linearShape(config, name);
     linear[name] = await upload.linear(`${prefix}.${parent}.${name}.weight`, shape);
-    const ofLayer = await optional(`${prefix}.${parent}.${name}.bias`, shape[0]);
-    if (ofLayer !== undefined) bias[name] = ofLayer;
+    if (biased.includes(name))
+      bias[name] = upload.vector(await base.tensor(`${prefix}.${parent}.${name}.bias`, [shape[0]]));
   }
   return {
     linear: linear as Record<LinearName, FrozenWeight>, // Safe: the loop has been through all names.
     bias,
-    attentionNorm: await vector(`${prefix}.input_layernorm.weight`, config.hidden_size),
-    mlpNorm: await vector(`${prefix}.post_attention_layernorm.weight`, config.hidden_size),
-    queryNorm: await optional(`${prefix}.self_attn.q_norm.weight`, config.head_dim),
-    keyNorm: await optional(`${prefix}.self_attn.k_norm.weight`, config.head_dim),
+    attentionNorm: await norm(norms.beforeAttention, config.hidden_size),
+    attendedNorm: await optional(norms.afterAttention),
+    mlpNorm: await norm(norms.beforeMlp, config.hidden_size),
+    gatedNorm: await optional(norms.afterMlp),
+    queryNorm: await headNorm('q_norm'),
+    keyNorm: await headNorm('k_norm'),
   };
 }
 
@@ -133,18 +156,24 @@ export function blockForward(
   const query = headsOf(linear(normed, 'q_proj'), config.num_attention_heads, positions.length); // [b * H, T, dh]
   const key = headsOf(linear(normed, 'k_proj'), config.num_key_value_heads, positions.length); // [b * K, T, dh]
   const value = headsOf(linear(normed, 'v_proj'), config.num_key_value_heads, positions.length); // [b * K, T, dh]
-  const turnedQuery = rotate(
-    weights.queryNorm === undefined ? query : rmsNorm(query, weights.queryNorm, epsilon),
-    positions,
-  );
-  const turnedKey = rotate(weights.keyNorm === undefined ? key : rmsNorm(key, weights.keyNorm, epsilon), positions);
-  const attended = attention(turnedQuery, turnedKey, value, positions); // [b * H, T, dh]
-  const afterAttention: tf.Tensor2D = tf.add(x, linear(rowsOf(attended, config.num_attention_heads), 'o_proj')); // [b * T, D]
+  const turnedQuery = rotate(normedBy(query, weights.queryNorm, epsilon), positions);
+  const turnedKey = rotate(normedBy(key, weights.keyNorm, epsilon), positions);
+  const attended = attention(turnedQuery, turnedKey, value, positions, config); // [b * H, T, dh]
+  const output = linear(rowsOf(attended, config.num_attention_heads), 'o_proj'); // [b * T, D]
+  const afterAttention: tf.Tensor2D = tf.add(x, normedBy(output, weights.attendedNorm, epsilon)); // [b * T, D]
 
   const input = rmsNorm<tf.Tensor2D>(afterAttention, weights.mlpNorm, epsilon); // [b * T, D]
-  const gate = linear(input, 'gate_proj'); // [b * T, intermediate]
-  const gated: tf.Tensor2D = tf.mul(tf.mul(gate, tf.sigmoid(gate)), linear(input, 'up_proj')); // SwiGLU
-  return tf.add(afterAttention, linear(gated, 'down_proj')); // [b * T, D]
+  const gate = activated(linear(input, 'gate_proj'), config); // [b * T, intermediate]
+  const down = linear(tf.mul(gate, linear(input, 'up_proj')), 'down_proj'); // [b * T, D]
+  return tf.add(afterAttention, normedBy(down, weights.gatedNorm, epsilon)); // [b * T, D]
+}
+
+/** silu, or gelu as its approximation by tanh. */
+function activated(x: tf.Tensor2D, config: ModelConfig): tf.Tensor2D {
+  if (architectureOf(config).activation === 'silu') return tf.mul(x, tf.sigmoid(x));
+  const cubed = tf.mul(tf.square(x), tf.mul(x, 0.044715));
+  const tanh = tf.tanh(tf.mul(tf.add(x, cubed), Math.sqrt(2 / Math.PI)));
+  return tf.mul(tf.mul(x, 0.5), tf.add(tanh, 1));
 }
 
 /** W x + bias + scaling * B A x: [b * T, in] -> [b * T, out]. */
@@ -172,6 +201,16 @@ function timesFactor(x: tf.Tensor2D, factor: Factor): tf.Tensor2D {
 export function rmsNorm<T extends tf.Tensor>(x: T, weight: tf.Tensor1D, epsilon: number): T {
   const meanSquare = tf.mean(tf.square(x), -1, true); // [..., 1]
   return tf.mul(tf.mul(x, tf.rsqrt(tf.add(meanSquare, epsilon))), weight);
+}
+
+/** Normalized, where the model has a norm there. */
+function normedBy<T extends tf.Tensor>(x: T, weight: tf.Tensor1D | undefined, epsilon: number): T {
+  return weight === undefined ? x : rmsNorm(x, weight, epsilon);
+}
+
+/** cap tanh(x / cap), or x where there is no cap. */
+export function softCapped<T extends tf.Tensor>(x: T, cap: number | undefined): T {
+  return cap === undefined ? x : tf.mul(tf.tanh(tf.div(x, cap)), cap);
 }
 
 /** [b * T, heads * dh] -> [b * heads, T, dh]. */
@@ -207,12 +246,18 @@ function rotate(states: tf.Tensor3D, positions: Positions): tf.Tensor3D {
  * Shapes     query [b * H, T, dh], key and value [b * K, T, dh] -> [b * H, T, dh]
  * Edge cases padding is on the right, hence later than every real token, and needs no mask of its own
  */
-function attention(query: tf.Tensor3D, key: tf.Tensor3D, value: tf.Tensor3D, positions: Positions): tf.Tensor3D {
+function attention(
+  query: tf.Tensor3D,
+  key: tf.Tensor3D,
+  value: tf.Tensor3D,
+  positions: Positions,
+  config: ModelConfig,
+): tf.Tensor3D {
   const [heads, length, headDim] = query.shape;
   const keyHeads = key.shape[0];
-  const grouped = tf.reshape<tf.Rank.R3>(tf.mul(query, 1 / Math.sqrt(headDim)), [keyHeads, -1, headDim]); // [b * K, G * T, dh]
-  const scores = tf.reshape(product(grouped, key, true), [heads, length, length]); // [b * H, T, T]
-  const weights = tf.softmax(tf.add(scores, positions.causal)); // [b * H, T, T]
+  const grouped = tf.reshape<tf.Rank.R3>(tf.mul(query, scoreScaling(config)), [keyHeads, -1, headDim]); // [b * K, G * T, dh]
+  const scores = tf.reshape<tf.Rank.R3>(product(grouped, key, true), [heads, length, length]); // [b * H, T, T]
+  const weights = tf.softmax(tf.add(softCapped(scores, config.attn_logit_softcapping), positions.mask)); // [b * H, T, T]
   const mixed = product(tf.reshape<tf.Rank.R3>(weights, [keyHeads, -1, length]), value); // [b * K, G * T, dh]
   return tf.reshape(mixed, [heads, length, headDim]);
 }

@@ -5,9 +5,12 @@
 import type { HalfTable } from './half-table.js';
 import type { Nf4Values } from './nf4.js';
 
+/** Which tokens a block's attention sees: all before, or the last `sliding_window` of them. */
+export type LayerType = 'full_attention' | 'sliding_attention';
+
 /** The transformer's hyper-parameters, under the names of Hugging Face's `config.json` where one exists. */
 export interface ModelConfig {
-  readonly model_type: 'llama' | 'mistral' | 'qwen2' | 'qwen3';
+  readonly model_type: 'llama' | 'mistral' | 'qwen2' | 'qwen3' | 'gemma2' | 'gemma3_text';
   readonly hidden_size: number;
   readonly intermediate_size: number;
   readonly num_hidden_layers: number;
@@ -20,7 +23,21 @@ export interface ModelConfig {
   readonly rope_theta: number;
   /** Stretching of the rotary frequencies; absent for none. Use `ropeFrequencies`, which knows all kinds. */
   readonly rope_scaling?: RopeScaling;
+  /** Base of the rotary frequencies in sliding blocks, which are not stretched; absent where they turn as all others. */
+  readonly rope_local_base_freq?: number;
   readonly tie_word_embeddings: boolean;
+  /** Tokens that sliding blocks see, the asking one included; absent where no block slides. */
+  readonly sliding_window?: number;
+  /** [num_hidden_layers]; absent where no block slides. */
+  readonly layer_types?: readonly LayerType[];
+  /** Scores are divided by its root; absent for head_dim. */
+  readonly query_pre_attn_scalar?: number;
+  /** c of c tanh(score / c); absent for none. */
+  readonly attn_logit_softcapping?: number;
+  /** The same for the logits of the head. */
+  readonly final_logit_softcapping?: number;
+  /** What embeddings are multiplied by; absent for 1. */
+  readonly embedding_scale?: number;
 }
 
 /** Kinds of `rope_scaling` that `ropeFrequencies` computes. */

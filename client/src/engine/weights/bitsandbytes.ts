@@ -37,6 +37,8 @@ const architectures: Readonly<Record<ModelConfig['model_type'], string>> = {
   mistral: 'MistralForCausalLM',
   qwen2: 'Qwen2ForCausalLM',
   qwen3: 'Qwen3ForCausalLM',
+  gemma2: 'Gemma2ForCausalLM',
+  gemma3_text: 'Gemma3ForCausalLM',
 };
 
 /** What else makes the checkpoint usable; copied where the base model has it. */

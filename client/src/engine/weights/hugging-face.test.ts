@@ -159,6 +159,14 @@ describe('openBaseModel', () => {
     expect(tensors.get('model.layers.0.self_attn.q_norm.weight')).toEqual([8]);
     expect(tensors.get('model.layers.0.self_attn.q_proj.weight')).toEqual([16, 4]);
     expect(tensors.get('lm_head.weight')).toEqual([5, 4]);
+    const gemma3 = { ...tinyConfig, model_type: 'gemma3_text', head_dim: 8 };
+    expect(tinyTensors(gemma3).map(({ name }) => name)).toEqual(
+      expect.arrayContaining([
+        'model.layers.1.pre_feedforward_layernorm.weight',
+        'model.layers.1.post_feedforward_layernorm.weight',
+        'model.layers.1.self_attn.k_norm.weight',
+      ]),
+    );
     await aModel(tinyTensors(qwen2), qwen2);
     expect((await openBaseModel(directory)).config.max_position_embeddings).toBe(16);
   });
@@ -195,11 +203,19 @@ describe('parseModelConfig', () => {
     parseModelConfig(JSON.stringify({ ...tinyConfig, ...change }), options);
 
   it.each([
-    [{ model_type: 'gpt2' }, /"gpt2" is not supported; supported are llama, mistral, qwen2, qwen3/],
+    [
+      { model_type: 'gpt2' },
+      /"gpt2" is not supported; supported are llama, mistral, qwen2, qwen3, gemma2, gemma3_text/,
+    ],
     [{ hidden_act: 'gelu' }, /hidden_act "gelu"/],
     [{ attention_bias: true }, /attention_bias true/],
     [{ mlp_bias: true }, /mlp_bias true/],
-    [{ use_sliding_window: true }, /use_sliding_window/],
+    [{ model_type: 'gemma3' }, /gemma3" reads images.*gemma3_text/],
+    [{ model_type: 'gemma2', hidden_activation: 'silu' }, /hidden_activation "silu".*gelu_pytorch_tanh/],
+    [{ model_type: 'gemma2', use_bidirectional_attention: true }, /use_bidirectional_attention/],
+    [{ model_type: 'gemma2', layer_types: ['full_attention', 'chunked_attention'] }, /"chunked_attention" for block 1/],
+    [{ model_type: 'gemma3_text', attn_logit_softcapping: 50 }, /attn_logit_softcapping 50/],
+    [{ rope_scaling: { rope_type: 'dynamic', factor: 4 } }, /rope_scaling "dynamic"/],
     [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor/],
     [{ rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_scaling "yarn" is not supported; default is/],
     [{ rope_scaling: { rope_type: 'llama3', factor: 8 } }, /"llama3"/],
@@ -219,6 +235,13 @@ describe('parseModelConfig', () => {
     [{ rms_norm_eps: 0 }],
     [{ rope_theta: -1 }],
     [{ tie_word_embeddings: 'yes' }],
+    [{ model_type: 'mistral', sliding_window: 0 }],
+    [{ model_type: 'qwen2', use_sliding_window: 'yes' }],
+    [{ model_type: 'gemma2', sliding_window: null }],
+    [{ model_type: 'gemma2', layer_types: ['full_attention'] }],
+    [{ model_type: 'gemma2', final_logit_softcapping: 0 }],
+    [{ model_type: 'gemma2', query_pre_attn_scalar: null }],
+    [{ model_type: 'gemma3_text', rope_local_base_freq: 0 }],
   ])('refuses %o as contradictory', (change) => {
     expect(() => parse(change)).toThrow(expect.objectContaining({ code: 'base-model/invalid' }));
   });
@@ -237,8 +260,70 @@ describe('parseModelConfig', () => {
     expect(parse({ rope_parameters: { rope_type: 'default', rope_theta: 7 } }).rope_theta).toBe(7);
   });
 
-  it('cuts the context to Mistral’s window, within which attention is full', () => {
-    expect(parse({ model_type: 'mistral', sliding_window: 8 }).max_position_embeddings).toBe(8);
+  const [sliding, full] = ['sliding_attention', 'full_attention'];
+
+  it('reads windows: of all blocks for Mistral, of the upper ones for Qwen where it uses them', () => {
+    const mistral = parse({ model_type: 'mistral', sliding_window: 8 });
+    expect(mistral).toMatchObject({ max_position_embeddings: 16, sliding_window: 8, layer_types: [sliding, sliding] });
+    expect(parse({ model_type: 'mistral' }).sliding_window).toBe(4096);
+    expect(parse({ model_type: 'mistral', sliding_window: null })).not.toHaveProperty('layer_types');
+    const qwen = { model_type: 'qwen2', use_sliding_window: true, sliding_window: 8, max_window_layers: 1 };
+    expect(parse(qwen)).toMatchObject({ sliding_window: 8, layer_types: [full, sliding] });
+    expect(parse({ ...qwen, layer_types: [sliding, full] }).layer_types).toEqual([sliding, full]);
+    expect(parse({ ...qwen, max_window_layers: 2 })).not.toHaveProperty('sliding_window');
+    expect(parse({ ...qwen, use_sliding_window: false })).not.toHaveProperty('sliding_window');
+  });
+
+  it('reads Gemma 2 with what transformers takes where the file says nothing', () => {
+    const { tie_word_embeddings: _, ...file } = tinyConfig;
+    const config = parseModelConfig(JSON.stringify({ ...file, model_type: 'gemma2', hidden_act: 'gelu_pytorch_tanh' }));
+    expect(config).toMatchObject({
+      head_dim: 256,
+      tie_word_embeddings: true,
+      sliding_window: 4096,
+      layer_types: [sliding, full],
+      query_pre_attn_scalar: 256,
+      attn_logit_softcapping: 50,
+      final_logit_softcapping: 30,
+      embedding_scale: 2,
+    });
+    const uncapped = parse({ model_type: 'gemma2', attn_logit_softcapping: null, final_logit_softcapping: null });
+    expect(uncapped).not.toHaveProperty('attn_logit_softcapping');
+    expect(uncapped).not.toHaveProperty('final_logit_softcapping');
+  });
+
+  it('rounds Gemma’s embedding scale to the format of the checkpoint', () => {
+    const scale = (change: object): number | undefined =>
+      parse({ model_type: 'gemma2', hidden_size: 3072, ...change }).embedding_scale;
+    expect(scale({ torch_dtype: 'bfloat16' })).toBe(55.5);
+    expect(scale({ dtype: 'bfloat16', torch_dtype: 'float32' })).toBe(55.5);
+    expect(scale({ torch_dtype: 'float16' })).toBe(55.4375);
+    expect(scale({})).toBe(Math.fround(Math.sqrt(3072)));
+  });
+
+  it('reads the two rotary bases of Gemma 3, as transformers 4 writes them and as transformers 5 does', () => {
+    const gemma3 = { model_type: 'gemma3_text', head_dim: 2, sliding_window: 4, attn_logit_softcapping: null };
+    const wanted = {
+      rope_theta: 500,
+      rope_scaling: { rope_type: 'linear', factor: 8 },
+      rope_local_base_freq: 70,
+      layer_types: [sliding, full],
+    };
+    const ropeTypes = ['linear'];
+    const scaling = { rope_type: 'linear', factor: 8 };
+    const flat = { rope_theta: 500, rope_scaling: scaling, rope_local_base_freq: 70, sliding_window_pattern: 2 };
+    expect(parse({ ...gemma3, ...flat }, { ropeTypes })).toMatchObject(wanted);
+    const rope_parameters = {
+      full_attention: { rope_theta: 500, ...scaling },
+      sliding_attention: { rope_theta: 70, rope_type: 'default' },
+    };
+    const nested = { layer_types: [sliding, full], rope_parameters };
+    expect(parse({ ...gemma3, ...nested }, { ropeTypes })).toMatchObject(wanted);
+    const stretched = { ...rope_parameters, sliding_attention: scaling };
+    expect(() => parse({ ...gemma3, ...nested, rope_parameters: stretched }, { ropeTypes })).toThrow(
+      /sliding_attention "linear" is not supported/,
+    );
+    expect(parse({ model_type: 'gemma3_text' })).toMatchObject({ rope_theta: 1e6, rope_local_base_freq: 1e4 });
   });
 });
 

@@ -82,7 +82,7 @@ function checkTensors(config: ModelConfig, folder: SafetensorsFolder): void {
   const expected = expectedTensors(config);
   for (const [name, shape] of expected) {
     const entry = folder.entry(name);
-    if (entry === undefined) invalid(`Tensor ${name} is missing.`);
+    if (entry === undefined) invalid(`Tensor ${name} is missing; config.json calls for [${shape.join(', ')}].`);
     // A quantized weight's own shape is that of its bytes; its true shape is checked when it is read.
     if (!folder.has(name + QUANT_STATE) && !sameShape(entry.shape, shape)) wrongShape(name, entry.shape, shape);
   }

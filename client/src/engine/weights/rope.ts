@@ -1,11 +1,12 @@
 /**
  * The angles by which rotary position embedding turns, with the stretchings that Llama checkpoints ask for.
  *
- * Source     Su et al. 2021, arXiv:2104.09864; transformers `modeling_rope_utils` for `linear` and `llama3`.
+ * Source     Su et al. 2021, arXiv:2104.09864; transformers `modeling_rope_utils` for `linear` and `llama3`,
+ *            `modeling_gemma3.py` for frequencies by layer type.
  * Legend     frequency i turns the pair (i, i + head_dim / 2) by frequency * position radians.
  */
 
-import type { ModelConfig } from './base-model.js';
+import type { LayerType, ModelConfig } from './base-model.js';
 
 /**
  * Radians per position for each pair: [head_dim / 2] f64.
@@ -27,4 +28,11 @@ export function ropeFrequencies(config: Pick<ModelConfig, 'head_dim' | 'rope_the
     const blend = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
     return (1 - blend) * slow + blend * frequency;
   });
+}
+
+/** The same for the blocks of one type: Gemma 3's sliding blocks turn by a base of their own, without stretching. */
+export function layerFrequencies(config: ModelConfig, type: LayerType): Float64Array {
+  const { head_dim, rope_local_base_freq } = config;
+  if (type === 'full_attention' || rope_local_base_freq === undefined) return ropeFrequencies(config);
+  return ropeFrequencies({ head_dim, rope_theta: rope_local_base_freq });
 }
