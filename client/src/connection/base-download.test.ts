@@ -35,7 +35,7 @@ const download = (more: Partial<DownloadRequest> = {}): Promise<DownloadedBase> 
 const finalName = `someone--small-model`;
 const partialFile = (name: string): string => join(folder, finalName, `${COMMIT}.partial`, name);
 const isFinished = async (): Promise<boolean> =>
-  (await readdir(join(folder, finalName)).catch(() => [])).includes(COMMIT);
+  (await readdir(join(folder, finalName)).catch((): string[] => [])).includes(COMMIT);
 
 /** Sends some bytes of the weights from where it was asked to, then cuts the connection. */
 function cutAfter(count: number): FakeHub['transfer'] {
