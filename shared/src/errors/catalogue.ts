@@ -162,7 +162,8 @@ const downloadErrors = {
     blame: 'environment',
     retry: 'later',
     meaning: 'The base model could not be fetched to its end.',
-    remedy: 'Give the same command again: it goes on where it stopped. Look at the network, the proxy and the free disk.',
+    remedy:
+      'Give the same command again: it goes on where it stopped. Look at the network, the proxy and the free disk.',
   },
   'base-model/download-corrupt': {
     blame: 'peer',
