@@ -66,6 +66,14 @@ export interface GradientOptions {
   readonly l2Bound: number | null;
 }
 
+/** A text that grows token by token; what was computed for its earlier tokens is kept. */
+export interface Continuation {
+  /** Tokens so far. */
+  readonly length: number;
+  /** Appends tokens, at least one, and returns the logits [V] of the token that follows them. */
+  append(ids: readonly number[]): Promise<Float32Array>;
+}
+
 /** A base model with an adapter, ready to compute. Not safe for concurrent calls. */
 export interface Engine {
   readonly name: 'onnx' | 'tfjs';
@@ -82,6 +90,11 @@ export interface Engine {
   evaluate(batch: Batch): Promise<Evaluation>;
   /** Next-token logits [B, V] at the last position of each row; `lengths` [B] are the rows' true lengths. */
   logits(batch: Batch, lengths: Int32Array): Promise<Float32Array>;
+  /**
+   * Begins a text. It ends with the adapter it began with: after `setAdapter`, begin another. Absent where an engine keeps
+   * nothing of earlier tokens.
+   */
+  continuation?(): Continuation;
   close(): Promise<void>;
 }
 

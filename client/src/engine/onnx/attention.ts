@@ -19,8 +19,18 @@ export interface Tokens {
   readonly rows: Rows;
   /** [1] i64 zero: positions count from the first row. */
   readonly positions: Value;
-  /** [T, T] 0 where row may look at column, else very negative. */
+  /** [T, T] 0 where row may look at column, else very negative; with `past`, [T, C + T]. */
   readonly mask: Value;
+  /** Keys and values of the C tokens before these, of the block whose inputs begin with `prefix`; for graphs without backward. */
+  readonly past?: (prefix: string) => Past;
+}
+
+/** What earlier tokens left behind in one block. */
+export interface Past {
+  /** [B, K, C, dh], turned by their positions. */
+  readonly keys: Value;
+  /** [B, K, C, dh] */
+  readonly values: Value;
 }
 
 /** The label positions alone: in the last block no other token's output is read. */
@@ -107,11 +117,14 @@ export function attentionForward(
   const q = graph.reshape(qHeads.y, [0, K, -1, dh]); // [B, K, G S, dh]
   const k = kHeads.y;
   const v = vHeads.y;
+  const past = tokens.past?.(prefix);
+  const keys = past === undefined ? k : graph.concat([past.keys, k], 2); // [B, K, C + T, dh]
+  const values = past === undefined ? v : graph.concat([past.values, v], 2);
 
-  const scores = graph.matmul(q, k, { transB: true, alpha: 1 / Math.sqrt(dh) }); // [B, K, G S, T]
-  const masked = graph.add(graph.reshape(scores, [0, H, -1, 0]), asking.mask); // [B, H, S, T]
-  const probabilities = graph.reshape(graph.op('Softmax', [masked], { axis: -1 }), [0, K, -1, 0]); // [B, K, G S, T]
-  const mixed = graph.matmul(probabilities, v); // [B, K, G S, dh]
+  const scores = graph.matmul(q, keys, { transB: true, alpha: 1 / Math.sqrt(dh) }); // [B, K, G S, C + T]
+  const masked = graph.add(graph.reshape(scores, [0, H, -1, 0]), asking.mask); // [B, H, S, C + T]
+  const probabilities = graph.reshape(graph.op('Softmax', [masked], { axis: -1 }), [0, K, -1, 0]); // [B, K, G S, C + T]
+  const mixed = graph.matmul(probabilities, values); // [B, K, G S, dh]
 
   const joined = graph.transpose(graph.reshape(mixed, [0, H, -1, dh]), [0, 2, 1, 3]); // [B, S, H, dh]
   const output = linearForward(context, prefix, ['o_proj'], graph.reshape(joined, [-1, H * dh]), residual);

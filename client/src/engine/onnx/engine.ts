@@ -12,6 +12,7 @@ import {
   trainedParameterCount,
   type AdapterValues,
   type Batch,
+  type Continuation,
   type Engine,
   type Evaluation,
   type GradientOptions,
@@ -24,6 +25,7 @@ import { ropeFrequencies } from '../weights/rope.js';
 import { readBaseWeights, type BaseWeights, type Quantization } from './base-weights.js';
 import { causalMask, lastTokenInputs, planSlices, sliceInputs, type Slice, type SliceInputs } from './batch.js';
 import { groupMatrix, roundedDownBound } from './clip.js';
+import { decodeGraph, OnnxContinuation } from './decode.js';
 import {
   blockBackwardGraph,
   blockForwardGraph,
@@ -207,6 +209,16 @@ class OnnxEngine implements Engine {
     await this.#merge();
     const { slice, inputs } = lastTokenInputs(batch, lengths);
     return floats(await this.#end('logits', slice, inputs), 'logits');
+  }
+
+  continuation(): Continuation {
+    const adapted = this.#adapted;
+    return new OnnxContinuation(this.spec, this.maximumLength, async (feeds, length) => {
+      if (adapted !== this.#adapted) throw new RangeError('The adapter was replaced while a text was being continued.');
+      await this.#merge();
+      const tables = this.#ropeTables(length);
+      return this.#sessions.run('decode', () => decodeGraph(this.spec), this.#wholeFeeds(), tables, feeds);
+    });
   }
 
   async close(): Promise<void> {

@@ -127,12 +127,13 @@ export function sumGraph(spec: GraphSpec, purpose: GradientSpec): Uint8Array {
   return graph.build();
 }
 
-function contextOf(spec: GraphSpec, purpose: Purpose): GraphContext {
+export function contextOf(spec: GraphSpec, purpose: Purpose): GraphContext {
   const graph = new GraphBuilder();
   return typeof purpose === 'string' ? { graph, spec } : { graph, spec, gradients: purpose };
 }
 
-function embed(context: GraphContext): Value {
+/** ids [B, T] -> their rows of the embedding [B, T, D] */
+export function embed(context: GraphContext): Value {
   const { vocab_size, hidden_size } = context.spec.config;
   const table = context.graph.input('embedding', 'float32', [vocab_size, hidden_size]);
   return context.graph.op('Gather', [table, 'ids'], { axis: 0 });
