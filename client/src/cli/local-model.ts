@@ -12,8 +12,7 @@ import {
 } from '@fedlora/shared';
 import { toBatches } from '../data/batches.js';
 import { readRows } from '../data/rows.js';
-import { loadTokenizer, tokenizePrompt, tokenizeRows, type Example, type TrainingTokenizer } from '../data/tokenize.js';
-import { alpacaPrompt } from '../data/template.js';
+import { loadTokenizer, tokenizeRows, type Example, type TrainingTokenizer } from '../data/tokenize.js';
 import type { Engine, LoraConfig } from '../engine/engine.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
@@ -134,32 +133,4 @@ export async function evaluateExamples(
 
 export function lengthLimit(engine: Pick<Engine, 'maximumLength'>): number {
   return Math.min(engine.maximumLength, DEFAULT_LENGTH);
-}
-
-/** Greedy decoding of an Alpaca prompt. `onToken` sees the text so far. */
-export async function generateText(
-  model: LocalModel,
-  prompt: { readonly instruction: string; readonly input: string },
-  maximumTokens: number,
-): Promise<string> {
-  const { engine, tokenizer } = model;
-  const ids = tokenizePrompt({ prompt: alpacaPrompt(prompt), hasOwnStart: false }, tokenizer);
-  const begin = ids.length;
-  while (ids.length - begin < maximumTokens && ids.length < engine.maximumLength) {
-    // Padded, so that the engine sees few shapes.
-    const length = Math.min(Math.ceil(ids.length / 16) * 16, engine.maximumLength);
-    const padded = new Int32Array(length).fill(tokenizer.padId);
-    padded.set(ids);
-    const batch = { examples: 1, length, ids: padded, answerMask: new Uint8Array(length) };
-    const next = argmax(await engine.logits(batch, Int32Array.of(ids.length)));
-    if (next === tokenizer.endId) break;
-    ids.push(next);
-  }
-  return tokenizer.decode(ids.slice(begin));
-}
-
-function argmax(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i += 1) if (values[i] > values[best]) best = i;
-  return best;
 }

@@ -1,6 +1,7 @@
 /** Options that several commands share. */
 
 import { InvalidArgumentError, Option } from 'commander';
+import type { RowFormat } from '../data/rows.js';
 
 export function homeOption(): Option {
   return new Option('--home <dir>', 'folder of this client (default: FEDLORA_HOME, else ~/.fedlora)');
@@ -8,6 +9,15 @@ export function homeOption(): Option {
 
 export function jsonOption(): Option {
   return new Option('--json', 'print JSON');
+}
+
+/** How rows and questions are written, as the command line calls it. */
+export type FormatName = 'alpaca' | 'chat' | 'text';
+
+export const rowFormats: Readonly<Record<FormatName, RowFormat>> = { alpaca: 'alpaca', chat: 'messages', text: 'text' };
+
+export function formatOption(description: string): Option {
+  return new Option('--format <name>', description).choices(Object.keys(rowFormats)).default('alpaca');
 }
 
 /** Collects an option that may be given several times. */
