@@ -11,12 +11,13 @@ import {
   parseAdapterConfig,
 } from '@fedlora/shared';
 import { toBatches } from '../data/batches.js';
-import { readRows } from '../data/rows.js';
-import { loadTokenizer, tokenizeRows, type Example, type TrainingTokenizer } from '../data/tokenize.js';
+import type { RowFormat } from '../data/rows.js';
+import { loadTokenizer, type Example, type TrainingTokenizer } from '../data/tokenize.js';
 import type { Engine, LoraConfig } from '../engine/engine.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
+import { readLocalRows } from './local-rows.js';
 
 export type Quantization = 'none' | 'nf4';
 
@@ -100,22 +101,28 @@ export interface FileEvaluation {
   readonly accuracy: number;
   /** Mean over rows of the mean cross-entropy over the answer's tokens, nats. */
   readonly loss: number;
+  /** Rows that are bad or do not fit: in none of the numbers above. */
+  readonly leftOut: number;
 }
 
-/** Evaluates every row of a file. Rows that do not fit are left out of all three numbers. */
-export async function evaluateFile(model: LocalModel, file: string, maximumLength?: number): Promise<FileEvaluation> {
-  const { rows } = await readRows([file], { format: 'alpaca' });
-  const { examples } = tokenizeRows(rows, model.tokenizer, {
+/** Evaluates every row of a file that fits. */
+export async function evaluateFile(
+  model: LocalModel,
+  file: string,
+  maximumLength?: number,
+  format: RowFormat = 'alpaca',
+): Promise<FileEvaluation> {
+  const { examples, leftOut } = await readLocalRows([file], model.tokenizer, {
+    format,
     maximumLength: maximumLength ?? lengthLimit(model.engine),
   });
-  if (examples.length === 0) throw new FedloraError('data/empty', undefined, { where: file });
-  return { file, ...(await evaluateExamples(model.engine, examples)) };
+  return { file, ...(await evaluateExamples(model.engine, examples)), leftOut: leftOut.length };
 }
 
 export async function evaluateExamples(
   engine: Engine,
   examples: readonly Example[],
-): Promise<Omit<FileEvaluation, 'file'>> {
+): Promise<Omit<FileEvaluation, 'file' | 'leftOut'>> {
   let exact = 0;
   let lossSum = 0;
   const batches = toBatches(

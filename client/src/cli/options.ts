@@ -46,6 +46,12 @@ export function numberAtLeastZero(text: string): number {
   return value;
 }
 
+export function shareBelowOne(text: string): number {
+  const value = numberAtLeastZero(text);
+  if (value >= 1) throw new InvalidArgumentError('It must be a share: at least 0 and below 1.');
+  return value;
+}
+
 export function publicKey(text: string): string {
   const key = text.trim().toLowerCase();
   if (!/^[0-9a-f]{64}$/.test(key)) throw new InvalidArgumentError('A key has 64 hex digits.');
