@@ -39,6 +39,8 @@ export interface LocalTrainingOptions {
   /** 0 for no limit. */
   readonly maximumGradientNorm: number;
   readonly optim: OptimizerName;
+  /** With lora_dropout, decides what is dropped. */
+  readonly dropoutSeed?: number;
   /** Measures now and then, keeps the best adapter and stops when it gets no better; `patience` 0 never stops. */
   readonly evaluation?: {
     readonly examples: readonly Example[];
@@ -84,6 +86,7 @@ export async function trainLocally(
       weight_decay: options.weightDecay,
       max_grad_norm: options.maximumGradientNorm,
       optim: options.optim,
+      ...(options.dropoutSeed === undefined ? {} : { dropoutSeed: options.dropoutSeed }),
       ...(evaluation === undefined
         ? {}
         : {

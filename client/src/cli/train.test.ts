@@ -49,9 +49,9 @@ const training = (data: string, out: string, ...more: readonly string[]): string
 
 describe('fedlora train', () => {
   it('lowers the loss on rows it has not seen, and writes a PEFT folder that eval measures alike', async () => {
-    const held = rows('held.jsonl', 9, 100);
+    const held = rows('held.jsonl', 6, 100);
     const out = join(directory, 'adapter');
-    const arguments_ = ['--steps', '20', '--learning-rate', '0.01', '--eval', held, '--eval-steps', '10', '--json'];
+    const arguments_ = ['--steps', '12', '--learning-rate', '0.02', '--eval', held, '--eval-steps', '6', '--json'];
     const { code, out: printed } = await fedlora(...training(rows('rows.jsonl', 40), out, ...arguments_));
     expect(code).toBe(0);
     const report = JSON.parse(printed) as {
@@ -61,7 +61,7 @@ describe('fedlora train', () => {
       best: { loss: number };
       files: { loss: number }[];
     };
-    expect(report.evaluations.map(({ step }) => step)).toEqual([10, 20]);
+    expect(report.evaluations.map(({ step }) => step)).toEqual([6, 12]);
     expect(report.tokensPerSecond).toBeGreaterThan(0);
     expect(report.files[0].loss).toBeCloseTo(report.best.loss, 5);
 
@@ -75,13 +75,16 @@ describe('fedlora train', () => {
 
   it('writes what was used into adapter_config.json', async () => {
     const out = join(directory, 'adapter');
-    const knobs = ['--r', '4', '--alpha', '12', '--use-rslora', '--target-modules', 'q_proj,v_proj', '--steps', '1'];
-    const { code } = await fedlora(...training(rows('rows.jsonl', 6), out, ...knobs));
+    const knobs = ['--r', '4', '--alpha', '12', '--use-rslora', '--target-modules', 'q_proj,v_proj'];
+    const { code } = await fedlora(
+      ...training(rows('rows.jsonl', 6), out, ...knobs, '--lora-dropout', '0.1', '--steps', '2'),
+    );
     expect(code).toBe(0);
     expect(JSON.parse(readFileSync(join(out, 'adapter_config.json'), 'utf8'))).toMatchObject({
       r: 4,
       lora_alpha: 12,
       use_rslora: true,
+      lora_dropout: 0.1,
       target_modules: ['q_proj', 'v_proj'],
     });
   });
@@ -119,6 +122,7 @@ describe('fedlora train', () => {
   it.each([
     [['--eval-steps', '5'], '--eval-steps needs a file of --eval'],
     [['--early-stopping-patience', '2'], '--early-stopping-patience needs --eval-steps'],
+    [['--lora-dropout', '1'], 'below 1'],
     [['--rank', '0'], '--rank must be at least 1'],
     [['--gradient-accumulation-steps', '0'], 'must be at least 1'],
     [['--target-modules', 'q_proj,nothing'], 'no linear layer called nothing'],

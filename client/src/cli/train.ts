@@ -26,6 +26,7 @@ interface Options {
   readonly rank: number;
   readonly loraAlpha: number;
   readonly useRslora?: boolean;
+  readonly loraDropout: number;
   readonly targetModules: string;
   readonly trainFactor: 'both' | 'A' | 'B';
   readonly init: 'kaiming' | 'orthonormal';
@@ -48,6 +49,9 @@ interface Options {
 
 const TENTHS = 10;
 
+/** Calls of the engine that draw masks of their own before those of the next --seed begin. */
+const DROPOUT_SEEDS = 1_000_000;
+
 /** Tokens, padding included, in one call of the engine. */
 const TOKENS_PER_BATCH = 8192;
 
@@ -64,6 +68,7 @@ export function train(context: CliContext): Command {
     .option('--r, --rank <r>', 'LoRA r', wholeNumber, 8)
     .option('--alpha, --lora-alpha <a>', 'lora_alpha', positiveNumber, 16)
     .option('--use-rslora', 'scale by lora_alpha / sqrt(r), not lora_alpha / r')
+    .option('--lora-dropout <p>', 'share of the inputs of A that a step ignores', shareBelowOne, 0)
     .option('--target-modules <names>', 'module suffixes, separated by commas, or all-linear', 'all-linear')
     .addOption(new Option('--train-factor <f>', 'which factors learn').choices(['both', 'A', 'B']).default('both'))
     .addOption(
@@ -150,6 +155,7 @@ Example:
         r: options.rank,
         lora_alpha: options.loraAlpha,
         use_rslora: options.useRslora === true,
+        lora_dropout: options.loraDropout,
         target_modules: knownModules(options.targetModules.split(',').map((name) => name.trim())),
       };
       const engine = await openEngine(base, lora, options);
@@ -169,6 +175,7 @@ Example:
           weightDecay: options.weightDecay,
           maximumGradientNorm: options.maxGradNorm,
           optim: options.optim,
+          dropoutSeed: options.seed * DROPOUT_SEEDS,
           ...(evaluation === undefined ? {} : { evaluation }),
           tokensPerBatch: TOKENS_PER_BATCH,
           random: seededRandom(options.seed),

@@ -17,6 +17,8 @@ export interface LoraConfig {
   readonly use_rslora: boolean;
   /** Module suffixes such as `q_proj`; `all-linear` is expanded before it gets here. */
   readonly target_modules: readonly string[];
+  /** Share of the inputs of A that gradients ignore, below 1; 0 if absent, as in every round. */
+  readonly lora_dropout?: number;
 }
 
 /** One adapted linear layer, in layout order: by block, then q, k, v, o, gate, up, down. */
@@ -64,6 +66,8 @@ export interface GradientOptions {
   readonly trained: TrainedFactor;
   /** Clip each example's gradient to this L2 norm; `null` sums unclipped gradients. */
   readonly l2Bound: number | null;
+  /** With lora_dropout, decides what is dropped: another for each call. */
+  readonly dropoutSeed?: number;
 }
 
 /** A text that grows token by token; what was computed for its earlier tokens is kept. */

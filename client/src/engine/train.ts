@@ -51,6 +51,8 @@ export interface TrainingOptions {
   /** Longest gradient that a step follows; 0 for no limit. */
   readonly max_grad_norm?: number;
   readonly optim?: OptimizerName;
+  /** With lora_dropout, decides what is dropped; a whole number. */
+  readonly dropoutSeed?: number;
   /** The adapter of the best evaluation is the one that is kept. */
   readonly evaluation?: EvaluationOptions;
 }
@@ -103,9 +105,18 @@ export async function train(
   let best: { step: number; loss: number; parameters: Float32Array } | undefined;
   let done = 0;
   let worse = 0;
+  const dropoutSeeds = countFrom(options.dropoutSeed ?? 0);
 
   while (done < steps) {
-    const { gradient, loss, tokens } = await meanGradient(engine, source, options, done + 1, accumulation, signal);
+    const { gradient, loss, tokens } = await meanGradient(
+      engine,
+      source,
+      options,
+      done + 1,
+      accumulation,
+      dropoutSeeds,
+      signal,
+    );
     const gradientNorm = limitNorm(gradient, maximumNorm === 0 ? Infinity : maximumNorm);
     if (!Number.isFinite(gradientNorm)) {
       throw new FedloraError('engine/diverged', `In step ${done + 1} the gradient is not a finite number.`);
@@ -141,6 +152,7 @@ async function meanGradient(
   { trained }: TrainingOptions,
   step: number,
   batches: number,
+  dropoutSeeds: () => number,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly gradient: Float64Array; readonly loss: number; readonly tokens: number }> {
   const gradient = new Float64Array(trainedParameterCount(engine.modules, engine.lora.r, trained)); // [P]
@@ -150,7 +162,11 @@ async function meanGradient(
   for (let i = 0; i < batches; i++) {
     for (const batch of [source.nextBatch()].flat()) {
       signal?.throwIfAborted();
-      const { clippedSum, losses } = await engine.gradients(batch, { trained, l2Bound: null });
+      const { clippedSum, losses } = await engine.gradients(batch, {
+        trained,
+        l2Bound: null,
+        dropoutSeed: dropoutSeeds(),
+      });
       const diverged = losses.findIndex((one) => !Number.isFinite(one));
       // Without the number: in a round it is the owner's secret, and errors are logged.
       if (diverged >= 0) {
@@ -166,6 +182,12 @@ async function meanGradient(
   }
   for (let p = 0; p < gradient.length; p++) gradient[p] /= examples;
   return { gradient, loss: loss / examples, tokens };
+}
+
+/** The whole numbers from `first` on, one for each call. */
+function countFrom(first: number): () => number {
+  let next = first;
+  return () => next++;
 }
 
 function exampleName(source: BatchSource, batch: SourceBatch, example: number): string | undefined {

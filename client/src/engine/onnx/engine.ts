@@ -20,11 +20,13 @@ import {
   type LoraConfig,
   type LoraModule,
 } from '../engine.js';
+import { dropoutOf, type Dropout } from '../dropout.js';
 import type { BaseModel } from '../weights/base-model.js';
 import { ropeFrequencies } from '../weights/rope.js';
 import { readBaseWeights, type BaseWeights, type Quantization } from './base-weights.js';
 import { causalMask, lastTokenInputs, planSlices, sliceInputs, type Slice, type SliceInputs } from './batch.js';
 import { groupMatrix, roundedDownBound } from './clip.js';
+import { dropoutFeeds } from './dropout-feeds.js';
 import { decodeGraph, OnnxContinuation } from './decode.js';
 import {
   blockBackwardGraph,
@@ -74,6 +76,8 @@ const KEPT_MASKS = 32;
 export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engine> {
   const { base, lora, quantization } = options;
   const plan = { ...makePlan(base.config, lora, quantization), ...options.plan };
+  if (plan.weights === 'merged' && (lora.lora_dropout ?? 0) > 0)
+    throw new RangeError('With lora_dropout the adapter cannot be merged into the weights.');
   const spec = graphSpec(base.config, lora, plan.weights);
   if (options.selfTest ?? true) {
     await selfTestOnce(`cpu ${plan.weights} ${plan.structure}`, plan.weights, (model) =>
@@ -100,6 +104,9 @@ interface SliceGradients {
   /** [B]; absent when not clipping. */
   readonly norms: Float32Array | undefined;
 }
+
+/** What is dropped in a block: inputs of its graphs, none without dropout. */
+type MasksOf = (block: number) => Record<string, Tensor>;
 
 class OnnxEngine implements Engine {
   readonly name = 'onnx';
@@ -160,14 +167,19 @@ class OnnxEngine implements Engine {
   async gradients(batch: Batch, options: GradientOptions): Promise<GradientSum> {
     this.#check(batch);
     await this.#merge();
-    const purpose = { trained: options.trained, perExample: options.l2Bound !== null };
+    const dropout = dropoutOf(this.lora.lora_dropout, options.dropoutSeed);
+    const purpose = {
+      trained: options.trained,
+      perExample: options.l2Bound !== null,
+      ...(dropout === undefined ? {} : { dropout: dropout.probability }),
+    };
     const bound = Float32Array.of(this.#roundedDown(options.l2Bound ?? Infinity, purpose));
     const sum = new Float64Array(trainedParameterCount(this.modules, this.lora.r, options.trained));
     const losses = new Float32Array(batch.examples);
     const norms = new Float32Array(batch.examples);
     await this.#eachSlice(
       batch,
-      (slice, inputs) => this.#gradientsOf(slice, inputs, purpose, bound),
+      (slice, inputs) => this.#gradientsOf(slice, inputs, purpose, bound, dropout),
       (slice, _, part) => {
         addGroups(sum, part.sums);
         slice.examples.forEach((example, row) => {
@@ -248,7 +260,7 @@ class OnnxEngine implements Engine {
     if (this.plan.structure === 'whole') {
       return this.#sessions.run(purpose, () => wholeGraph(this.spec, purpose), this.#wholeFeeds(), feeds);
     }
-    const checkpoints = await this.#blocksForward(feeds);
+    const checkpoints = await this.#blocksForward(feeds, purpose, () => ({}));
     return this.#runBlock(this.#adapted.length - 1, `tail:${purpose}`, () => tailGraph(this.spec, purpose), feeds, {
       x: checkpoints.at(-1)!,
     });
@@ -259,9 +271,14 @@ class OnnxEngine implements Engine {
     inputs: SliceInputs,
     purpose: GradientSpec,
     bound: Float32Array,
+    dropout: Dropout | undefined,
   ): Promise<SliceGradients> {
     const feeds = this.#sliceFeeds(slice, inputs);
-    if (this.plan.structure === 'blocks') return this.#gradientsByBlock(feeds, purpose, bound);
+    const masksOf: MasksOf = (block) =>
+      dropout === undefined ? {} : dropoutFeeds(this.spec, dropout, slice, inputs, block);
+    if (this.plan.structure === 'blocks') return this.#gradientsByBlock(feeds, purpose, bound, masksOf);
+    for (const block of this.#adapted.keys())
+      for (const [name, mask] of Object.entries(masksOf(block))) feeds.set(`${block}.${name}`, mask);
     const { groups, matrix } = groupMatrix(slice.examples.length);
     feeds.set('l2Bound', tensorOf(bound, [1]));
     feeds.set('groups', tensorOf(matrix, [groups, slice.examples.length]));
@@ -276,15 +293,21 @@ class OnnxEngine implements Engine {
    *
    * Cost       Keeps the gradients of all examples of the slice, B * P values, until the sums.
    */
-  async #gradientsByBlock(feeds: Feeds, purpose: GradientSpec, bound: Float32Array): Promise<SliceGradients> {
+  async #gradientsByBlock(
+    feeds: Feeds,
+    purpose: GradientSpec,
+    bound: Float32Array,
+    masksOf: MasksOf,
+  ): Promise<SliceGradients> {
     const { spec } = this;
     const key = `${purpose.trained}:${purpose.perExample}`;
     const last = this.#adapted.length - 1;
-    const checkpoints = await this.#blocksForward(feeds);
+    const checkpoints = await this.#blocksForward(feeds, purpose, masksOf);
     const gradients: TensorMap[] = [];
     // Safe: there is a checkpoint for each block.
     const tail = await this.#runBlock(last, `tail:${key}`, () => tailGraph(spec, purpose), feeds, {
       x: checkpoints.pop()!,
+      ...masksOf(last),
     });
     gradients[last] = tail;
     for (let block = last - 1, dy = tail['dx']; block >= 0; block--) {
@@ -294,7 +317,7 @@ class OnnxEngine implements Engine {
         `backward:${key}`,
         () => blockBackwardGraph(spec, purpose),
         feeds,
-        { x, dy },
+        { x, dy, ...masksOf(block) },
       );
       dy = gradients[block]['dx']!;
     }
@@ -323,12 +346,14 @@ class OnnxEngine implements Engine {
   }
 
   /** The input [B, T, D] of every block. */
-  async #blocksForward(feeds: Feeds): Promise<Tensor[]> {
+  async #blocksForward(feeds: Feeds, purpose: Purpose, masksOf: MasksOf): Promise<Tensor[]> {
     const embedded = await this.#sessions.run('embed', () => embedGraph(this.spec), this.weights.model, feeds);
     const checkpoints = [embedded['x']];
+    const key = typeof purpose !== 'string' && purpose.dropout !== undefined ? 'forward:dropout' : 'forward';
     for (let block = 0; block < this.#adapted.length - 1; block++) {
       const x = checkpoints[block];
-      const outputs = await this.#runBlock(block, 'forward', () => blockForwardGraph(this.spec), feeds, { x });
+      const values = { x, ...masksOf(block) };
+      const outputs = await this.#runBlock(block, key, () => blockForwardGraph(this.spec, purpose), feeds, values);
       checkpoints.push(outputs['y']);
     }
     return checkpoints;

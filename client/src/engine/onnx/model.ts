@@ -71,8 +71,8 @@ export function embedGraph(spec: GraphSpec): Uint8Array {
 }
 
 /** x [B, T, D] -> y [B, T, D] */
-export function blockForwardGraph(spec: GraphSpec): Uint8Array {
-  const context = contextOf(spec, 'logits');
+export function blockForwardGraph(spec: GraphSpec, purpose: Purpose): Uint8Array {
+  const context = contextOf(spec, purpose);
   const { tokens, x } = blockInputs(context);
   outputTokens(context, 'y', blockForward(context, '', x, tokens).y, tokens);
   return context.graph.build();

@@ -37,7 +37,9 @@ export function makePlan(config: ModelConfig, lora: LoraConfig, quantization: Qu
   const isSmall = perBlock * config.num_hidden_layers * 4 <= MERGED_LIMIT_BYTES;
   const rows = isSmall ? CACHE_ROWS : STREAM_ROWS;
   const structure = activationBytes(config, rows) <= WHOLE_LIMIT_BYTES ? 'whole' : 'blocks';
-  return { weights: isSmall ? 'merged' : quantization === 'nf4' ? 'nf4' : 'dense', structure, rows };
+  // What is dropped on the way to A must not be dropped on the way to W.
+  const small = (lora.lora_dropout ?? 0) > 0 ? 'dense' : 'merged';
+  return { weights: isSmall ? small : quantization === 'nf4' ? 'nf4' : 'dense', structure, rows };
 }
 
 /** What backward keeps of forward, roughly: 10 rows of D, 7 of F, and the probabilities of 512 keys for each head. */

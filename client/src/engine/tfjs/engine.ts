@@ -9,7 +9,7 @@
  *            L = blocks, P = parameters of the trained factor(s) in layout order, N = answer tokens.
  */
 
-import { adaptedModules, expandTargetModules, FedloraError, type LinearName } from '@fedlora/shared';
+import { adaptedModules, expandTargetModules, FedloraError, linearLayers, type LinearName } from '@fedlora/shared';
 import * as tf from '@tensorflow/tfjs';
 import {
   trainedParameterCount,
@@ -23,6 +23,7 @@ import {
   type LoraModule,
   type TrainedFactor,
 } from '../engine.js';
+import { dropoutOf, keepMask, type Dropout, type DropoutRows } from '../dropout.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
 import { answerLosses, answerLossGradient, logitsAt, type HeadWeights } from './answer-loss.js';
 import { detectTfjsBackend, deviceName, useBackend, type TfjsBackend } from './backend.js';
@@ -203,13 +204,15 @@ class TfjsEngine implements Engine {
     this.#open();
     checkBatch(batch, this.vocabularySize, this.maximumLength);
     const { trained, l2Bound } = options;
+    const dropout = dropoutOf(this.lora.lora_dropout, options.dropoutSeed);
     if (l2Bound !== null && !(l2Bound >= 0 && Number.isFinite(l2Bound))) {
       throw new FedloraError('privacy/invalid-parameter', 'l2Bound is not a finite number of at least 0.');
     }
     const count = trainedParameterCount(this.modules, this.lora.r, trained);
     const losses = new Float32Array(batch.examples);
     if (l2Bound === null) {
-      const { gradient, losses: all } = await this.#gradient(partOf(batch), trained, count);
+      const part = partOf(batch);
+      const { gradient, losses: all } = await this.#gradient(part, trained, count, droppedFrom(part, 0, dropout));
       normOf(gradient); // refuses what is not finite
       losses.set(all);
       return { clippedSum: gradient, losses };
@@ -217,7 +220,9 @@ class TfjsEngine implements Engine {
     const sum = new Float64Array(count);
     const norms = new Float32Array(batch.examples);
     for (let example = 0; example < batch.examples; example++) {
-      const { gradient, losses: own } = await this.#gradient(partOf(batch, example, example + 1), trained, count);
+      const part = partOf(batch, example, example + 1);
+      const dropped = droppedFrom(part, example, dropout);
+      const { gradient, losses: own } = await this.#gradient(part, trained, count, dropped);
       const norm = normOf(gradient);
       const clipFactor = norm === 0 ? 1 : Math.min(1, (l2Bound * (1 - ROUNDING_MARGIN)) / norm);
       for (let i = 0; i < count; i++) sum[i] += clipFactor * gradient[i];
@@ -273,28 +278,36 @@ class TfjsEngine implements Engine {
     part: BatchPart,
     trained: TrainedFactor,
     count: number,
+    dropout: PartDropout | undefined,
   ): Promise<{ gradient: Float32Array; losses: Float32Array }> {
     if (part.owners.length === 0) return { gradient: new Float32Array(count), losses: new Float32Array(part.examples) };
     useBackend(this.backend);
-    const { losses, gradient } = tf.tidy(() => this.#backward(part, trained));
+    const { losses, gradient } = tf.tidy(() => this.#backward(part, trained, dropout));
     const [tokenLosses, values] = await readAndDispose([losses, gradient]);
     return { gradient: values as Float32Array, losses: meanByExample(tokenLosses, part) }; // Safe: both are float32.
   }
 
   /** The input of every block and the output of the last: [b * T, D] each, L + 1 of them. */
-  #forward(tokens: Pick<BatchPart, 'ids'>, positions: Positions): tf.Tensor2D[] {
+  #forward(tokens: Pick<BatchPart, 'ids'>, positions: Positions, dropout?: PartDropout): tf.Tensor2D[] {
     const states: tf.Tensor2D[] = [tf.gather(this.weights.embedding, tf.tensor1d(tokens.ids, 'int32'))]; // [b * T, D]
     this.weights.blocks.forEach((_, block) => {
-      const factors = this.#factors(block, undefined);
-      states.push(tf.tidy(() => this.#block(block, states[block], factors, positions)));
+      const compute = (): tf.Tensor2D => {
+        const factors = this.#factors(block, undefined, [], dropout);
+        return this.#block(block, states[block], factors, positions);
+      };
+      states.push(tf.tidy(compute));
     });
     return states;
   }
 
   /** Losses [N] of a part's answer tokens and the gradient [P] of the sum of its examples' means. */
-  #backward(part: BatchPart, trained: TrainedFactor): { losses: tf.Tensor1D; gradient: tf.Tensor1D } {
+  #backward(
+    part: BatchPart,
+    trained: TrainedFactor,
+    dropout: PartDropout | undefined,
+  ): { losses: tf.Tensor1D; gradient: tf.Tensor1D } {
     const positions = positionsOf(this.config, part.length);
-    const states = this.#forward(part, positions);
+    const states = this.#forward(part, positions, dropout);
     const tokenWeights = Float32Array.from(part.owners, (example) => 1 / part.counts[example]); // [N]
     const { losses, dHidden } = answerLossGradient(states.at(-1)!, part.answers, tokenWeights, this.weights.head);
 
@@ -307,12 +320,12 @@ class TfjsEngine implements Engine {
       const [dBefore, ...dFactors] = tf.tidy(() => {
         if (block === 0) {
           const ofFactors = tf.grads((...factors) =>
-            this.#block(0, state, this.#factors(0, trained, factors), positions),
+            this.#block(0, state, this.#factors(0, trained, factors, dropout), positions),
           );
           return [state, ...ofFactors(variables, dState)];
         }
         const ofAll = tf.grads((before, ...factors) =>
-          this.#block(block, before as tf.Tensor2D, this.#factors(block, trained, factors), positions),
+          this.#block(block, before as tf.Tensor2D, this.#factors(block, trained, factors, dropout), positions),
         );
         return ofAll([state, ...variables], dState);
       });
@@ -336,8 +349,16 @@ class TfjsEngine implements Engine {
       );
   }
 
-  /** A block's factors by layer. Those that are trained come from `variables`, in the order of `#variables`. */
-  #factors(block: number, trained: TrainedFactor | undefined, variables: readonly tf.Tensor[] = []): BlockFactors {
+  /**
+   * A block's factors by layer. Those that are trained come from `variables`, in the order of `#variables`. With dropout, masks
+   * beside them.
+   */
+  #factors(
+    block: number,
+    trained: TrainedFactor | undefined,
+    variables: readonly tf.Tensor[] = [],
+    dropout?: PartDropout,
+  ): BlockFactors {
     const factors: BlockFactors = {};
     let next = 0;
     const factor = (own: 'A' | 'B', constant: tf.Tensor2D) => {
@@ -346,7 +367,11 @@ class TfjsEngine implements Engine {
     };
     for (const layer of this.#layers) {
       if (layer.block !== block) continue;
-      factors[layer.name] = { A: factor('A', layer.deviceA), B: factor('B', layer.deviceB) };
+      factors[layer.name] = {
+        A: factor('A', layer.deviceA),
+        B: factor('B', layer.deviceB),
+        ...(dropout === undefined ? {} : { inputFactors: inputFactors(layer, dropout) }),
+      };
     }
     return factors;
   }
@@ -362,6 +387,28 @@ class TfjsEngine implements Engine {
     if (this.#isClosed) throw new FedloraError('internal/unexpected', 'The engine is closed.');
     useBackend(this.backend);
   }
+}
+
+/** What a computation drops, and for which rows. */
+interface PartDropout {
+  readonly dropout: Dropout;
+  readonly rows: DropoutRows;
+}
+
+/** The rows of a part whose first example is number `first` of its batch. */
+function droppedFrom(part: BatchPart, first: number, dropout: Dropout | undefined): PartDropout | undefined {
+  if (dropout === undefined) return undefined;
+  const rows = Int32Array.from({ length: part.examples * part.length }, (_, row) => row);
+  const examples = rows.map((row) => first + Math.floor(row / part.length));
+  return { dropout, rows: { examples, positions: rows.map((row) => row % part.length) } };
+}
+
+/** [b * T, in] 0 where the input of a layer's A is dropped, else 1 / (1 - p). */
+function inputFactors({ module, block, name }: AdaptedLayer, { dropout, rows }: PartDropout): tf.Tensor2D {
+  const layer = block * linearLayers.length + linearLayers.findIndex(([other]) => other === name);
+  const kept = 1 / (1 - dropout.probability);
+  const factors = Float32Array.from(keepMask(dropout, layer, rows, module.inFeatures), (keep) => keep * kept);
+  return tf.tensor2d(factors, [rows.examples.length, module.inFeatures]);
 }
 
 /** @throws FedloraError engine/diverged */
