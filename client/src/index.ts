@@ -12,12 +12,12 @@ export { processContext, type CliContext } from './cli/context.js';
 export {
   evaluateExamples,
   evaluateFile,
-  generateText,
   openEngine,
   openLocalModel,
   type FileEvaluation,
   type LocalModel,
 } from './cli/local-model.js';
+export { answerQuestion, type Answer, type Question } from './cli/answer.js';
 export { toBatches } from './data/batches.js';
 export { poissonSample } from './data/poisson.js';
 export { readRows } from './data/rows.js';

@@ -110,6 +110,7 @@ async function demo(options: DemoArguments): Promise<void> {
       testDir: join(directory, 'tests'),
     };
     printResults(report, ended, columnsOf(data));
+    await showAnswers(network, base, adapterDir, data);
     if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
     if (options.keep) await untilInterrupted(network);
   } catch (error) {
@@ -267,6 +268,24 @@ async function compare(
   const rows = [await evaluate('base', [])];
   for (const [model, adapter] of adapters) rows.push(await evaluate(model, ['--adapter', adapter]));
   return rows;
+}
+
+/** One question of the last test set, answered by the base model and by the federated adapter. */
+async function showAnswers(network: Network, base: string, adapter: string, data: DemoData): Promise<void> {
+  const row = [...data.tests.values()].at(-1)?.[0];
+  if (row === undefined) return;
+  const question = ['--instruction', row.instruction, '--input', row.input];
+  const answer = async (model: readonly string[]): Promise<string> => {
+    const settings = ['--max-new-tokens', '24', '--quantization', 'none', '--threads', '1', '--json'];
+    const { stdout } = await network.fedlora(['generate', '--base', base, ...model, ...question, ...settings]);
+    const { text } = JSON.parse(stdout) as { readonly text: string };
+    return text.replaceAll(/\s+/g, ' ').trim();
+  };
+  const [before, after] = await Promise.all([answer([]), answer(['--adapter', adapter])]);
+  say(`\n  asked        ${(row.input === '' ? row.instruction : row.input).replaceAll(/\s+/g, ' ')}`);
+  say(`  base model   ${before === '' ? '(nothing)' : before}`);
+  say(`  federated    ${after === '' ? '(nothing)' : after}`);
+  say(`  right        ${row.output}`);
 }
 
 /** Columns of the table: each organisation's own set, all unseen phrasings together, the shared set. */

@@ -25,6 +25,7 @@ async function fedlora(
   const error: string[] = [];
   const context: CliContext = {
     out: (line) => out.push(line),
+    write: (text) => out.push(text),
     error: (line) => error.push(line),
     progress: () => undefined,
     environment: { FEDLORA_HOME: join(directory, 'home'), ...environment },

@@ -2,6 +2,8 @@
 
 export interface CliContext {
   readonly out: (line: string) => void;
+  /** Part of a line, for text that is shown as it comes. */
+  readonly write: (text: string) => void;
   readonly error: (line: string) => void;
   /** Overwrites the current line of a terminal; elsewhere writes a line if it is a milestone, and else nothing. */
   readonly progress: (line: string, isMilestone?: boolean) => void;
@@ -16,6 +18,7 @@ export function processContext(): CliContext {
   const { stdin, stdout, stderr } = process;
   return {
     out: (line) => stdout.write(`${line}\n`),
+    write: (text) => stdout.write(text),
     error: (line) => stderr.write(`${line}\n`),
     progress: (line, isMilestone = false) => {
       if (stderr.isTTY) stderr.write(`\r\x1b[2K${line}`);

@@ -1,16 +1,24 @@
 import { Command, Option } from 'commander';
 import type { CliContext } from './context.js';
-import { cacheOption, jsonOption, several, wholeNumber } from './options.js';
+import type { FileEvaluation } from './local-model.js';
+import { cacheOption, formatOption, jsonOption, rowFormats, several, wholeNumber, type FormatName } from './options.js';
 
 interface Options {
   readonly base: string;
   readonly adapter?: string;
   readonly data: readonly string[];
+  readonly format: FormatName;
   readonly quantization: 'none' | 'nf4';
   readonly maxLength?: number;
   readonly threads: number;
   readonly cache: boolean;
   readonly json?: boolean;
+}
+
+/** One file's result as a line. */
+export function evaluationLine({ file, rows, accuracy, loss, leftOut }: FileEvaluation): string {
+  const missing = leftOut === 0 ? '' : ` (${leftOut} left out)`;
+  return `${file}: ${rows} rows${missing}, ${(100 * accuracy).toFixed(1)} % right, loss ${loss.toFixed(4)}`;
 }
 
 export function evaluateCommand(context: CliContext): Command {
@@ -19,6 +27,7 @@ export function evaluateCommand(context: CliContext): Command {
     .requiredOption('--base <dir>', 'folder of the base model')
     .option('--adapter <dir>', 'PEFT folder (default: the base model alone)')
     .requiredOption('--data <file>', 'file of rows; may be given several times', several)
+    .addOption(formatOption('how rows are written'))
     .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
     .option('--max-length <n>', 'longest example in tokens', wholeNumber)
     .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
@@ -42,13 +51,11 @@ Example:
         const files = [];
         for (const file of options.data) {
           context.progress(`evaluating ${file} ...`);
-          const result = await evaluateFile(model, file, options.maxLength);
+          const result = await evaluateFile(model, file, options.maxLength, rowFormats[options.format]);
           context.progress('');
           files.push(result);
           if (options.json !== true) {
-            context.out(
-              `${file}: ${result.rows} rows, ${(100 * result.accuracy).toFixed(1)} % right, loss ${result.loss.toFixed(4)}`,
-            );
+            context.out(evaluationLine(result));
           }
         }
         if (options.json === true) context.out(JSON.stringify({ files }));

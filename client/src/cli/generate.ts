@@ -1,13 +1,19 @@
 import { Command, Option } from 'commander';
 import type { CliContext } from './context.js';
-import { cacheOption, jsonOption, wholeNumber } from './options.js';
+import { cacheOption, formatOption, jsonOption, numberAtLeastZero, rowFormats, wholeNumber, type FormatName } from './options.js';
 
 interface Options {
   readonly base: string;
   readonly adapter?: string;
   readonly instruction: string;
   readonly input: string;
-  readonly maxTokens: number;
+  readonly system: string;
+  readonly format: FormatName;
+  readonly maxNewTokens: number;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly seed: number;
   readonly quantization: 'none' | 'nf4';
   readonly threads: number;
   readonly cache: boolean;
@@ -16,24 +22,61 @@ interface Options {
 
 export function generate(context: CliContext): Command {
   return new Command('generate')
-    .description('answer one instruction, taking the likeliest token each time')
+    .description('answer one instruction: the likeliest token each time, or drawn with --temperature')
     .requiredOption('--base <dir>', 'folder of the base model')
     .option('--adapter <dir>', 'PEFT folder (default: the base model alone)')
     .requiredOption('--instruction <text>', 'what to do')
     .option('--input <text>', 'what to do it with', '')
-    .option('--max-tokens <n>', 'longest answer', wholeNumber, 128)
+    .option('--system <text>', 'with --format chat, what the model is told first', '')
+    .addOption(formatOption('how the instruction is put to the model; text continues it as it stands'))
+    .option('--max-tokens, --max-new-tokens <n>', 'longest answer', wholeNumber, 128)
+    .option(
+      '--temperature <x>',
+      '0 for the likeliest token; more draws less likely ones more often',
+      numberAtLeastZero,
+      0,
+    )
+    .option('--top-k <n>', 'draw among this many of the likeliest; 0 for all', wholeNumber, 0)
+    .option('--top-p <x>', 'draw among the fewest likeliest with this probability together', numberAtLeastZero, 1)
+    .option('--seed <n>', 'seed of what is drawn', wholeNumber, 0)
     .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
     .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
     .addOption(cacheOption())
     .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+The answer appears as it is made; tokens per second go to the error output. A large model answers faster with --quantization none,
+if its weights fit into memory: in 4 bits they are unpacked for every token.
+
+Example:
+  fedlora generate --base models/demo-base --adapter my-adapter --instruction "Which desk?" --input "I lost my card."`,
+    )
     .action(async (options: Options) => {
-      const { generateText, openLocalModel } = await import('./local-model.js');
+      const { seededRandom } = await import('@fedlora/protocol/node');
+      const { answerQuestion } = await import('./answer.js');
+      const { openLocalModel } = await import('./local-model.js');
       const { shownQuantization } = await import('./shown-quantization.js');
+
+      const { temperature, topK: top_k, topP: top_p } = options;
+      const sampling = { temperature, top_k, top_p, random: seededRandom(options.seed) };
       const nf4 = await shownQuantization(options.cache, context);
       const model = await openLocalModel(options.base, options.adapter, { ...options, nf4 });
       try {
-        const text = await generateText(model, options, options.maxTokens);
-        context.out(options.json === true ? JSON.stringify({ text }) : text);
+        const answer = await answerQuestion(
+          model,
+          { ...options, format: rowFormats[options.format] },
+          { maximumTokens: options.maxNewTokens, ...(temperature === 0 ? {} : { sampling }) },
+          options.json === true ? undefined : context.write,
+        );
+        if (options.json === true) {
+          context.out(JSON.stringify(answer));
+          return;
+        }
+        context.out('');
+        context.error(
+          `${answer.tokens} tokens after ${answer.promptTokens}, ${answer.tokensPerSecond.toFixed(1)} tokens/s`,
+        );
       } finally {
         await model.engine.close();
       }

@@ -11,14 +11,14 @@ import {
   parseAdapterConfig,
 } from '@fedlora/shared';
 import { toBatches } from '../data/batches.js';
-import { readRows } from '../data/rows.js';
-import { loadTokenizer, tokenizePrompt, tokenizeRows, type Example, type TrainingTokenizer } from '../data/tokenize.js';
-import { alpacaPrompt } from '../data/template.js';
+import type { RowFormat } from '../data/rows.js';
+import { loadTokenizer, type Example, type TrainingTokenizer } from '../data/tokenize.js';
 import type { Engine, LoraConfig } from '../engine/engine.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
 import type { QuantizeOptions } from '../engine/weights/nf4-store.js';
+import { readLocalRows } from './local-rows.js';
 
 export type Quantization = 'none' | 'nf4';
 
@@ -104,22 +104,28 @@ export interface FileEvaluation {
   readonly accuracy: number;
   /** Mean over rows of the mean cross-entropy over the answer's tokens, nats. */
   readonly loss: number;
+  /** Rows that are bad or do not fit: in none of the numbers above. */
+  readonly leftOut: number;
 }
 
-/** Evaluates every row of a file. Rows that do not fit are left out of all three numbers. */
-export async function evaluateFile(model: LocalModel, file: string, maximumLength?: number): Promise<FileEvaluation> {
-  const { rows } = await readRows([file], { format: 'alpaca' });
-  const { examples } = tokenizeRows(rows, model.tokenizer, {
+/** Evaluates every row of a file that fits. */
+export async function evaluateFile(
+  model: LocalModel,
+  file: string,
+  maximumLength?: number,
+  format: RowFormat = 'alpaca',
+): Promise<FileEvaluation> {
+  const { examples, leftOut } = await readLocalRows([file], model.tokenizer, {
+    format,
     maximumLength: maximumLength ?? lengthLimit(model.engine),
   });
-  if (examples.length === 0) throw new FedloraError('data/empty', undefined, { where: file });
-  return { file, ...(await evaluateExamples(model.engine, examples)) };
+  return { file, ...(await evaluateExamples(model.engine, examples)), leftOut: leftOut.length };
 }
 
 export async function evaluateExamples(
   engine: Engine,
   examples: readonly Example[],
-): Promise<Omit<FileEvaluation, 'file'>> {
+): Promise<Omit<FileEvaluation, 'file' | 'leftOut'>> {
   let exact = 0;
   let lossSum = 0;
   const batches = toBatches(
@@ -137,32 +143,4 @@ export async function evaluateExamples(
 
 export function lengthLimit(engine: Pick<Engine, 'maximumLength'>): number {
   return Math.min(engine.maximumLength, DEFAULT_LENGTH);
-}
-
-/** Greedy decoding of an Alpaca prompt. `onToken` sees the text so far. */
-export async function generateText(
-  model: LocalModel,
-  prompt: { readonly instruction: string; readonly input: string },
-  maximumTokens: number,
-): Promise<string> {
-  const { engine, tokenizer } = model;
-  const ids = tokenizePrompt({ prompt: alpacaPrompt(prompt), hasOwnStart: false }, tokenizer);
-  const begin = ids.length;
-  while (ids.length - begin < maximumTokens && ids.length < engine.maximumLength) {
-    // Padded, so that the engine sees few shapes.
-    const length = Math.min(Math.ceil(ids.length / 16) * 16, engine.maximumLength);
-    const padded = new Int32Array(length).fill(tokenizer.padId);
-    padded.set(ids);
-    const batch = { examples: 1, length, ids: padded, answerMask: new Uint8Array(length) };
-    const next = argmax(await engine.logits(batch, Int32Array.of(ids.length)));
-    if (next === tokenizer.endId) break;
-    ids.push(next);
-  }
-  return tokenizer.decode(ids.slice(begin));
-}
-
-function argmax(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i += 1) if (values[i] > values[best]) best = i;
-  return best;
 }

@@ -1,6 +1,7 @@
 /** Options that several commands share. */
 
 import { InvalidArgumentError, Option } from 'commander';
+import type { RowFormat } from '../data/rows.js';
 
 export function homeOption(): Option {
   return new Option('--home <dir>', 'folder of this client (default: FEDLORA_HOME, else ~/.fedlora)');
@@ -12,6 +13,15 @@ export function jsonOption(): Option {
 
 export function cacheOption(): Option {
   return new Option('--no-cache', 'keep no quantized weights in the cache folder of this client');
+}
+
+/** How rows and questions are written, as the command line calls it. */
+export type FormatName = 'alpaca' | 'chat' | 'text';
+
+export const rowFormats: Readonly<Record<FormatName, RowFormat>> = { alpaca: 'alpaca', chat: 'messages', text: 'text' };
+
+export function formatOption(description: string): Option {
+  return new Option('--format <name>', description).choices(Object.keys(rowFormats)).default('alpaca');
 }
 
 /** Collects an option that may be given several times. */
@@ -37,6 +47,12 @@ export function numberAtLeastZero(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !(Number.isFinite(value) && value >= 0))
     throw new InvalidArgumentError('It must be a number, zero or more.');
+  return value;
+}
+
+export function shareBelowOne(text: string): number {
+  const value = numberAtLeastZero(text);
+  if (value >= 1) throw new InvalidArgumentError('It must be a share: at least 0 and below 1.');
   return value;
 }
 

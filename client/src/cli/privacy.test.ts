@@ -15,6 +15,7 @@ async function fedlora(...args: string[]): Promise<{ code: number; out: string; 
   const error: string[] = [];
   const context: CliContext = {
     out: (line) => out.push(line),
+    write: (text) => out.push(text),
     error: (line) => error.push(line),
     progress: () => undefined,
     environment: {},

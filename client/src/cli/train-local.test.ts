@@ -25,14 +25,20 @@ describe('trainLocally', () => {
       engine,
       Array.from({ length: 10 }, (_, row) => ({ ids: Int32Array.of(1, 2, 3), answerStart: 1, row })),
       {
+        trained: 'both',
+        init: 'kaiming',
         steps: 6,
+        accumulation: 1,
+        schedule: 'linear',
+        weightDecay: 0,
+        optim: 'adamw',
         batchSize: 4,
         learningRate: 0.1,
         warmupRatio: 0.3,
         maximumGradientNorm: 1,
         tokensPerBatch: 48,
         random: seededRandom(1),
-        onStep: (_, loss) => losses.push(loss),
+        onStep: ({ loss }) => losses.push(loss),
       },
     );
     // Adam moves by the learning rate while the gradient stays the same.

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AlpacaRow, MessagesRow, TextRow } from './rows.js';
 import { alpacaPrompt, compileChatTemplate } from './template.js';
-import { loadTokenizer, tokenizePrompt, tokenizeRows, type TrainingTokenizer } from './tokenize.js';
+import { answerEnds, loadTokenizer, tokenizePrompt, tokenizeRows, type TrainingTokenizer } from './tokenize.js';
 
 const shared = resolve(import.meta.dirname, '../../../../shared');
 const demo = join(shared, 'models/demo-base');
@@ -27,10 +27,22 @@ const characters: TrainingTokenizer = {
   decode: (ids) => String.fromCodePoint(...ids),
   beginId: 1,
   endId: 2,
+  endIds: new Set([2]),
   padId: 0,
   vocabularySize: 0x110000,
   specialIds: new Set([1, 2, '|'.charCodeAt(0)]),
 };
+
+describe('answerEnds', () => {
+  it('are the ends of a text, and in a chat also what the template puts after the assistant', () => {
+    const source =
+      '{% for m in messages %}{{ m.role }}:{{ m.content }}|{% endfor %}' +
+      '{% if add_generation_prompt %}assistant:{% endif %}';
+    const tokenizer = { ...characters, chatTemplate: compileChatTemplate(source, {}) };
+    expect(answerEnds('alpaca', tokenizer)).toEqual(new Set([2]));
+    expect(answerEnds('messages', tokenizer)).toEqual(new Set([2, '|'.charCodeAt(0)]));
+  });
+});
 
 describe('alpacaPrompt', () => {
   it('has an input section only where there is an input', () => {
@@ -304,6 +316,12 @@ describe.skipIf(!existsSync(shared))('loadTokenizer', () => {
     expect((await loadTokenizer(directory)).endId).toBe(2);
     await change('config.json', (config) => (config['eos_token_id'] = 4096));
     await expect(loadTokenizer(directory)).rejects.toMatchObject({ code: 'tokenizer/mismatch' });
+  });
+
+  it('knows every end that config.json and generation_config.json list', async () => {
+    await change('config.json', (config) => (config['eos_token_id'] = [0, 2]));
+    await writeFile(join(directory, 'generation_config.json'), '{"eos_token_id":[2,7,999999]}');
+    expect([...(await loadTokenizer(directory)).endIds].sort()).toEqual([0, 2, 7]);
   });
 
   it('says what is missing or broken', async () => {

@@ -12,7 +12,7 @@ import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { GgufFile, isGguf } from '../engine/weights/gguf/gguf-file.js';
-import type { Row, RowOrigin } from './rows.js';
+import type { Row, RowFormat, RowOrigin } from './rows.js';
 import { compileChatTemplate, promptAndAnswer, type ChatTemplate, type PromptAndAnswer } from './template.js';
 
 /** What we use of the library, whose own declarations import without extensions and so do not resolve here. */
@@ -36,6 +36,8 @@ export interface TrainingTokenizer {
   readonly beginId: number | null;
   /** Put after every answer. */
   readonly endId: number;
+  /** All that end a text when the model says them; `endId` is among them. */
+  readonly endIds: ReadonlySet<number>;
   /** Fills batches; its value has no effect on any result. */
   readonly padId: number;
   readonly vocabularySize: number;
@@ -119,6 +121,7 @@ export async function loadTokenizer(path: string): Promise<TrainingTokenizer> {
     },
     beginId,
     endId,
+    endIds: new Set([endId, ...(await otherEnds(directory, config, vocabularySize))]),
     padId,
     vocabularySize,
     specialIds,
@@ -195,6 +198,24 @@ export function tokenizePrompt(
   return parts.prompt === '' ? begin : [...begin, ...tokenizer.encode(parts.prompt)];
 }
 
+/**
+ * Ids that end an answer: the model's ends of text, and in a chat what its template puts after the assistant's words.
+ *
+ * @throws FedloraError data/no-chat-template | data/malformed-row: the template refuses a question with its answer
+ */
+export function answerEnds(format: RowFormat, tokenizer: TrainingTokenizer): ReadonlySet<number> {
+  if (format !== 'messages') return tokenizer.endIds;
+  const messages = [
+    { role: 'user', content: 'a' },
+    { role: 'assistant', content: 'b' },
+  ];
+  const { ids } = tokenizeParts(
+    promptAndAnswer({ file: '', line: 0, format, messages }, tokenizer.chatTemplate),
+    tokenizer,
+  );
+  return new Set([...tokenizer.endIds, ...ids.slice(-1)]);
+}
+
 function tokenizeParts(parts: PromptAndAnswer, tokenizer: TrainingTokenizer): Omit<Example, 'row'> {
   const prompt = tokenizePrompt(parts, tokenizer);
   const answer = tokenizer.encode(parts.answer);
@@ -253,6 +274,13 @@ function endOf(config: JsonObject, settings: JsonObject, tokenizer: Tokenizer): 
       'Neither config.json nor tokenizer_config.json names the token that ends a text.',
     );
   return end;
+}
+
+/** What config.json and generation_config.json list as ends of a text: chat models often have several. */
+async function otherEnds(directory: string, config: JsonObject, vocabularySize: number): Promise<number[]> {
+  const generation = await readObject(directory, 'generation_config.json', false);
+  const listed: unknown[] = [config['eos_token_id'], generation['eos_token_id']].flat();
+  return listed.filter((id) => isId(id, vocabularySize));
 }
 
 /** A byte-pair tokenizer without fallback silently drops what it cannot spell; so it must be able to spell every byte. */

@@ -17,6 +17,8 @@ export interface LoraConfig {
   readonly use_rslora: boolean;
   /** Module suffixes such as `q_proj`; `all-linear` is expanded before it gets here. */
   readonly target_modules: readonly string[];
+  /** Share of the inputs of A that gradients ignore, below 1; 0 if absent, as in every round. */
+  readonly lora_dropout?: number;
 }
 
 /** One adapted linear layer, in layout order: by block, then q, k, v, o, gate, up, down. */
@@ -64,6 +66,16 @@ export interface GradientOptions {
   readonly trained: TrainedFactor;
   /** Clip each example's gradient to this L2 norm; `null` sums unclipped gradients. */
   readonly l2Bound: number | null;
+  /** With lora_dropout, decides what is dropped: another for each call. */
+  readonly dropoutSeed?: number;
+}
+
+/** A text that grows token by token; what was computed for its earlier tokens is kept. */
+export interface Continuation {
+  /** Tokens so far. */
+  readonly length: number;
+  /** Appends tokens, at least one, and returns the logits [V] of the token that follows them. */
+  append(ids: readonly number[]): Promise<Float32Array>;
 }
 
 /** A base model with an adapter, ready to compute. Not safe for concurrent calls. */
@@ -82,6 +94,11 @@ export interface Engine {
   evaluate(batch: Batch): Promise<Evaluation>;
   /** Next-token logits [B, V] at the last position of each row; `lengths` [B] are the rows' true lengths. */
   logits(batch: Batch, lengths: Int32Array): Promise<Float32Array>;
+  /**
+   * Begins a text. It ends with the adapter it began with: after `setAdapter`, begin another. Absent where an engine keeps
+   * nothing of earlier tokens.
+   */
+  readonly continuation?: (() => Continuation) | undefined;
   close(): Promise<void>;
 }
 

@@ -68,6 +68,70 @@ describe('train', () => {
     expect(seen[0].gradientNorm).toBeCloseTo(Math.SQRT2, 12);
   });
 
+  it('names the example whose loss is not finite, where the source has names', async () => {
+    const named = {
+      batchesPerEpoch: 1,
+      nextBatch: () => [{ ...aBatch(2), indices: [4, 9] }],
+      exampleName: (index: number) => `rows.jsonl:${index}`,
+    };
+    await expect(train(anEngine([1, NaN]), named, options)).rejects.toMatchObject({
+      code: 'engine/diverged',
+      where: 'rows.jsonl:4',
+    });
+  });
+
+  it('names no example where the source has no names: an error of a round says nothing of a row', async () => {
+    const silent = { batchesPerEpoch: 1, nextBatch: () => ({ ...aBatch(1), indices: [4] }) };
+    await expect(train(anEngine([NaN]), silent, options)).rejects.toMatchObject({ where: undefined });
+  });
+
+  it('counts the tokens of a step up to the end of each answer', async () => {
+    const batch = {
+      ...aBatch(2),
+      length: 4,
+      ids: new Int32Array(8),
+      answerMask: Uint8Array.of(0, 1, 1, 0, 0, 0, 0, 1),
+    };
+    const seen: number[] = [];
+    const padded = { batchesPerEpoch: 1, nextBatch: () => batch };
+    await train(anEngine([1]), padded, { ...options, max_steps: 1 }, undefined, ({ tokens }) => seen.push(tokens));
+    expect(seen).toEqual([3 + 4]);
+  });
+
+  describe('with evaluations', () => {
+    const evaluated = (losses: readonly number[], early_stopping_patience = 0, max_steps = 9) => {
+      let count = 0;
+      const evaluation = { evaluate: async () => losses[count++], eval_steps: 2, early_stopping_patience };
+      return { ...options, max_steps, evaluation };
+    };
+
+    it('measures every n steps and after the last, and keeps the best adapter', async () => {
+      const engine = anEngine(Array<number>(9).fill(1));
+      const seen: (number | undefined)[] = [];
+      const result = await train(engine, source, evaluated([5, 3, 4, 4, 6]), undefined, (progress) =>
+        seen.push(progress.evaluationLoss),
+      );
+      expect(seen).toEqual([undefined, 5, undefined, 3, undefined, 4, undefined, 4, 6]);
+      expect(result).toEqual({ steps: 9, hasStoppedEarly: false, best: { step: 4, loss: 3 } });
+      expect(toVector(engine.adapter(), 'B')[0]).toBeCloseTo(-0.4, 5); // Adam moves by the learning rate
+    });
+
+    it('stops when it gets no better', async () => {
+      const engine = anEngine(Array<number>(9).fill(1));
+      const result = await train(engine, source, evaluated([5, 6, 5, 4], 2), undefined);
+      expect(result).toEqual({ steps: 6, hasStoppedEarly: true, best: { step: 2, loss: 5 } });
+      expect(toVector(engine.adapter(), 'B')[0]).toBeCloseTo(-0.2, 5);
+    });
+
+    it('stops with engine/diverged when the measured loss is not finite', async () => {
+      const running = train(anEngine([1, 1, 1]), source, evaluated([NaN]));
+      await expect(running).rejects.toMatchObject({
+        code: 'engine/diverged',
+        summary: expect.stringContaining('step 2'),
+      });
+    });
+  });
+
   it('asks a schedule of the caller for shares of the learning rate', async () => {
     const seen: number[] = [];
     const schedule = (step: number, steps: number): number => (steps - step) / steps;

@@ -15,16 +15,19 @@ export interface ShuffledBatchesOptions {
   /** The longest that the model can take. */
   readonly maximumLength: number;
   readonly random: RandomSource;
+  /** What an error may call an example; not given in rounds. */
+  readonly exampleName?: (index: number) => string;
 }
 
 /** @throws FedloraError data/empty */
 export function shuffledBatches(examples: readonly Example[], options: ShuffledBatchesOptions): BatchSource {
-  const { batchSize, tokensPerBatch, maximumLength, random } = options;
+  const { batchSize, tokensPerBatch, maximumLength, random, exampleName } = options;
   if (examples.length === 0) throw new FedloraError('data/empty');
   const order = new ShuffledPasses(examples.length, random);
   const limits = { maximumExamples: batchSize, maximumTokens: tokensPerBatch, maximumLength };
   return {
     batchesPerEpoch: Math.ceil(examples.length / batchSize),
     nextBatch: () => toBatches(examples, order.next(batchSize), limits),
+    ...(exampleName === undefined ? {} : { exampleName }),
   };
 }

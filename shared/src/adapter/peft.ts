@@ -21,6 +21,8 @@ export interface AdapterConfig {
   readonly r: number;
   readonly lora_alpha: number;
   readonly use_rslora: boolean;
+  /** What training dropped, for the record: it has no effect afterwards, and is not read back. 0 if absent. */
+  readonly lora_dropout?: number;
   readonly target_modules: readonly string[];
 }
 
@@ -42,7 +44,7 @@ export function adapterConfigJson(config: AdapterConfig): string {
     layers_pattern: null,
     layers_to_transform: null,
     lora_alpha: config.lora_alpha,
-    lora_dropout: 0,
+    lora_dropout: config.lora_dropout ?? 0,
     modules_to_save: null,
     peft_type: 'LORA',
     r: config.r,

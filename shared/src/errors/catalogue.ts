@@ -262,6 +262,13 @@ const dataErrors = {
     meaning: 'A row is over the limit of bytes.',
     remedy: 'Split the row; it could not fit into the model’s length anyway.',
   },
+  'data/question-too-long': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'A question has so many tokens that the base model has no position left for an answer.',
+    remedy: 'Shorten the instruction or its input, or use a base model that takes longer texts.',
+  },
   'data/too-long': {
     blame: 'owner',
     retry: 'never',

@@ -22,8 +22,18 @@ export interface Tokens {
   readonly rows: Rows;
   /** Positions count from the first row. */
   readonly turning: Turning;
-  /** [T, T] 0 where row may look at column, else very negative. */
+  /** [T, T] 0 where row may look at column, else very negative; with `past`, [T, C + T]. */
   readonly mask: Value;
+  /** Keys and values of the C tokens before these, of the block whose inputs begin with `prefix`; for graphs without backward. */
+  readonly past?: (prefix: string) => Past;
+}
+
+/** What earlier tokens left behind in one block. */
+export interface Past {
+  /** [B, K, C, dh], turned by their positions. */
+  readonly keys: Value;
+  /** [B, K, C, dh] */
+  readonly values: Value;
 }
 
 /** The label positions alone: in the last block no other token's output is read. */
@@ -112,13 +122,17 @@ export function attentionForward(
   const q = graph.reshape(qHeads.y, [0, K, -1, dh]); // [B, K, G S, dh]
   const k = kHeads.y;
   const v = vHeads.y;
+  const past = tokens.past?.(prefix);
+  const keys = past === undefined ? k : graph.concat([past.keys, k], 2); // [B, K, C + T, dh]
+  const values = past === undefined ? v : graph.concat([past.values, v], 2);
 
-  const products = graph.matmul(q, k, { transB: true, alpha: scoreScaling(spec.config) / (cap ?? 1) }); // [B, K, G S, T]
+  // [B, K, G S, C + T]
+  const products = graph.matmul(q, keys, { transB: true, alpha: scoreScaling(spec.config) / (cap ?? 1) });
   const capped = cap === undefined ? undefined : graph.op('Tanh', [products]);
   const scores = cap === undefined || capped === undefined ? products : graph.multiply(capped, graph.scalar(cap));
-  const masked = graph.add(graph.reshape(scores, [0, H, -1, 0]), asking.mask); // [B, H, S, T]
-  const probabilities = graph.reshape(graph.op('Softmax', [masked], { axis: -1 }), [0, K, -1, 0]); // [B, K, G S, T]
-  const mixed = graph.matmul(probabilities, v); // [B, K, G S, dh]
+  const masked = graph.add(graph.reshape(scores, [0, H, -1, 0]), asking.mask); // [B, H, S, C + T]
+  const probabilities = graph.reshape(graph.op('Softmax', [masked], { axis: -1 }), [0, K, -1, 0]); // [B, K, G S, C + T]
+  const mixed = graph.matmul(probabilities, values); // [B, K, G S, dh]
 
   const joined = graph.transpose(graph.reshape(mixed, [0, H, -1, dh]), [0, 2, 1, 3]); // [B, S, H, dh]
   const output = linearForward(context, prefix, ['o_proj'], graph.reshape(joined, [-1, H * dh]), residual);

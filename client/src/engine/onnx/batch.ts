@@ -8,7 +8,7 @@
 import type { Batch } from '../engine.js';
 
 /** A masked score: exp of it is 0 in f32, and adding it to a finite score stays finite. */
-const MASKED = -1e9;
+export const MASKED = -1e9;
 
 /** One run's worth of examples. Positions index tokens; the label position of an answer token is that of its predecessor. */
 export interface Slice {

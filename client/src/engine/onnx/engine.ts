@@ -12,6 +12,7 @@ import {
   trainedParameterCount,
   type AdapterValues,
   type Batch,
+  type Continuation,
   type Engine,
   type Evaluation,
   type GradientOptions,
@@ -20,6 +21,7 @@ import {
   type LoraModule,
 } from '../engine.js';
 import { checkAdapter, checkBatch, checkBound, checkGradient, checkLengths } from '../input-checks.js';
+import { dropoutOf, type Dropout } from '../dropout.js';
 import type { BaseModel } from '../weights/base-model.js';
 import type { HalfTable } from '../weights/half-table.js';
 import type { QuantizeOptions } from '../weights/nf4-store.js';
@@ -30,6 +32,8 @@ import { readBaseWeights, type BaseWeights, type Quantization } from './base-wei
 import { causalMask, lastTokenInputs, planSlices, sliceInputs, type Slice, type SliceInputs } from './batch.js';
 import { groupMatrix, roundedDownBound } from './clip.js';
 import { headParts } from './head.js';
+import { dropoutFeeds } from './dropout-feeds.js';
+import { decodeGraph, OnnxContinuation } from './decode.js';
 import {
   blockBackwardGraph,
   blockForwardGraph,
@@ -87,6 +91,8 @@ const KEPT_MASKS = 32;
 export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engine> {
   const { base, lora, quantization } = options;
   const plan = { ...makePlan(base.config, lora, quantization), ...options.plan };
+  if (plan.weights === 'merged' && (lora.lora_dropout ?? 0) > 0)
+    throw new RangeError('With lora_dropout the adapter cannot be merged into the weights.');
   const spec = graphSpec(base.config, lora, plan.weights);
   if (options.selfTest ?? true) {
     await selfTestOnce(`cpu ${plan.weights} ${plan.structure}`, plan.weights, (model) =>
@@ -117,6 +123,9 @@ interface SliceGradients {
   /** [B]; absent when not clipping. */
   readonly norms: Float32Array | undefined;
 }
+
+/** What is dropped in a block: inputs of its graphs, none without dropout. */
+type MasksOf = (block: number) => Record<string, Tensor>;
 
 class OnnxEngine implements Engine {
   readonly name = 'onnx';
@@ -180,14 +189,19 @@ class OnnxEngine implements Engine {
     this.#check(batch);
     checkBound(options);
     await this.#merge();
-    const purpose = { trained: options.trained, perExample: options.l2Bound !== null };
+    const dropout = dropoutOf(this.lora.lora_dropout, options.dropoutSeed);
+    const purpose = {
+      trained: options.trained,
+      perExample: options.l2Bound !== null,
+      ...(dropout === undefined ? {} : { dropout: dropout.probability }),
+    };
     const bound = Float32Array.of(this.#roundedDown(options.l2Bound ?? Infinity, purpose));
     const sum = new Float64Array(trainedParameterCount(this.modules, this.lora.r, options.trained));
     const losses = new Float32Array(batch.examples);
     const norms = new Float32Array(batch.examples);
     await this.#eachSlice(
       batch,
-      (slice, inputs) => this.#gradientsOf(slice, inputs, purpose, bound),
+      (slice, inputs) => this.#gradientsOf(slice, inputs, purpose, bound, dropout),
       (slice, _, part) => {
         addGroups(sum, part.sums);
         slice.examples.forEach((example, row) => {
@@ -230,6 +244,21 @@ class OnnxEngine implements Engine {
     return floats(await this.#end('logits', slice, inputs), 'logits');
   }
 
+  /** Not for models whose tables are in 16 bits: its graph takes them in f32. */
+  get continuation(): (() => Continuation) | undefined {
+    return this.weights.tables === undefined ? () => this.#continuation() : undefined;
+  }
+
+  #continuation(): Continuation {
+    const adapted = this.#adapted;
+    return new OnnxContinuation(this.spec, this.maximumLength, async (feeds, length) => {
+      if (adapted !== this.#adapted) throw new RangeError('The adapter was replaced while a text was being continued.');
+      await this.#merge();
+      const tables = this.#ropeTables(length);
+      return this.#sessions.run('decode', () => decodeGraph(this.spec), this.#wholeFeeds(), tables, feeds);
+    });
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#sessions.close();
@@ -260,7 +289,7 @@ class OnnxEngine implements Engine {
       const build = (): Uint8Array => wholeGraph(this.spec, purpose, parts);
       return this.#sessions.run(`${purpose}:${parts}`, build, this.#wholeFeeds(), feeds);
     }
-    const checkpoints = await this.#blocksForward(feeds, inputs);
+    const checkpoints = await this.#blocksForward(feeds, inputs, purpose, () => ({}));
     const x = checkpoints.at(-1)!; // Safe: there is at least one block.
     const last = this.#adapted.length - 1;
     const { tables } = this.weights;
@@ -268,7 +297,7 @@ class OnnxEngine implements Engine {
       const build = (): Uint8Array => tailGraph(this.spec, purpose, parts);
       return this.#runBlock(last, `tail:${purpose}:${parts}`, build, feeds, { x });
     }
-    const { h } = await this.#runBlock(last, 'tail:start', () => streamedStartGraph(this.spec), feeds, { x });
+    const { h } = await this.#runBlock(last, 'tail:start', () => streamedStartGraph(this.spec, purpose), feeds, { x });
     const head = { sessions: this.#sessions, spec: this.spec, table: tables.head, partCount: parts };
     if (purpose === 'logits')
       return { logits: tensorOf(await streamedLogits(head, h), [h.dims[0], this.vocabularySize]) };
@@ -286,20 +315,21 @@ class OnnxEngine implements Engine {
     inputs: SliceInputs,
     feeds: Feeds,
     purpose: GradientSpec,
-    x: Tensor,
+    own: Record<string, Tensor>,
   ): Promise<TensorMap> {
     const { spec } = this;
     const { tables } = this.weights;
     const last = this.#adapted.length - 1;
-    const key = `${purpose.trained}:${purpose.perExample}`;
+    const key = gradientKey(purpose);
     const parts = this.#headParts(slice);
     if (tables === undefined)
-      return this.#runBlock(last, `tail:${key}:${parts}`, () => tailGraph(spec, purpose, parts), feeds, { x });
-    const { h } = await this.#runBlock(last, 'tail:start', () => streamedStartGraph(spec), feeds, { x });
+      return this.#runBlock(last, `tail:${key}:${parts}`, () => tailGraph(spec, purpose, parts), feeds, own);
+    const start = `tail:start:${purpose.dropout === undefined ? '' : 'dropout'}`;
+    const { h } = await this.#runBlock(last, start, () => streamedStartGraph(spec, purpose), feeds, own);
     const head = { sessions: this.#sessions, spec, table: tables.head, partCount: parts };
     const sums = await sumStreamed(head, purpose, h);
     return this.#runBlock(last, `tail:${key}:streamed`, () => streamedTailGraph(spec, purpose), feeds, {
-      x,
+      ...own,
       labelRows: labelRows(tables.head, inputs),
       ...Object.fromEntries(sums),
     });
@@ -314,14 +344,19 @@ class OnnxEngine implements Engine {
     inputs: SliceInputs,
     purpose: GradientSpec,
     bound: Float32Array,
+    dropout: Dropout | undefined,
   ): Promise<SliceGradients> {
     const feeds = this.#sliceFeeds(slice, inputs);
-    if (this.plan.structure === 'blocks') return this.#gradientsByBlock(slice, inputs, feeds, purpose, bound);
+    const masksOf: MasksOf = (block) =>
+      dropout === undefined ? {} : dropoutFeeds(this.spec, dropout, slice, inputs, block);
+    if (this.plan.structure === 'blocks') return this.#gradientsByBlock(slice, inputs, feeds, purpose, bound, masksOf);
+    for (const block of this.#adapted.keys())
+      for (const [name, mask] of Object.entries(masksOf(block))) feeds.set(`${block}.${name}`, mask);
     const { groups, matrix } = groupMatrix(slice.examples.length);
     feeds.set('l2Bound', tensorOf(bound, [1]));
     feeds.set('groups', tensorOf(matrix, [groups, slice.examples.length]));
     const parts = this.#headParts(slice);
-    const key = `gradients:${purpose.trained}:${purpose.perExample}:${parts}`;
+    const key = `gradients:${gradientKey(purpose)}:${parts}`;
     const build = (): Uint8Array => wholeGraph(this.spec, purpose, parts);
     const outputs = await this.#sessions.run(key, build, this.#wholeFeeds(), feeds);
     const norms = purpose.perExample ? floats(outputs, 'norms') : undefined;
@@ -339,14 +374,15 @@ class OnnxEngine implements Engine {
     feeds: Feeds,
     purpose: GradientSpec,
     bound: Float32Array,
+    masksOf: MasksOf,
   ): Promise<SliceGradients> {
     const { spec } = this;
-    const key = `${purpose.trained}:${purpose.perExample}`;
+    const key = gradientKey(purpose);
     const last = this.#adapted.length - 1;
-    const checkpoints = await this.#blocksForward(feeds, inputs);
+    const checkpoints = await this.#blocksForward(feeds, inputs, purpose, masksOf);
     const gradients: TensorMap[] = [];
     // Safe: there is a checkpoint for each block.
-    const tail = await this.#tailGradients(slice, inputs, feeds, purpose, checkpoints.pop()!);
+    const tail = await this.#tailGradients(slice, inputs, feeds, purpose, { x: checkpoints.pop()!, ...masksOf(last) });
     gradients[last] = tail;
     for (let block = last - 1, dy = tail['dx']; block >= 0; block--) {
       const x = checkpoints.pop()!;
@@ -355,7 +391,7 @@ class OnnxEngine implements Engine {
         `backward:${key}`,
         () => blockBackwardGraph(spec, purpose),
         feeds,
-        { x, dy },
+        { x, dy, ...masksOf(block) },
       );
       dy = gradients[block]['dx']!;
     }
@@ -384,11 +420,13 @@ class OnnxEngine implements Engine {
   }
 
   /** The input [B, T, D] of every block. */
-  async #blocksForward(feeds: Feeds, inputs: SliceInputs): Promise<Tensor[]> {
+  async #blocksForward(feeds: Feeds, inputs: SliceInputs, purpose: Purpose, masksOf: MasksOf): Promise<Tensor[]> {
     const checkpoints = [await this.#embed(feeds, inputs)];
+    const key = typeof purpose !== 'string' && purpose.dropout !== undefined ? 'forward:dropout' : 'forward';
     for (let block = 0; block < this.#adapted.length - 1; block++) {
       const x = checkpoints[block];
-      const outputs = await this.#runBlock(block, 'forward', () => blockForwardGraph(this.spec), feeds, { x });
+      const values = { x, ...masksOf(block) };
+      const outputs = await this.#runBlock(block, key, () => blockForwardGraph(this.spec, purpose), feeds, values);
       checkpoints.push(outputs['y']);
     }
     return checkpoints;
@@ -568,4 +606,9 @@ function blockNorms(gradients: readonly TensorMap[], examples: number): Float32A
 /** As in the graph. NaN stays NaN. */
 function clipFactor(norm: number, bound: number): number {
   return norm === 0 ? 1 : Math.min(1, bound / norm);
+}
+
+/** Under which name graphs for these gradients are kept. */
+function gradientKey({ trained, perExample, dropout }: GradientSpec): string {
+  return `${trained}:${perExample}:${dropout === undefined ? 'whole' : 'dropout'}`;
 }

@@ -20,6 +20,8 @@ export interface LinearCache {
   readonly x: Value;
   /** x A^T [R, r] of each adapted layer. */
   readonly xA: ReadonlyMap<LinearName, Value>;
+  /** With dropout, what each adapted layer has in the place of x [R, in], and by what it was multiplied. */
+  readonly dropped: ReadonlyMap<LinearName, { readonly x: Value; readonly factors: Value }>;
 }
 
 /** Block length of NF4, in values. */
@@ -41,7 +43,11 @@ export function linearForward(
   const { graph, spec } = context;
   const adapted = names.filter((name) => spec.adapted.includes(name));
   const xA = new Map<LinearName, Value>();
-  if (adapted.length > 0) {
+  const dropped = droppedInputs(context, prefix, adapted, x);
+  for (const [name, input] of dropped) {
+    xA.set(name, graph.gemm(input.x, stackedA(context, prefix, [name]), undefined, { transB: true })); // [R, r]
+  }
+  if (adapted.length > xA.size) {
     const stacked = graph.gemm(x, stackedA(context, prefix, adapted), undefined, { transB: true }); // [R, n r] = [R, in] x [in, n r]
     const sizes = adapted.map(() => spec.rank);
     graph.split(stacked, 1, sizes).forEach((part, i) => xA.set(adapted[i], part));
@@ -51,7 +57,7 @@ export function linearForward(
     if (spec.weights === 'merged' || !xA.has(name)) return base;
     return graph.gemm(xA.get(name)!, factorB(context, prefix, name), base, { transB: true, alpha: spec.loraScaling }); // [R, out]
   });
-  return { y, cache: { prefix, names, x, xA } };
+  return { y, cache: { prefix, names, x, xA, dropped } };
 }
 
 /**
@@ -67,7 +73,7 @@ export function linearBackward(
   sum?: Value,
 ): Value {
   const { graph, spec } = context;
-  const { prefix, names, x, xA } = cache;
+  const { prefix, names, x, xA, dropped } = cache;
   const adapted = names.filter((name) => xA.has(name));
   const dyOf = (name: LinearName): Value => dy[names.indexOf(name)];
 
@@ -82,7 +88,7 @@ export function linearBackward(
       // A: [B, r, in] = [B, T, r]^T x [B, T, in];  B, transposed: [B, r, out] = s [B, T, r]^T x [B, T, out]
       const gradient =
         factor === 'A'
-          ? outerProduct(context, rows, dXA[i], x, inFeatures, 1)
+          ? outerProduct(context, rows, dXA[i], dropped.get(name)?.x ?? x, inFeatures, 1)
           : outerProduct(context, rows, xA.get(name)!, dyOf(name), outFeatures, spec.loraScaling);
       gradients.set(`${prefix}${name}.${factor}`, gradient);
     }
@@ -90,10 +96,37 @@ export function linearBackward(
 
   let dx = sum;
   for (const name of names) dx = graph.gemm(dyOf(name), denseWeight(context, prefix, name), dx); // [R, in] = [R, out] x [out, in]
-  if (spec.weights !== 'merged' && adapted.length > 0) {
+  adapted.forEach((name, i) => {
+    const input = dropped.get(name);
+    if (input === undefined) return;
+    const dDropped = graph.matmul(dXA[i], stackedA(context, prefix, [name])); // [R, in] = [R, r] x [r, in]
+    dx = graph.add(dx!, graph.multiply(dDropped, input.factors)); // Safe: dx is set, there being a name.
+  });
+  if (spec.weights !== 'merged' && adapted.length > dropped.size) {
     dx = graph.gemm(graph.concat(dXA, 1), stackedA(context, prefix, adapted), dx); // [R, in] = [R, n r] x [n r, in]
   }
   return dx!; // Safe: there is at least one name.
+}
+
+/** x [R, in] times 0 where `q_proj.keep` says so, and 1 / (1 - p) elsewhere, for each layer: none without dropout. */
+function droppedInputs(
+  context: GraphContext,
+  prefix: string,
+  names: readonly LinearName[],
+  x: Value,
+): Map<LinearName, { readonly x: Value; readonly factors: Value }> {
+  const { graph, spec, gradients } = context;
+  const { dropout } = gradients ?? {};
+  if (dropout === undefined) return new Map();
+  return new Map(
+    names.map((name) => {
+      // Its own name for the rows: onnxruntime reuses buffers among sizes of one name, and layers of the last block have two.
+      const rows = `${prefix}${name}.rows`;
+      const keep = graph.input(`${prefix}${name}.keep`, 'uint8', [rows, shapeOf(spec, name)[1]]);
+      const factors = graph.multiply(graph.op('Cast', [keep], { to: 1 }), graph.scalar(1 / (1 - dropout)));
+      return [name, { x: graph.multiply(x, factors), factors }];
+    }),
+  );
 }
 
 /**

@@ -95,8 +95,8 @@ export function embedGraph(spec: GraphSpec): Uint8Array {
 }
 
 /** x [B, T, D] -> y [B, T, D] */
-export function blockForwardGraph(spec: GraphSpec): Uint8Array {
-  const context = contextOf(spec, 'logits');
+export function blockForwardGraph(spec: GraphSpec, purpose: Purpose): Uint8Array {
+  const context = contextOf(spec, purpose);
   const { tokens, x } = blockInputs(context);
   outputTokens(context, 'y', blockForward(context, '', x, tokens).y, tokens);
   return context.graph.build();
@@ -121,8 +121,8 @@ export function tailGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1):
 }
 
 /** The last block up to the head's norm: x [B, T, D] -> h [R, D] */
-export function streamedStartGraph(spec: GraphSpec): Uint8Array {
-  const context = contextOf(spec, 'logits');
+export function streamedStartGraph(spec: GraphSpec, purpose: Purpose): Uint8Array {
+  const context = contextOf(spec, purpose);
   const { tokens, x } = blockInputs(context);
   const { y } = blockForward(context, '', x, tokens, focusInputs(context, 'full_attention'));
   context.graph.output('h', headNorm(context, y).y, 'float32', ['R', spec.config.hidden_size]);
@@ -217,12 +217,13 @@ export function sumGraph(spec: GraphSpec, purpose: GradientSpec): Uint8Array {
   return graph.build();
 }
 
-function contextOf(spec: GraphSpec, purpose: Purpose): GraphContext {
+export function contextOf(spec: GraphSpec, purpose: Purpose): GraphContext {
   const graph = new GraphBuilder();
   return typeof purpose === 'string' ? { graph, spec } : { graph, spec, gradients: purpose };
 }
 
-function embed(context: GraphContext): Value {
+/** ids [B, T] -> their rows of the embedding [B, T, D] */
+export function embed(context: GraphContext): Value {
   const { vocab_size, hidden_size, embedding_scale } = context.spec.config;
   const table = context.graph.input('embedding', 'float32', [vocab_size, hidden_size]);
   const embedded = context.graph.op('Gather', [table, 'ids'], { axis: 0 });

@@ -53,9 +53,11 @@ export function makePlan(config: ModelConfig, lora: LoraConfig, quantization: Qu
   const isSmall = perBlock * config.num_hidden_layers * 4 <= MERGED_LIMIT_BYTES;
   const rows = isSmall ? CACHE_ROWS : STREAM_ROWS;
   const structure = activationBytes(config, rows) <= WHOLE_LIMIT_BYTES ? 'whole' : 'blocks';
+  // What is dropped on the way to A must not be dropped on the way to W.
+  const small = (lora.lora_dropout ?? 0) > 0 ? 'dense' : 'merged';
   const tableBytes = 4 * config.vocab_size * config.hidden_size;
   return {
-    weights: isSmall ? 'merged' : quantization === 'nf4' ? 'nf4' : 'dense',
+    weights: isSmall ? small : quantization === 'nf4' ? 'nf4' : 'dense',
     structure,
     rows,
     tables: structure === 'blocks' && tableBytes >= STORED_TABLE_BYTES ? 'stored' : 'f32',

@@ -40,6 +40,8 @@ export interface GradientSpec {
   readonly trained: TrainedFactor;
   /** Keep each example's gradient apart, as clipping needs; otherwise they are summed as they are made. */
   readonly perExample: boolean;
+  /** lora_dropout, where there is any: graphs then read a mask for each adapted layer. */
+  readonly dropout?: number;
 }
 
 /** What the functions of this folder build into, and for what. */
@@ -58,6 +60,9 @@ export function graphSpec(config: ModelConfig, lora: LoraConfig, weights: Weight
       `target_modules names unknown layers: ${expanded.unknown.join(', ')}.`,
     );
   }
+  const { lora_dropout: dropout = 0 } = lora;
+  if (!(dropout >= 0 && dropout < 1))
+    throw new FedloraError('adapter/unsupported', `lora_dropout is ${dropout}; it must be at least 0 and below 1.`);
   const loraScaling = lora.lora_alpha / (lora.use_rslora ? Math.sqrt(lora.r) : lora.r);
   return { config, rank: lora.r, loraScaling, adapted: expanded.names, weights };
 }

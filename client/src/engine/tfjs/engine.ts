@@ -9,7 +9,7 @@
  *            L = blocks, P = parameters of the trained factor(s) in layout order, N = answer tokens.
  */
 
-import { adaptedModules, expandTargetModules, FedloraError, type LinearName } from '@fedlora/shared';
+import { adaptedModules, expandTargetModules, FedloraError, linearLayers, type LinearName } from '@fedlora/shared';
 import * as tf from '@tensorflow/tfjs';
 import {
   trainedParameterCount,
@@ -23,6 +23,7 @@ import {
   type LoraModule,
   type TrainedFactor,
 } from '../engine.js';
+import { dropoutOf, keepMask, type Dropout, type DropoutRows } from '../dropout.js';
 import { selfTestOnce } from '../onnx/self-test.js';
 import { checkAdapter, checkBatch, checkBound, checkGradient, checkLengths } from '../input-checks.js';
 import { normWeight } from '../weights/architecture.js';
@@ -227,10 +228,12 @@ class TfjsEngine implements Engine {
     checkBatch(batch, this);
     const { trained, l2Bound } = options;
     checkBound(options);
+    const dropout = dropoutOf(this.lora.lora_dropout, options.dropoutSeed);
     const count = trainedParameterCount(this.modules, this.lora.r, trained);
     const losses = new Float32Array(batch.examples);
     if (l2Bound === null) {
-      const { gradient, losses: all } = await this.#gradient(partOf(batch), trained, count);
+      const part = partOf(batch);
+      const { gradient, losses: all } = await this.#gradient(part, trained, count, droppedFrom(part, 0, dropout));
       checkGradient(gradient);
       losses.set(all);
       return { clippedSum: gradient, losses };
@@ -238,7 +241,9 @@ class TfjsEngine implements Engine {
     const sum = new Float64Array(count);
     const norms = new Float32Array(batch.examples);
     for (let example = 0; example < batch.examples; example++) {
-      const { gradient, losses: own } = await this.#gradient(partOf(batch, example, example + 1), trained, count);
+      const part = partOf(batch, example, example + 1);
+      const dropped = droppedFrom(part, example, dropout);
+      const { gradient, losses: own } = await this.#gradient(part, trained, count, dropped);
       const norm = normOf(gradient);
       const clipFactor = norm === 0 ? 1 : Math.min(1, (l2Bound * (1 - ROUNDING_MARGIN)) / norm);
       for (let i = 0; i < count; i++) sum[i] += clipFactor * gradient[i];
@@ -292,30 +297,38 @@ class TfjsEngine implements Engine {
     part: BatchPart,
     trained: TrainedFactor,
     count: number,
+    dropout: PartDropout | undefined,
   ): Promise<{ gradient: Float32Array; losses: Float32Array }> {
     if (part.owners.length === 0) return { gradient: new Float32Array(count), losses: new Float32Array(part.examples) };
     useBackend(this.backend);
-    const { losses, gradient } = tf.tidy(() => this.#backward(part, trained));
+    const { losses, gradient } = tf.tidy(() => this.#backward(part, trained, dropout));
     const [tokenLosses, values] = await readAndDispose([losses, gradient]);
     return { gradient: values as Float32Array, losses: meanByExample(tokenLosses, part) }; // Safe: both are float32.
   }
 
   /** The input of every block and the output of the last: [b * T, D] each, L + 1 of them. */
-  #forward(tokens: Pick<BatchPart, 'ids'>, positions: readonly Positions[]): tf.Tensor2D[] {
+  #forward(tokens: Pick<BatchPart, 'ids'>, positions: readonly Positions[], dropout?: PartDropout): tf.Tensor2D[] {
     const embedded: tf.Tensor2D = tf.gather(this.weights.embedding, tf.tensor1d(tokens.ids, 'int32')); // [b * T, D]
     const { embedding_scale: scale } = this.config;
     const states = [scale === undefined ? embedded : tf.mul<tf.Tensor2D>(embedded, scale)];
     this.weights.blocks.forEach((_, block) => {
-      const factors = this.#factors(block, undefined);
-      states.push(tf.tidy(() => this.#block(block, states[block], factors, positions)));
+      const compute = (): tf.Tensor2D => {
+        const factors = this.#factors(block, undefined, [], dropout);
+        return this.#block(block, states[block], factors, positions);
+      };
+      states.push(tf.tidy(compute));
     });
     return states;
   }
 
   /** Losses [N] of a part's answer tokens and the gradient [P] of the sum of its examples' means. */
-  #backward(part: BatchPart, trained: TrainedFactor): { losses: tf.Tensor1D; gradient: tf.Tensor1D } {
+  #backward(
+    part: BatchPart,
+    trained: TrainedFactor,
+    dropout: PartDropout | undefined,
+  ): { losses: tf.Tensor1D; gradient: tf.Tensor1D } {
     const positions = positionsByBlock(this.config, part.length);
-    const states = this.#forward(part, positions);
+    const states = this.#forward(part, positions, dropout);
     const tokenWeights = Float32Array.from(part.owners, (example) => 1 / part.counts[example]); // [N]
     const { losses, dHidden } = answerLossGradient(states.at(-1)!, part.answers, tokenWeights, this.weights.head);
 
@@ -328,12 +341,12 @@ class TfjsEngine implements Engine {
       const [dBefore, ...dFactors] = tf.tidy(() => {
         if (block === 0) {
           const ofFactors = tf.grads((...factors) =>
-            this.#block(0, state, this.#factors(0, trained, factors), positions),
+            this.#block(0, state, this.#factors(0, trained, factors, dropout), positions),
           );
           return [state, ...ofFactors(variables, dState)];
         }
         const ofAll = tf.grads((before, ...factors) =>
-          this.#block(block, before as tf.Tensor2D, this.#factors(block, trained, factors), positions),
+          this.#block(block, before as tf.Tensor2D, this.#factors(block, trained, factors, dropout), positions),
         );
         return ofAll([state, ...variables], dState);
       });
@@ -357,8 +370,16 @@ class TfjsEngine implements Engine {
       );
   }
 
-  /** A block's factors by layer. Those that are trained come from `variables`, in the order of `#variables`. */
-  #factors(block: number, trained: TrainedFactor | undefined, variables: readonly tf.Tensor[] = []): BlockFactors {
+  /**
+   * A block's factors by layer. Those that are trained come from `variables`, in the order of `#variables`. With dropout, masks
+   * beside them.
+   */
+  #factors(
+    block: number,
+    trained: TrainedFactor | undefined,
+    variables: readonly tf.Tensor[] = [],
+    dropout?: PartDropout,
+  ): BlockFactors {
     const factors: BlockFactors = {};
     let next = 0;
     const factor = (own: 'A' | 'B', constant: tf.Tensor2D) => {
@@ -367,7 +388,11 @@ class TfjsEngine implements Engine {
     };
     for (const layer of this.#layers) {
       if (layer.block !== block) continue;
-      factors[layer.name] = { A: factor('A', layer.deviceA), B: factor('B', layer.deviceB) };
+      factors[layer.name] = {
+        A: factor('A', layer.deviceA),
+        B: factor('B', layer.deviceB),
+        ...(dropout === undefined ? {} : { inputFactors: inputFactors(layer, dropout) }),
+      };
     }
     return factors;
   }
@@ -383,6 +408,28 @@ class TfjsEngine implements Engine {
     if (this.#isClosed) throw new FedloraError('internal/unexpected', 'The engine is closed.');
     useBackend(this.backend);
   }
+}
+
+/** What a computation drops, and for which rows. */
+interface PartDropout {
+  readonly dropout: Dropout;
+  readonly rows: DropoutRows;
+}
+
+/** The rows of a part whose first example is number `first` of its batch. */
+function droppedFrom(part: BatchPart, first: number, dropout: Dropout | undefined): PartDropout | undefined {
+  if (dropout === undefined) return undefined;
+  const rows = Int32Array.from({ length: part.examples * part.length }, (_, row) => row);
+  const examples = rows.map((row) => first + Math.floor(row / part.length));
+  return { dropout, rows: { examples, positions: rows.map((row) => row % part.length) } };
+}
+
+/** [b * T, in] 0 where the input of a layer's A is dropped, else 1 / (1 - p). */
+function inputFactors({ module, block, name }: AdaptedLayer, { dropout, rows }: PartDropout): tf.Tensor2D {
+  const layer = block * linearLayers.length + linearLayers.findIndex(([other]) => other === name);
+  const kept = 1 / (1 - dropout.probability);
+  const factors = Float32Array.from(keepMask(dropout, layer, rows, module.inFeatures), (keep) => keep * kept);
+  return tf.tensor2d(factors, [rows.examples.length, module.inFeatures]);
 }
 
 /** @throws FedloraError engine/diverged */

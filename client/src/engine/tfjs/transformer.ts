@@ -38,7 +38,14 @@ export interface Factor {
 }
 
 /** A [r, in] and B [out, r] of the adapted layers of one block. */
-export type BlockFactors = Partial<Record<LinearName, { readonly A: Factor; readonly B: Factor }>>;
+export type BlockFactors = Partial<Record<LinearName, LayerFactors>>;
+
+export interface LayerFactors {
+  readonly A: Factor;
+  readonly B: Factor;
+  /** With dropout, what the input of A is multiplied by: [b * T, in]. */
+  readonly inputFactors?: tf.Tensor2D;
+}
 
 /** What attention needs to know of positions: the same for all examples and for all blocks of a type. */
 export interface Positions {
@@ -189,7 +196,8 @@ function linearForward(
   if (bias !== undefined) y = tf.add(y, bias);
   const lora = factors[name];
   if (lora === undefined) return y;
-  const inner = timesFactor(x, lora.A); // [b * T, r] = [b * T, in] x [r, in]^T
+  const input: tf.Tensor2D = lora.inputFactors === undefined ? x : tf.mul(x, lora.inputFactors);
+  const inner = timesFactor(input, lora.A); // [b * T, r] = [b * T, in] x [r, in]^T
   return tf.add(y, tf.mul(timesFactor(inner, lora.B), loraScaling)); // [b * T, out] = [b * T, r] x [out, r]^T
 }
 

@@ -1,0 +1,140 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { CliContext } from './context.js';
+import { runCommand } from './program.js';
+
+const root = resolve(import.meta.dirname, '../../..');
+const base = join(root, 'deploy/demo/base');
+
+let directory: string;
+beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'fedlora-train-'))));
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Rows that teach to say the colour of a thing. */
+function rows(name: string, count: number, from = 0): string {
+  const colours = ['red', 'green', 'blue'];
+  const lines = Array.from({ length: count }, (_, i) =>
+    JSON.stringify({
+      instruction: 'Name the colour.',
+      input: `thing ${(from + i) % 30}`,
+      output: colours[(from + i) % 3],
+    }),
+  );
+  const path = join(directory, name);
+  writeFileSync(path, lines.join('\n'));
+  return path;
+}
+
+async function fedlora(...args: readonly string[]): Promise<{ code: number; out: string; error: string }> {
+  const out: string[] = [];
+  const error: string[] = [];
+  const context: CliContext = {
+    out: (line) => out.push(line),
+    write: (text) => out.push(text),
+    error: (line) => error.push(line),
+    progress: () => undefined,
+    environment: {},
+    readInput: async () => '',
+    askSecret: async () => undefined,
+  };
+  const code = await runCommand(args, context);
+  return { code, out: out.join('\n'), error: error.join('\n') };
+}
+
+const training = (data: string, out: string, ...more: readonly string[]): string[] => [
+  ...['train', '--base', base, '--data', data, '--out', out, '--threads', '1', '--batch-size', '6', ...more],
+];
+
+describe('fedlora train', () => {
+  it('lowers the loss on rows it has not seen, and writes a PEFT folder that eval measures alike', async () => {
+    const held = rows('held.jsonl', 6, 100);
+    const out = join(directory, 'adapter');
+    const arguments_ = ['--steps', '12', '--learning-rate', '0.02', '--eval', held, '--eval-steps', '6', '--json'];
+    const { code, out: printed } = await fedlora(...training(rows('rows.jsonl', 40), out, ...arguments_));
+    expect(code).toBe(0);
+    const report = JSON.parse(printed) as {
+      steps: number;
+      tokensPerSecond: number;
+      evaluations: { step: number; loss: number }[];
+      best: { loss: number };
+      files: { loss: number }[];
+    };
+    expect(report.evaluations.map(({ step }) => step)).toEqual([6, 12]);
+    expect(report.tokensPerSecond).toBeGreaterThan(0);
+    expect(report.files[0].loss).toBeCloseTo(report.best.loss, 5);
+
+    const measured = async (...adapter: readonly string[]): Promise<number> => {
+      const result = await fedlora('eval', '--base', base, ...adapter, '--data', held, '--threads', '1', '--json');
+      return (JSON.parse(result.out) as { files: { loss: number }[] }).files[0].loss;
+    };
+    expect(await measured('--adapter', out)).toBeCloseTo(report.best.loss, 4);
+    expect(report.best.loss).toBeLessThan(0.8 * (await measured()));
+  });
+
+  it('writes what was used into adapter_config.json', async () => {
+    const out = join(directory, 'adapter');
+    const knobs = ['--r', '4', '--alpha', '12', '--use-rslora', '--target-modules', 'q_proj,v_proj'];
+    const { code } = await fedlora(
+      ...training(rows('rows.jsonl', 6), out, ...knobs, '--lora-dropout', '0.1', '--steps', '2'),
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(readFileSync(join(out, 'adapter_config.json'), 'utf8'))).toMatchObject({
+      r: 4,
+      lora_alpha: 12,
+      use_rslora: true,
+      lora_dropout: 0.1,
+      target_modules: ['q_proj', 'v_proj'],
+    });
+  });
+
+  it('that diverges names the step and the row, and leaves the output folder as it was', async () => {
+    const data = rows('rows.jsonl', 12);
+    const out = join(directory, 'adapter');
+    const { code, error } = await fedlora(...training(data, out, '--steps', '5', '--learning-rate', '1e30'));
+    expect(code).toBe(1);
+    expect(error).toMatch(/rows\.jsonl:\d+: In step \d the loss is not a finite number\./);
+    expect(error).toContain('[engine/diverged]');
+    expect(existsSync(out)).toBe(false);
+  });
+
+  it('counts rows whose input is shortened and rows that are left out, and names them', async () => {
+    const data = join(directory, 'long.jsonl');
+    const words = 'word '.repeat(60);
+    writeFileSync(
+      data,
+      [
+        { instruction: 'a', input: '', output: 'b' },
+        { instruction: 'a', input: words, output: 'b' },
+        { instruction: 'a', input: '', output: words },
+      ]
+        .map((row) => JSON.stringify(row))
+        .join('\n'),
+    );
+    const arguments_ = training(data, join(directory, 'adapter'), '--steps', '1', '--max-length', '48', '--json');
+    const { out, error } = await fedlora(...arguments_);
+    expect(JSON.parse(out)).toMatchObject({ rows: 2, truncated: 1, leftOut: 1 });
+    expect(error).toContain('1 rows over 48 tokens lost the end of their input; their answers are whole.');
+    expect(error).toMatch(/long\.jsonl:3 has \d+ tokens, over 48/);
+  });
+
+  it.each([
+    [['--eval-steps', '5'], '--eval-steps needs a file of --eval'],
+    [['--early-stopping-patience', '2'], '--early-stopping-patience needs --eval-steps'],
+    [['--lora-dropout', '1'], 'below 1'],
+    [['--rank', '0'], '--rank must be at least 1'],
+    [['--gradient-accumulation-steps', '0'], 'must be at least 1'],
+    [['--target-modules', 'q_proj,nothing'], 'no linear layer called nothing'],
+  ])('refuses %j and says why', async (more, reason) => {
+    const { code, error } = await fedlora(...training(rows('rows.jsonl', 3), join(directory, 'adapter'), ...more));
+    expect(code).toBeGreaterThan(1);
+    expect(error).toContain(reason);
+  });
+
+  it('refuses a file as output folder before it trains', async () => {
+    const data = rows('rows.jsonl', 3);
+    const { error } = await fedlora(...training(data, data));
+    expect(error).toContain('The output must be a folder');
+  });
+});
