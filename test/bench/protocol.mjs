@@ -136,7 +136,11 @@ function client(n, d) {
     const step = (member, work) => (member === me ? watch.run(() => keep(member, work())) : keep(member, work()));
     const all = (work) => members.map((member) => step(member, () => work(member)));
     const keyList = ready(
-      protocol.planKeyList(crypto, terms, all(({ parts, index }) => protocol.createAdvertise(parts, terms, index))),
+      protocol.planKeyList(
+        crypto,
+        terms,
+        all(({ parts, index }) => protocol.createAdvertise(parts, terms, index)),
+      ),
     );
     const shares = all(({ parts, state }) => protocol.handleKeyList(parts, state, keyList));
     const deliveries = ready(protocol.planDeliveries(crypto, terms, keyList, shares));
@@ -353,9 +357,7 @@ function simulation(n, d, dropouts) {
   const answers = phase('answer', () =>
     all(responders, ({ parts, state }) => protocol.handleSurvivorProof(parts, state, proof)),
   );
-  const { masks } = phase('planUnmasking', () =>
-    ready(protocol.planUnmasking(crypto, terms, view, shares, answers)),
-  );
+  const { masks } = phase('planUnmasking', () => ready(protocol.planUnmasking(crypto, terms, view, shares, answers)));
   const { levels } = phase('unmask', () => protocol.unmask(crypto, sum, masks));
   const expected = (survivors.length * 2 ** 20) / Math.sqrt(d);
   const most = 10 * SHARE_STDDEV * Math.sqrt(n) + survivors.length;

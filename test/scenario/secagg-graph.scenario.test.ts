@@ -195,7 +195,9 @@ describe('randomness', () => {
     const list = decodeRevealList(revealList);
     const lying = encodeRevealList({
       ...list,
-      revealed: list.revealed.map((shown) => (shown.sender === 9 ? { sender: 9, randomness: body.randomness, signature } : shown)),
+      revealed: list.revealed.map((shown) =>
+        shown.sender === 9 ? { sender: 9, randomness: body.randomness, signature } : shown,
+      ),
     });
     expect(refusal(() => askReveals(cohort, 0, lying))).toBe('secagg/wrong-reveal');
   });
@@ -251,7 +253,9 @@ describe('randomness', () => {
     });
     expect(planKeyList(crypto, cohort.terms, plain).refused).toHaveLength(MEMBERS);
     const list = encodeKeyList({ sid: cohort.terms.sid, keys: plain.map(decodeAdvertiseKeys) });
-    expect(refusal(() => handleKeyList(cohort.members[0].parts, cohort.members[0].state, list))).toBe('codec/malformed');
+    expect(refusal(() => handleKeyList(cohort.members[0].parts, cohort.members[0].state, list))).toBe(
+      'codec/malformed',
+    );
     const { keys } = decodeKeyList(ready(planKeyList(crypto, cohort.terms, cohort.advertised)));
     const mixed = [...keys.slice(0, 3), ...plain.slice(3).map(decodeAdvertiseKeys)];
     expect(refusal(() => encodeKeyList({ sid: cohort.terms.sid, keys: mixed }))).toBe('codec/malformed');
@@ -260,7 +264,11 @@ describe('randomness', () => {
   it('is committed to with sender and session', () => {
     const randomness = seededRandom('r')(32);
     const [a, b] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)];
-    const all = [graphCommitment(a, 1, randomness), graphCommitment(b, 1, randomness), graphCommitment(a, 2, randomness)];
+    const all = [
+      graphCommitment(a, 1, randomness),
+      graphCommitment(b, 1, randomness),
+      graphCommitment(a, 2, randomness),
+    ];
     expect(new Set(all.map(String)).size).toBe(3);
   });
 });
@@ -278,7 +286,9 @@ describe('shares in a graph', () => {
     const fewer = encodeShareDelivery({ ...delivery, dealers: delivery.dealers.slice(1) });
     expect(refusal(() => ask(fewer))).toBe('secagg/left-out');
     const stranger = everyone.find((i) => !delivery.dealers.some(({ dealer }) => dealer === i))!;
-    const foreign = decodeShareDelivery(deliveries.messageFor(stranger)).dealers.find(({ dealer }) => dealer === stranger)!;
+    const foreign = decodeShareDelivery(deliveries.messageFor(stranger)).dealers.find(
+      ({ dealer }) => dealer === stranger,
+    )!;
     const dealers = [...delivery.dealers, foreign].sort((a, b) => a.dealer - b.dealer);
     expect(refusal(() => ask(encodeShareDelivery({ ...delivery, dealers })))).toBe('secagg/not-in-roster');
     const { sharers: _, ...complete } = delivery;
@@ -288,10 +298,15 @@ describe('shares in a graph', () => {
   it('for a graph of another seed are refused', () => {
     const cohort = aLargeCohort();
     const { keyList, revealList } = showRandomness(cohort, { revealers: everyone });
-    const message = apply(cohort.members[0], handleRevealList(cohort.members[0].parts, cohort.members[0].state, revealList));
+    const message = apply(
+      cohort.members[0],
+      handleRevealList(cohort.members[0].parts, cohort.members[0].state, revealList),
+    );
     const list = decodeRevealList(revealList);
     const fewer = encodeRevealList({ ...list, revealed: list.revealed.slice(0, 139) });
-    expect(refusal(() => checkShareKeys(crypto, cohort.terms, keyList, message, fewer))).toBe('secagg/key-lists-differ');
+    expect(refusal(() => checkShareKeys(crypto, cohort.terms, keyList, message, fewer))).toBe(
+      'secagg/key-lists-differ',
+    );
     expect(refusal(() => checkShareKeys(crypto, cohort.terms, keyList, message))).toBe('secagg/wrong-phase');
   });
 });

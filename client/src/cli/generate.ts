@@ -1,6 +1,14 @@
 import { Command, Option } from 'commander';
 import type { CliContext } from './context.js';
-import { cacheOption, formatOption, jsonOption, numberAtLeastZero, rowFormats, wholeNumber, type FormatName } from './options.js';
+import {
+  cacheOption,
+  formatOption,
+  jsonOption,
+  numberAtLeastZero,
+  rowFormats,
+  wholeNumber,
+  type FormatName,
+} from './options.js';
 
 interface Options {
   readonly base: string;

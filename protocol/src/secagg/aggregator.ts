@@ -29,7 +29,6 @@ import {
   consistencyToSign,
   decodeAdvertiseKeys,
   decodeConsistencySignature,
-  decodeKeyList,
   decodeMaskedInput,
   decodeRevealRandomness,
   decodeShareKeys,
@@ -53,7 +52,6 @@ import {
   type DeliveredShares,
   type MaskedInput,
   type RevealRandomness,
-  type ShareEntry,
   type ShareKeys,
   type ShareKind,
   type UnmaskShares,
@@ -136,9 +134,13 @@ export function checkAdvertiseKeys(crypto: CryptoProvider, terms: SecaggTerms, b
     crypto.x25519.sharedSecret(ANY_SCALAR, key);
   }
   if ((message.graphCommitment === undefined) !== (terms.graph === undefined)) {
-    throw new ProtocolError('codec/malformed', 'Keys have a commitment for the graph exactly if the terms have a graph.', {
-      sender: message.sender,
-    });
+    throw new ProtocolError(
+      'codec/malformed',
+      'Keys have a commitment for the graph exactly if the terms have a graph.',
+      {
+        sender: message.sender,
+      },
+    );
   }
   return message;
 }
@@ -268,7 +270,7 @@ export function planDeliveries(
       const dealers = dealing.map((message): DeliveredShares => {
         const { sender, keyListHash: hash, seedCommitment: commitment, signature } = message;
         // checkShares found one entry for each holder.
-        const entry = message.entries[cohort.graph.holdersOf(sender).indexOf(receiver)] as ShareEntry;
+        const entry = message.entries[cohort.graph.holdersOf(sender).indexOf(receiver)];
         return {
           dealer: sender,
           keyListHash: hash,
@@ -575,7 +577,7 @@ function isShareRight(
   share: Uint8Array,
 ): boolean {
   // planDeliveries found one entry for each holder, in their order.
-  const entry = dealt.entries[place] as ShareEntry;
+  const entry = dealt.entries[place];
   const commitment = kind === 'self-mask' ? entry.selfMaskCommitment : entry.maskKeyCommitment;
   const of = { sid: terms.sid, dealer: dealt.sender, receiver: entry.receiver, kind };
   return isCanonicalShare(share) && equalBytes(shareCommitment(crypto, of, share), commitment);
@@ -611,9 +613,13 @@ function checkShares(
   const isForAll =
     message.entries.length === holders.length && message.entries.every((entry, i) => entry.receiver === holders[i]);
   if (!isForAll) {
-    throw new ProtocolError('codec/malformed', 'The shares are not for exactly the participants who are to hold them.', {
-      sender: message.sender,
-    });
+    throw new ProtocolError(
+      'codec/malformed',
+      'The shares are not for exactly the participants who are to hold them.',
+      {
+        sender: message.sender,
+      },
+    );
   }
   const entryHashes = message.entries.map((entry) => shareEntryHash(crypto, terms.sid, message.sender, entry));
   const statement = shareKeysToSign(message, entryHashes);

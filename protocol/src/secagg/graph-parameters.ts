@@ -154,7 +154,11 @@ function fewestSurvivors({ participants, dropouts }: GraphSetting, k: number, co
 }
 
 /** The hypergeometric law of how many of k neighbours, out of n participants, are among `special`: chances from `from` on. */
-function neighboursAmong(n: number, special: number, k: number): { readonly from: number; readonly chances: Float64Array } {
+function neighboursAmong(
+  n: number,
+  special: number,
+  k: number,
+): { readonly from: number; readonly chances: Float64Array } {
   const from = Math.max(0, k - (n - special));
   const to = Math.min(k, special);
   const chances = new Float64Array(to - from + 1);

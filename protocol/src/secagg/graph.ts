@@ -86,7 +86,7 @@ export function hararyGraph(seed: Uint8Array, participants: readonly number[], n
       const holders = Array.from(
         { length: neighbours + 1 },
         // Each place modulo the circle is one of it.
-        (_, i) => circle[(place - reach + i + circle.length) % circle.length] as number,
+        (_, i) => circle[(place - reach + i + circle.length) % circle.length],
       );
       return holders.sort((a, b) => a - b);
     },

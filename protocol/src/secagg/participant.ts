@@ -21,7 +21,8 @@
 
 import { equalBytes } from '../bytes/equal.js';
 import { Reader } from '../bytes/reader.js';
-import { Secret, usingOnce, wipingOnThrow, type Keep } from '../bytes/secret.js';
+import type { Secret } from '../bytes/secret.js';
+import { usingOnce, wipingOnThrow, type Keep } from '../bytes/secret.js';
 import { Writer } from '../bytes/writer.js';
 import { ProtocolError, type ProtocolErrorCode } from '../errors.js';
 import { domains } from '../primitives/domains.js';
@@ -29,7 +30,7 @@ import { HASH_BYTES } from '../primitives/hash.js';
 import { deriveKey, KEY_BYTES } from '../primitives/kdf.js';
 import { SEAL_NONCE_BYTES, type CryptoProvider } from '../primitives/provider.js';
 import type { RandomSource } from '../random.js';
-import { isCanonicalShare, SHARE_BYTES, split, type Share } from '../sharing/shamir.js';
+import { isCanonicalShare, SHARE_BYTES, split } from '../sharing/shamir.js';
 import type { MaskedUpdate, NoisedUpdate } from '../update/stages.js';
 import { checkRevealList, readCohort, type Cohort } from './cohort.js';
 import { graphCommitment, GRAPH_RANDOMNESS_BYTES, type Graph } from './graph.js';
@@ -195,13 +196,7 @@ export interface UnmaskedState extends CommonState {
 }
 
 export type ParticipantState =
-  | AdvertisedState
-  | RevealedState
-  | SharedState
-  | ReadyState
-  | MaskedState
-  | SignedState
-  | UnmaskedState;
+  AdvertisedState | RevealedState | SharedState | ReadyState | MaskedState | SignedState | UnmaskedState;
 
 /** The result of a verb. The type of the state is wider when a message was answered again, in a later phase. */
 export interface Step<State extends ParticipantState = ParticipantState> {
@@ -240,9 +235,7 @@ export function createAdvertise(parts: ParticipantParts, terms: SecaggTerms, me:
       sender: me,
       encryptionKey: parts.crypto.x25519.publicKey(encryptionSecret.reveal()),
       maskKey: parts.crypto.x25519.publicKey(maskSecret.reveal()),
-      ...(graphRandomness === undefined
-        ? {}
-        : { graphCommitment: graphCommitment(terms.sid, me, graphRandomness) }),
+      ...(graphRandomness === undefined ? {} : { graphCommitment: graphCommitment(terms.sid, me, graphRandomness) }),
     };
     const signature = parts.sign(advertiseKeysToSign(body));
     const { sid, ...keys } = body;
@@ -494,7 +487,8 @@ export function createMaskedInput(parts: ParticipantParts, state: ParticipantSta
     const hasShared = new Set(sharers);
     peers.forEach((other, i) => {
       const seed = state.pairSeeds[i];
-      if (seed !== undefined && hasShared.has(other)) masks.push({ seed: seed.reveal(), sign: pairwiseSign(me, other) });
+      if (seed !== undefined && hasShared.has(other))
+        masks.push({ seed: seed.reveal(), sign: pairwiseSign(me, other) });
     });
     return mask(parts.crypto, noised, masks);
   });
@@ -664,7 +658,10 @@ function checkKeyList(crypto: CryptoProvider, state: AdvertisedState, list: KeyL
     throw new ProtocolError('secagg/wrong-session', 'The key list has other keys for this participant than it made.');
   }
   if (list.keys.some((keys) => (keys.graphCommitment === undefined) !== (terms.graph === undefined))) {
-    throw new ProtocolError('codec/malformed', 'Keys have a commitment for the graph exactly if the terms have a graph.');
+    throw new ProtocolError(
+      'codec/malformed',
+      'Keys have a commitment for the graph exactly if the terms have a graph.',
+    );
   }
   checkCohort(terms, list.keys.length);
   expectDistinctKeys(list.keys);
@@ -702,8 +699,8 @@ function deal(
   try {
     return peers.map((receiver, i) => {
       // split returns one share for each point, and there is one key for each peer.
-      const selfMask = (selfMaskShares[i] as Share).bytes;
-      const maskKey = (maskKeyShares[i] as Share).bytes;
+      const selfMask = selfMaskShares[i].bytes;
+      const maskKey = maskKeyShares[i].bytes;
       const nonce = random(SEAL_NONCE_BYTES);
       const plaintext = new Writer().raw(terms.sid).u16(me).u16(receiver).raw(selfMask).raw(maskKey).finish();
       const box = usingOnce(plaintext, () => crypto.seal(sealKeys[i].reveal(), nonce, plaintext));
