@@ -6,7 +6,7 @@
  *            over all answer tokens of the step, which weighs long answers more.
  */
 
-import { FedloraError } from '@fedlora/shared';
+import { FedloraError, hasCode } from '@fedlora/shared';
 import { toVector, withVector } from './adapter-init.js';
 import { trainedParameterCount, type Batch, type Engine, type TrainedFactor } from './engine.js';
 import { AdamW8bit } from './adamw-8bit.js';
@@ -162,18 +162,16 @@ async function meanGradient(
   for (let i = 0; i < batches; i++) {
     for (const batch of [source.nextBatch()].flat()) {
       signal?.throwIfAborted();
-      const { clippedSum, losses } = await engine.gradients(batch, {
-        trained,
-        l2Bound: null,
-        dropoutSeed: dropoutSeeds(),
-      });
-      const diverged = losses.findIndex((one) => !Number.isFinite(one));
-      // Without the number: in a round it is the owner's secret, and errors are logged.
-      if (diverged >= 0) {
-        throw new FedloraError('engine/diverged', `In step ${step} the loss is not a finite number.`, {
-          where: exampleName(source, batch, diverged),
+      const options = { trained, l2Bound: null, dropoutSeed: dropoutSeeds() };
+      const { clippedSum, losses } = await engine.gradients(batch, options).catch(async (error: unknown) => {
+        if (!hasCode(error, 'engine/diverged')) throw error;
+        // The engine knows no rows: the forward pass shows which it was, if it was one.
+        refuseDiverged((await engine.evaluate(batch)).losses, source, batch, step);
+        throw new FedloraError('engine/diverged', `In step ${step} the gradient is not a finite number.`, {
+          cause: error,
         });
-      }
+      });
+      refuseDiverged(losses, source, batch, step);
       for (let p = 0; p < gradient.length; p++) gradient[p] += clippedSum[p];
       for (const one of losses) loss += one;
       examples += batch.examples;
@@ -182,6 +180,15 @@ async function meanGradient(
   }
   for (let p = 0; p < gradient.length; p++) gradient[p] /= examples;
   return { gradient, loss: loss / examples, tokens };
+}
+
+/** Without the number: in a round it is the owner's secret, and errors are logged. @throws FedloraError engine/diverged */
+function refuseDiverged(losses: Float32Array, source: BatchSource, batch: SourceBatch, step: number): void {
+  const diverged = losses.findIndex((one) => !Number.isFinite(one));
+  if (diverged < 0) return;
+  throw new FedloraError('engine/diverged', `In step ${step} the loss is not a finite number.`, {
+    where: exampleName(source, batch, diverged),
+  });
 }
 
 /** The whole numbers from `first` on, one for each call. */
