@@ -127,13 +127,13 @@ for (const backend of backends) {
         });
 
         it('logits at the positions that predict an answer', async () => {
-          const logits = await labelLogits(await engine, fixture.batch);
+          const logits = await labelLogits(engine, fixture.batch);
           expect(relativeError(logits, expected.get(`${name}.logits`)!)).toBeLessThan(LOGITS);
         });
 
         // Last, because it changes the adapter.
         it('ten steps of AdamW, warm-up and gradient limit included', async () => {
-          const { losses, adapter } = await tenSteps(await engine, fixture);
+          const { losses, adapter } = await tenSteps(engine, fixture);
           expect(relativeError(losses, fixture.adamw.losses)).toBeLessThan(TEN_STEPS);
           expect(relativeError(adapter, expected.get(`${name}.adamw`)!)).toBeLessThan(TEN_STEPS);
         });
