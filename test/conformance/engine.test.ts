@@ -28,12 +28,13 @@ type Plan = NonNullable<OnnxEngineOptions['plan']>;
 const plans: [string, Plan][] = [
   ['whole graph, adapter merged', { structure: 'whole', weights: 'merged' }],
   ['whole graph, adapter beside f32 weights', { structure: 'whole', weights: 'dense' }],
-  ['blocks, adapter beside f32 weights', { structure: 'blocks', weights: 'dense' }],
-  ['blocks, adapter merged', { structure: 'blocks', weights: 'merged' }],
+  ['blocks computed twice, adapter beside f32 weights', { structure: 'blocks', weights: 'dense', keptBytes: 0 }],
+  ['blocks with kept activations, adapter merged', { structure: 'blocks', weights: 'merged', keptBytes: Infinity }],
 ];
 const nf4Plans: [string, Plan][] = [
   ['whole graph, NF4', { structure: 'whole', weights: 'nf4' }],
-  ['blocks, NF4', { structure: 'blocks', weights: 'nf4' }],
+  ['blocks computed twice, NF4', { structure: 'blocks', weights: 'nf4', keptBytes: 0 }],
+  ['blocks with kept activations, NF4', { structure: 'blocks', weights: 'nf4', keptBytes: Infinity }],
   ['whole graph, NF4 merged', { structure: 'whole', weights: 'merged' }],
 ];
 
@@ -106,3 +107,14 @@ for (const [name, fixture] of Object.entries(fixtures)) {
     });
   }
 }
+
+it('activations kept or computed twice: the same gradients to the last bit', async () => {
+  const fixture = fixtures['tiny'];
+  const sums = [];
+  for (const keptBytes of [0, 5000, Infinity]) {
+    const engine = await engineOf(fixture, { structure: 'blocks', weights: 'dense', keptBytes }, 'tiny');
+    sums.push((await engine.gradients(toBatch(fixture.batch), { trained: 'both', l2Bound: 1 })).clippedSum);
+  }
+  expect(sums[1]).toEqual(sums[0]);
+  expect(sums[2]).toEqual(sums[0]);
+});

@@ -38,6 +38,7 @@ import {
   blockBackwardGraph,
   blockForwardGraph,
   embedGraph,
+  keptBlockGraphs,
   mergeGraph,
   streamedEvaluationGraph,
   streamedStartGraph,
@@ -48,7 +49,8 @@ import {
   wholeGraph,
   type Purpose,
 } from './model.js';
-import { headPartCount, makePlan, type Plan } from './plan.js';
+import type { GraphPair } from './graph.js';
+import { headPartCount, keptBlocks, makePlan, type Plan } from './plan.js';
 import { ropeTables } from './rope.js';
 import { selfTestOnce } from './self-test.js';
 import { floats, Sessions, tensorOf, type Feeds, type TensorMap } from './sessions.js';
@@ -139,6 +141,7 @@ class OnnxEngine implements Engine {
   #rope: Map<string, Tensor> = new Map();
   #ropeLength = 0;
   readonly #masks = new Map<string, Tensor>();
+  readonly #pairs = new Map<string, GraphPair>();
   /** Types of blocks that the model has. */
   readonly #layerTypes: readonly LayerType[];
   /** Tensors of each block that change with the adapter: A, B, and merged weights. */
@@ -289,7 +292,7 @@ class OnnxEngine implements Engine {
       const build = (): Uint8Array => wholeGraph(this.spec, purpose, parts);
       return this.#sessions.run(`${purpose}:${parts}`, build, this.#wholeFeeds(), feeds);
     }
-    const checkpoints = await this.#blocksForward(feeds, inputs, purpose, () => ({}));
+    const { checkpoints } = await this.#blocksForward(feeds, inputs, purpose, () => ({}));
     const x = checkpoints.at(-1)!; // Safe: there is at least one block.
     const last = this.#adapted.length - 1;
     const { tables } = this.weights;
@@ -364,7 +367,8 @@ class OnnxEngine implements Engine {
   }
 
   /**
-   * The same by block graphs: forward with checkpoints, backward with recomputation, then, the norms being known, the sums.
+   * The same by block graphs: forward with checkpoints, backward, then, the norms being known, the sums. The last blocks, as many as
+   * the plan has memory for, keep their activations; the others compute them anew (gradient checkpointing).
    *
    * Cost       Keeps the gradients of all examples of the slice, B * P values, until the sums.
    */
@@ -379,20 +383,24 @@ class OnnxEngine implements Engine {
     const { spec } = this;
     const key = gradientKey(purpose);
     const last = this.#adapted.length - 1;
-    const checkpoints = await this.#blocksForward(feeds, inputs, purpose, masksOf);
+    const pair = this.#keptGraphs(purpose);
+    const firstKept = Math.max(0, last - keptBlocks(spec.config, slice, this.plan.keptBytes));
+    const keeping = { key, pair, firstKept };
+    const { checkpoints, activations } = await this.#blocksForward(feeds, inputs, purpose, masksOf, keeping);
     const gradients: TensorMap[] = [];
     // Safe: there is a checkpoint for each block.
     const tail = await this.#tailGradients(slice, inputs, feeds, purpose, { x: checkpoints.pop()!, ...masksOf(last) });
     gradients[last] = tail;
     for (let block = last - 1, dy = tail['dx']; block >= 0; block--) {
       const x = checkpoints.pop()!;
-      gradients[block] = await this.#runBlock(
-        block,
-        `backward:${key}`,
-        () => blockBackwardGraph(spec, purpose),
-        feeds,
-        { x, dy, ...masksOf(block) },
-      );
+      const values = { x, dy, ...masksOf(block) };
+      gradients[block] =
+        block >= firstKept
+          ? await this.#runBlock(block, `kept backward:${key}`, () => pair.backward, feeds, {
+              ...activations.pop()!,
+              ...values,
+            })
+          : await this.#runBlock(block, `backward:${key}`, () => blockBackwardGraph(spec, purpose), feeds, values);
       dy = gradients[block]['dx']!;
     }
 
@@ -419,17 +427,43 @@ class OnnxEngine implements Engine {
     return { sums, losses, norms };
   }
 
-  /** The input [B, T, D] of every block. */
-  async #blocksForward(feeds: Feeds, inputs: SliceInputs, purpose: Purpose, masksOf: MasksOf): Promise<Tensor[]> {
+  /**
+   * The input [B, T, D] of every block, and the activations of the blocks from `firstKept` on, the last block excepted: its tail
+   * computes forward and backward at once.
+   */
+  async #blocksForward(
+    feeds: Feeds,
+    inputs: SliceInputs,
+    purpose: Purpose,
+    masksOf: MasksOf,
+    keeping?: { readonly key: string; readonly pair: GraphPair; readonly firstKept: number },
+  ): Promise<{ readonly checkpoints: Tensor[]; readonly activations: TensorMap[] }> {
     const checkpoints = [await this.#embed(feeds, inputs)];
-    const key = typeof purpose !== 'string' && purpose.dropout !== undefined ? 'forward:dropout' : 'forward';
+    const activations: TensorMap[] = [];
+    const plainKey = typeof purpose !== 'string' && purpose.dropout !== undefined ? 'forward:dropout' : 'forward';
     for (let block = 0; block < this.#adapted.length - 1; block++) {
-      const x = checkpoints[block];
-      const values = { x, ...masksOf(block) };
-      const outputs = await this.#runBlock(block, key, () => blockForwardGraph(this.spec, purpose), feeds, values);
-      checkpoints.push(outputs['y']);
+      const values = { x: checkpoints[block], ...masksOf(block) };
+      if (keeping === undefined || block < keeping.firstKept) {
+        const build = (): Uint8Array => blockForwardGraph(this.spec, purpose);
+        checkpoints.push((await this.#runBlock(block, plainKey, build, feeds, values))['y']);
+        continue;
+      }
+      const { key, pair } = keeping;
+      const { y, ...kept } = await this.#runBlock(block, `kept forward:${key}`, () => pair.forward, feeds, values);
+      checkpoints.push(y);
+      activations.push(kept);
     }
-    return checkpoints;
+    return { checkpoints, activations };
+  }
+
+  #keptGraphs(purpose: GradientSpec): GraphPair {
+    const key = gradientKey(purpose);
+    let pair = this.#pairs.get(key);
+    if (pair === undefined) {
+      pair = keptBlockGraphs(this.spec, purpose);
+      this.#pairs.set(key, pair);
+    }
+    return pair;
   }
 
   /** ids [B, T] -> x [B, T, D] */

@@ -37,11 +37,36 @@ interface Node {
 
 interface Port {
   readonly type: ElementType;
-  readonly dimensions: readonly Dimension[];
+  /** Absent where the runtime is to find out. */
+  readonly dimensions?: readonly Dimension[];
 }
 
 interface Constant extends Port {
+  readonly dimensions: readonly Dimension[];
   readonly bytes: Uint8Array;
+}
+
+/**
+ * Operations whose results are computed again where backward needs them, since they cost less than to keep: views, and what
+ * passes over its input once.
+ */
+const recomputedOperations: ReadonlySet<string> = new Set([
+  'Concat',
+  'Identity',
+  'Mul',
+  'Reshape',
+  'Shape',
+  'Sigmoid',
+  'SimplifiedLayerNormalization',
+  'Split',
+  'Transpose',
+]);
+
+/** A computation in two files: `backward` reads the values `kept`, which `forward` gives beside its outputs. */
+export interface GraphPair {
+  readonly forward: Uint8Array;
+  readonly backward: Uint8Array;
+  readonly kept: readonly Value[];
 }
 
 export class GraphBuilder {
@@ -50,6 +75,8 @@ export class GraphBuilder {
   readonly #outputs = new Map<Value, Port>();
   readonly #constants = new Map<Value, Constant>();
   #count = 0;
+  #forwardNodes = 0;
+  #forwardOutputs = 0;
 
   /** Declares an input; declaring it again, alike, is the same input. */
   input(name: string, type: ElementType, dimensions: readonly Dimension[]): Value {
@@ -156,14 +183,62 @@ export class GraphBuilder {
 
   /** The ONNX file, without what no output depends on. */
   build(): Uint8Array {
-    const { nodes, used } = this.#reachable();
+    return this.#file(this.#reaching([...this.#outputs.keys()]), this.#outputs, this.#inputs);
+  }
+
+  /** Ends the forward part: operations and outputs from here on are backward's. */
+  beginBackward(): void {
+    this.#forwardNodes = this.#nodes.length;
+    this.#forwardOutputs = this.#outputs.size;
+  }
+
+  /**
+   * Two ONNX files, cut at `beginBackward`. What backward reads of forward is kept, or computed anew where that is cheap.
+   *
+   * Guarantee  both compute what `build` would: a value has one definition, whichever file it stands in.
+   */
+  buildPair(): GraphPair {
+    const outputs = [...this.#outputs];
+    const maker = new Map(
+      this.#nodes.slice(0, this.#forwardNodes).flatMap((node) => node.outputs.map((name) => [name, node] as const)),
+    );
+    const backwardNodes = this.#reaching(outputs.slice(this.#forwardOutputs).map(([name]) => name));
+    const kept = new Set<Value>();
+    const own = new Set<Node>();
+    const read = (value: Value): void => {
+      const node = maker.get(value);
+      if (node === undefined) return; // an input or a constant
+      if (!recomputedOperations.has(node.operation)) kept.add(value);
+      else if (!own.has(node)) {
+        own.add(node);
+        node.inputs.forEach(read);
+      }
+    };
+    const after = backwardNodes.filter((node) => !node.outputs.some((name) => maker.has(name)));
+    for (const node of after) node.inputs.forEach(read);
+
+    const port: Port = { type: 'float32' };
+    const keptPorts = [...kept].map((name) => [name, port] as const);
+    const forwardOutputs = new Map([...outputs.slice(0, this.#forwardOutputs), ...keptPorts]);
+    const forward = this.#file(this.#reaching([...forwardOutputs.keys()]), forwardOutputs, this.#inputs);
+    const before = this.#nodes.filter((node) => own.has(node));
+    const backward = this.#file(
+      [...before, ...after],
+      new Map(outputs.slice(this.#forwardOutputs)),
+      new Map([...this.#inputs, ...keptPorts]),
+    );
+    return { forward, backward, kept: [...kept] };
+  }
+
+  #file(nodes: readonly Node[], outputs: ReadonlyMap<Value, Port>, inputs: ReadonlyMap<Value, Port>): Uint8Array {
+    const used = new Set<Value>(nodes.flatMap((node) => node.inputs));
     const graph = new ProtobufMessage();
     nodes.forEach((node, i) => graph.message(1, nodeMessage(node, i)));
     graph.text(2, 'fedlora');
     for (const [name, constant] of this.#constants)
       if (used.has(name)) graph.message(5, constantMessage(name, constant));
-    for (const [name, port] of this.#inputs) if (used.has(name)) graph.message(11, portMessage(name, port));
-    for (const [name, port] of this.#outputs) graph.message(12, portMessage(name, port));
+    for (const [name, port] of inputs) if (used.has(name)) graph.message(11, portMessage(name, port));
+    for (const [name, port] of outputs) graph.message(12, portMessage(name, port));
     return new ProtobufMessage()
       .integer(1, 8) // ir_version
       .text(2, 'fedlora')
@@ -173,8 +248,9 @@ export class GraphBuilder {
       .finish();
   }
 
-  #reachable(): { nodes: Node[]; used: Set<Value> } {
-    const used = new Set<Value>(this.#outputs.keys());
+  /** The operations that the values depend on, in order. */
+  #reaching(values: readonly Value[]): Node[] {
+    const used = new Set(values);
     const nodes: Node[] = [];
     // Nodes stand after what they read, so one pass from the end sees every reader of a value before its maker.
     for (const node of this.#nodes.toReversed()) {
@@ -182,7 +258,7 @@ export class GraphBuilder {
       for (const input of node.inputs) used.add(input);
       nodes.push(node);
     }
-    return { nodes: nodes.reverse(), used };
+    return nodes.reverse();
   }
 
   #constant(
@@ -222,11 +298,16 @@ function constantMessage(name: string, constant: Constant): ProtobufMessage {
 }
 
 function portMessage(name: string, port: Port): ProtobufMessage {
+  const tensor = new ProtobufMessage().integer(1, elementTypes[port.type]);
+  if (port.dimensions !== undefined) tensor.message(2, shapeMessage(port.dimensions));
+  return new ProtobufMessage().text(1, name).message(2, new ProtobufMessage().message(1, tensor));
+}
+
+function shapeMessage(dimensions: readonly Dimension[]): ProtobufMessage {
   const shape = new ProtobufMessage();
-  for (const dimension of port.dimensions) {
+  for (const dimension of dimensions) {
     const size = new ProtobufMessage();
     shape.message(1, typeof dimension === 'number' ? size.integer(1, dimension) : size.text(2, dimension));
   }
-  const tensor = new ProtobufMessage().integer(1, elementTypes[port.type]).message(2, shape);
-  return new ProtobufMessage().text(1, name).message(2, new ProtobufMessage().message(1, tensor));
+  return shape;
 }

@@ -12,9 +12,9 @@
 import { layerTypeOf } from '../weights/architecture.js';
 import type { LayerType } from '../weights/base-model.js';
 import type { Focus, Tokens } from './attention.js';
-import { blockBackward, blockForward } from './block.js';
+import { blockBackward, blockForward, type BlockCache } from './block.js';
 import { clipFactors, clippedSums, gradientEntries, squaredNorms } from './clip.js';
-import { GraphBuilder, type Value } from './graph.js';
+import { GraphBuilder, type GraphPair, type Value } from './graph.js';
 import {
   addHeadPart,
   headBackward,
@@ -189,17 +189,32 @@ export function streamedTailGraph(spec: GraphSpec, purpose: GradientSpec): Uint8
 /** x, dy [B, T, D] -> dx [B, T, D], each gradient [B, r, n], squares [B] */
 export function blockBackwardGraph(spec: GraphSpec, purpose: GradientSpec): Uint8Array {
   const context = contextOf(spec, purpose);
-  const { graph } = context;
   const { tokens, x } = blockInputs(context);
-  const dy = graph.reshape(graph.input('dy', 'float32', ['B', 'T', spec.config.hidden_size]), [
-    -1,
-    spec.config.hidden_size,
-  ]);
+  blockEnd(context, blockForward(context, '', x, tokens).cache, tokens);
+  return context.graph.build();
+}
+
+/**
+ * A block whose activations are kept: forward x [B, T, D] -> y [B, T, D] and `kept`; backward x, dy and `kept` -> as
+ * `blockBackwardGraph`.
+ */
+export function keptBlockGraphs(spec: GraphSpec, purpose: GradientSpec): GraphPair {
+  const context = contextOf(spec, purpose);
+  const { tokens, x } = blockInputs(context);
+  const { y, cache } = blockForward(context, '', x, tokens);
+  outputTokens(context, 'y', y, tokens);
+  context.graph.beginBackward();
+  blockEnd(context, cache, tokens);
+  return context.graph.buildPair();
+}
+
+function blockEnd(context: GraphContext, cache: BlockCache, tokens: Tokens): void {
+  const { graph, spec } = context;
+  const D = spec.config.hidden_size;
+  const dy = graph.reshape(graph.input('dy', 'float32', ['B', 'T', D]), [-1, D]);
   const gradients: GradientMap = new Map();
-  const { cache } = blockForward(context, '', x, tokens);
   outputTokens(context, 'dx', blockBackward(context, cache, dy, tokens, undefined, gradients), tokens);
   outputGradients(context, gradients);
-  return graph.build();
 }
 
 /** One block's gradients [B, r, n] and factors [groups, B] -> sum [groups, P / blocks] in layout order */
