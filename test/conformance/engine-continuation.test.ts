@@ -53,6 +53,9 @@ describe('a continued text has the logits of the same text computed whole', () =
     ['qwen3', 'merged'],
     ['qwen3', 'dense'],
     ['llama-mha-1-block', 'dense'],
+    ['qwen2-window', 'dense'],
+    ['gemma2', 'merged'],
+    ['gemma3', 'dense'],
   ] as const)('%s, %s weights: after the prompt and after each further token', async (name, weights) => {
     const engine = await anEngine(name, weights);
     const ids = someTokens(20, engine.vocabularySize);

@@ -4,7 +4,7 @@
  * Source     Dettmers et al. 2023, arXiv:2305.14314; quantization itself is in `weights/nf4.ts`.
  * Two homes  On a GPU the codes lie on it and TensorFlow's own operations unpack them there. On every other backend, whose device
  *            is this process, they stay bytes of JavaScript: unpacking them here takes less than half the time of operations
- *            (measured on all three), and WebAssembly's memory, which ends at 4 GiB, need not hold the model.
+ *            (measured on the native backend of a processor), and WebAssembly's memory, which ends at 4 GiB, need not hold the model.
  * Legend     N = values of a weight, K = blocks of 64 = ceil(N / 64).
  */
 
