@@ -8,6 +8,8 @@ import {
   decodeConsistencySignature,
   decodeKeyList,
   decodeMaskedInput,
+  decodeRevealList,
+  decodeRevealRandomness,
   decodeShareDelivery,
   decodeShareKeys,
   decodeSurvivorList,
@@ -17,6 +19,8 @@ import {
   encodeConsistencySignature,
   encodeKeyList,
   encodeMaskedInput,
+  encodeRevealList,
+  encodeRevealRandomness,
   encodeShareDelivery,
   encodeShareKeys,
   encodeSurvivorList,
@@ -24,6 +28,7 @@ import {
   encodeUnmaskShares,
   SEALED_BYTES,
   survivorsHash,
+  type ShareDelivery,
 } from './messages.js';
 
 const fixed = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
@@ -34,11 +39,26 @@ const increasing = <Entry>(entry: fc.Arbitrary<Entry>, key: (entry: Entry) => nu
   fc.uniqueArray(entry, { maxLength: 6, selector: key }).map((list) => list.sort((a, b) => key(a) - key(b)));
 
 const keys = fc.record({ sender: index, encryptionKey: hash, maskKey: hash, signature });
+const committedKeys = fc.record({
+  sender: index,
+  encryptionKey: hash,
+  maskKey: hash,
+  graphCommitment: hash,
+  signature,
+});
 const entry = fc.record({
   receiver: index,
   sealed: fixed(SEALED_BYTES),
   selfMaskCommitment: hash,
   maskKeyCommitment: hash,
+});
+const deliveredShares = fc.record({
+  dealer: index,
+  keyListHash: hash,
+  seedCommitment: hash,
+  entryHashes: fc.array(hash, { maxLength: 4 }),
+  entry,
+  signature,
 });
 const unmaskEntry = fc.oneof(
   fc.record({ about: index, kind: fc.constantFrom('self-mask' as const, 'mask-key' as const), share: fixed(33) }),
@@ -62,6 +82,12 @@ function codec<Message>(
   return { name, message, encode, decode, encoded: message.map(encode) };
 }
 
+/** A delivery holds entries for its receiver only. */
+function toItsReceiver<Delivery extends ShareDelivery>(delivery: Delivery): Delivery {
+  const { receiver } = delivery;
+  return { ...delivery, dealers: delivery.dealers.map((each) => ({ ...each, entry: { ...each.entry, receiver } })) };
+}
+
 const codecs: readonly Codec[] = [
   codec(
     'AdvertiseKeys',
@@ -74,6 +100,35 @@ const codecs: readonly Codec[] = [
     fc.record({ sid: hash, keys: increasing(keys, (each) => each.sender) }),
     encodeKeyList,
     decodeKeyList,
+  ),
+  codec(
+    'AdvertiseKeys with a commitment',
+    fc.record({ sid: hash, sender: index, encryptionKey: hash, maskKey: hash, graphCommitment: hash, signature }),
+    encodeAdvertiseKeys,
+    decodeAdvertiseKeys,
+  ),
+  codec(
+    'KeyList with commitments',
+    fc
+      .record({ sid: hash, keys: increasing(committedKeys, (each) => each.sender) })
+      .filter((list) => list.keys.length > 0),
+    encodeKeyList,
+    decodeKeyList,
+  ),
+  codec(
+    'RevealRandomness',
+    fc.record({ sid: hash, sender: index, keyListHash: hash, randomness: hash, signature }),
+    encodeRevealRandomness,
+    decodeRevealRandomness,
+  ),
+  codec(
+    'RevealList',
+    fc.record({
+      sid: hash,
+      revealed: increasing(fc.record({ sender: index, randomness: hash, signature }), (each) => each.sender),
+    }),
+    encodeRevealList,
+    decodeRevealList,
   ),
   codec(
     'ShareKeys',
@@ -94,22 +149,22 @@ const codecs: readonly Codec[] = [
       .record({
         sid: hash,
         receiver: index,
-        dealers: increasing(
-          fc.record({
-            dealer: index,
-            keyListHash: hash,
-            seedCommitment: hash,
-            entryHashes: fc.array(hash, { maxLength: 4 }),
-            entry,
-            signature,
-          }),
-          (each) => each.dealer,
-        ),
+        dealers: increasing(deliveredShares, (each) => each.dealer),
       })
-      .map((delivery) => ({
-        ...delivery,
-        dealers: delivery.dealers.map((each) => ({ ...each, entry: { ...each.entry, receiver: delivery.receiver } })),
-      })),
+      .map(toItsReceiver),
+    encodeShareDelivery,
+    decodeShareDelivery,
+  ),
+  codec(
+    'ShareDelivery with a graph',
+    fc
+      .record({
+        sid: hash,
+        receiver: index,
+        sharers: increasing(index, (each) => each),
+        dealers: increasing(deliveredShares, (each) => each.dealer),
+      })
+      .map(toItsReceiver),
     encodeShareDelivery,
     decodeShareDelivery,
   ),
@@ -191,7 +246,8 @@ for (const one of codecs) {
     it('is not taken for another kind of message', () => {
       fc.assert(
         fc.property(one.encoded, (bytes) => {
-          for (const other of codecs) if (other !== one) expect(decodeOrRefuse(other, bytes)).toBeUndefined();
+          for (const other of codecs)
+            if (other.decode !== one.decode) expect(decodeOrRefuse(other, bytes)).toBeUndefined();
         }),
         { numRuns: 10 },
       );
