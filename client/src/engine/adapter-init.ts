@@ -5,14 +5,16 @@
  */
 
 import type { RandomSource } from '@fedlora/protocol';
+import { frozenFactors, orthonormalRows } from '@fedlora/shared';
 import { trainedParameterCount, type AdapterValues, type LoraModule, type TrainedFactor } from './engine.js';
 
 /**
- * How A starts; B always starts at zero, so that the adapted model is the base model.
+ * How A starts. B starts at zero, so that the adapted model is the base model.
  *   kaiming      PEFT's default: uniform
  *   orthonormal  rows of length 1 at right angles, for a factor that stays as it is (FFA-LoRA): no direction of B is then favoured
+ *   frozen       A and B orthonormal and R zero, for an adapter of which R alone is trained (Fed-SB; see shared's frozen-factors.ts)
  */
-export type AdapterInit = 'kaiming' | 'orthonormal';
+export type AdapterInit = 'kaiming' | 'orthonormal' | 'frozen';
 
 /** An adapter that changes nothing yet. */
 export function initialAdapter(
@@ -21,7 +23,8 @@ export function initialAdapter(
   init: AdapterInit,
   random: RandomSource,
 ): AdapterValues {
-  const makeA = init === 'kaiming' ? kaimingUniformA : orthonormalA;
+  if (init === 'frozen') return frozenFactors(modules, r, random);
+  const makeA = init === 'kaiming' ? kaimingUniformA : orthonormalRows;
   return {
     modules: modules.map(({ inFeatures, outFeatures }) => ({
       A: makeA(r, inFeatures, random),
@@ -39,27 +42,10 @@ export function kaimingUniformA(r: number, inFeatures: number, random: RandomSou
   return Float32Array.from(uniforms(r * inFeatures, random), (value) => bound * (2 * value - 1));
 }
 
-/**
- * Shapes     -> [r, in] with A A^T = I, up to rounding to f32; uniformly distributed over such matrices
- * Source     Gram-Schmidt on Gaussian rows, in f64, each row twice (Giraud et al. 2005: twice is enough); Sun et al. 2024,
- *            arXiv:2403.12313 (FFA-LoRA freezes A). LoRA's scaling alpha / r applies on top.
- * @throws RangeError r > in: so many rows cannot be orthogonal
- */
-export function orthonormalA(r: number, inFeatures: number, random: RandomSource): Float32Array {
-  if (r > inFeatures) throw new RangeError(`${r} rows of ${inFeatures} values cannot be orthogonal.`);
-  const rows: Float64Array[] = [];
-  while (rows.length < r) {
-    const row = gaussians(inFeatures, random);
-    for (let pass = 0; pass < 2; pass++) for (const other of rows) addScaled(row, other, -dot(row, other));
-    const length = Math.sqrt(dot(row, row));
-    rows.push(row.map((value) => value / length));
-  }
-  return Float32Array.from(rows.flatMap((row) => [...row]));
-}
-
-/** The trained factors of an adapter as one vector: by module, A before B. [P] */
+/** The trained factors of an adapter as one vector: by module, A before B, or R. [P] */
 export function toVector(adapter: AdapterValues, trained: TrainedFactor): Float32Array {
-  const parts = adapter.modules.flatMap(({ A, B }) => (trained === 'A' ? [A] : trained === 'B' ? [B] : [A, B]));
+  // Safe: R is trained only where there is one.
+  const parts = adapter.modules.flatMap((module) => (trained === 'both' ? [module.A, module.B] : [module[trained]!]));
   const vector = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
   let offset = 0;
   for (const part of parts) {
@@ -69,7 +55,7 @@ export function toVector(adapter: AdapterValues, trained: TrainedFactor): Float3
   return vector;
 }
 
-/** An adapter whose trained factors come from a vector, and the other from `adapter`. Nothing is shared with the vector. */
+/** An adapter whose trained factors come from a vector, and the others from `adapter`. Nothing is shared with the vector. */
 export function withVector(
   adapter: AdapterValues,
   modules: readonly LoraModule[],
@@ -83,8 +69,10 @@ export function withVector(
   const take = (length: number): Float32Array => vector.slice(offset, (offset += length));
   return {
     modules: modules.map(({ inFeatures, outFeatures }, i) => ({
-      A: trained === 'B' ? adapter.modules[i].A : take(r * inFeatures),
-      B: trained === 'A' ? adapter.modules[i].B : take(outFeatures * r),
+      ...adapter.modules[i],
+      ...(trained === 'A' || trained === 'both' ? { A: take(r * inFeatures) } : {}),
+      ...(trained === 'B' || trained === 'both' ? { B: take(outFeatures * r) } : {}),
+      ...(trained === 'R' ? { R: take(r * r) } : {}),
     })),
   };
 }
@@ -94,28 +82,4 @@ function uniforms(count: number, random: RandomSource): Float64Array {
   const bytes = random(4 * count);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Float64Array.from({ length: count }, (_, i) => view.getUint32(4 * i, true) / 2 ** 32);
-}
-
-/** Standard normal values, by Box and Muller. For directions, not for privacy: noise comes from protocol's exact sampler. */
-function gaussians(count: number, random: RandomSource): Float64Array {
-  const pairs = Math.ceil(count / 2);
-  const uniform = uniforms(2 * pairs, random);
-  const values = new Float64Array(2 * pairs);
-  for (let i = 0; i < pairs; i++) {
-    const radius = Math.sqrt(-2 * Math.log(1 - uniform[2 * i])); // 1 - u is never 0
-    values[2 * i] = radius * Math.cos(2 * Math.PI * uniform[2 * i + 1]);
-    values[2 * i + 1] = radius * Math.sin(2 * Math.PI * uniform[2 * i + 1]);
-  }
-  return values.subarray(0, count);
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-  return sum;
-}
-
-/** target += factor * values */
-function addScaled(target: Float64Array, values: Float64Array, factor: number): void {
-  for (let i = 0; i < target.length; i++) target[i] += factor * values[i];
 }

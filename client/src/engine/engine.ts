@@ -7,8 +7,11 @@
  * Legend     B = examples in a batch, T = tokens after padding, P = parameters of the trained factor(s) in layout order.
  */
 
-/** Which LoRA factor a step trains: `A` [r, in], `B` [out, r], or both. */
-export type TrainedFactor = 'A' | 'B' | 'both';
+import type { TrainedFactor } from '@fedlora/protocol';
+import type { AdapterTensors as AdapterValues } from '@fedlora/shared';
+
+/** Which factors a step trains: `A` [r, in], `B` [out, r], `both`, or `R` [r, r] of an adapter that has it. */
+export type { TrainedFactor } from '@fedlora/protocol';
 
 /** LoRA hyper-parameters under PEFT's names. */
 export interface LoraConfig {
@@ -29,10 +32,11 @@ export interface LoraModule {
   readonly outFeatures: number;
 }
 
-/** The values of an adapter: for each module of the layout A [r, in] and B [out, r], row-major f32. */
-export interface AdapterValues {
-  readonly modules: readonly { readonly A: Float32Array; readonly B: Float32Array }[];
-}
+/**
+ * The values of an adapter: for each module of the layout A [r, in] and B [out, r], row-major f32. All modules have R [r, r] as well,
+ * or none has: then a layer's change is s B R A, of which R alone can be trained.
+ */
+export type { AdapterTensors as AdapterValues } from '@fedlora/shared';
 
 /** Examples of one padded shape. `answerMask` is 1 where the token itself is part of the answer (predicted from its left). */
 export interface Batch {
@@ -106,8 +110,9 @@ export interface Engine {
 export function trainedParameterCount(modules: readonly LoraModule[], r: number, trained: TrainedFactor): number {
   let count = 0;
   for (const module of modules) {
-    if (trained !== 'B') count += r * module.inFeatures;
-    if (trained !== 'A') count += r * module.outFeatures;
+    if (trained === 'A' || trained === 'both') count += r * module.inFeatures;
+    if (trained === 'B' || trained === 'both') count += r * module.outFeatures;
+    if (trained === 'R') count += r * r;
   }
   return count;
 }

@@ -75,7 +75,25 @@ export function checkBound({ l2Bound }: GradientOptions): void {
 }
 
 /**
- * Refuses an adapter of another layout than A [r, in] and B [out, r] of each module.
+ * Refuses to train R of an adapter that has none, and anything but R of one that has it: its A and B are frozen.
+ *
+ * @throws FedloraError internal/unexpected
+ */
+export function checkTrained({ trained }: GradientOptions, hasR: boolean): void {
+  if ((trained === 'R') === hasR) return;
+  throw new FedloraError(
+    'internal/unexpected',
+    `The adapter has ${hasR ? '' : 'no '}factors R, and ${trained} was to be trained.`,
+  );
+}
+
+/** Whether an adapter has factors R. */
+export function hasFactorR({ modules }: { readonly modules: readonly { readonly R?: unknown }[] }): boolean {
+  return modules.some(({ R }) => R !== undefined);
+}
+
+/**
+ * Refuses an adapter of another layout than A [r, in] and B [out, r], and R [r, r] where any module has it, of each module.
  *
  * @throws FedloraError adapter/wrong-shape
  */
@@ -86,8 +104,15 @@ export function checkAdapter(values: AdapterValues, modules: readonly LoraModule
       `The adapter has ${values.modules.length} modules; the base model calls for ${modules.length}.`,
     );
   }
+  const lengthOfR = hasFactorR(values) ? r * r : 0;
   modules.forEach(({ name, inFeatures, outFeatures }, i) => {
-    const { A, B } = values.modules[i];
+    const { A, B, R } = values.modules[i];
+    if ((R?.length ?? 0) !== lengthOfR) {
+      throw new FedloraError(
+        'adapter/wrong-shape',
+        `R of ${name} has ${R?.length ?? 0} values; r = ${r} calls for ${lengthOfR}.`,
+      );
+    }
     if (A.length === r * inFeatures && B.length === outFeatures * r) return;
     throw new FedloraError(
       'adapter/wrong-shape',

@@ -20,8 +20,19 @@ import { boundWithMetrics, type MetricTerms } from '../update/metrics.js';
 /** What one round protects. `record`: one training row. `client`: one organisation's whole update. `none`: nothing. */
 export type PrivacyUnit = 'record' | 'client' | 'none';
 
-/** How rounds change the adapter: see DESIGN.md section 6. */
-export type AggregationRule = 'ffa-svd' | 'alternate';
+/**
+ * How rounds change the adapter, W + s B A with s = alpha / r: what each trains, the rest being the same everywhere.
+ *
+ *   ffa-svd    B. The mean of B times A is the mean of the products: exact. A is re-based now and then.
+ *   alternate  A and B in turn: exact as well.
+ *   fedavg     A and B together. The mean of A and B of local steps is not the mean of the products B A: inexact, for comparison.
+ *   fed-sb     R [r, r] of s B R A, between A and B that the run id determines (`frozenDigest`): exact, and the shortest vector.
+ *
+ * Source     Sun et al. 2024, arXiv:2403.12313 (FFA-LoRA); Chen et al. 2025, arXiv:2502.01755 (RoLoRA); Zhang et al. 2023,
+ *            arXiv:2305.05644 (FedIT); Singhal et al. 2025, arXiv:2502.15436 (Fed-SB)
+ */
+export type AggregationRule = (typeof aggregationRules)[number];
+export const aggregationRules = ['ffa-svd', 'alternate', 'fedavg', 'fed-sb'] as const;
 
 export interface ManifestPrivacy {
   readonly unit: PrivacyUnit;
@@ -85,6 +96,8 @@ export interface Manifest {
     readonly modules: readonly AdaptedModule[];
     /** `ffa-svd`: rounds between re-basings; 0 never re-bases. */
     readonly rebaseEvery: number;
+    /** `fed-sb`, and only there: hex SHA-256 over the frozen A and B, which follow from the run id. */
+    readonly frozenDigest?: string;
   };
   readonly data: {
     readonly format: 'alpaca';
@@ -127,10 +140,22 @@ export function manifestMessage(manifest: Manifest): Uint8Array {
   return canonicalJson({ domain: domains.manifest, manifest });
 }
 
-/** The factor that a round trains: `ffa-svd` always B; `alternate` A in even rounds, B in odd ones (round numbers start at 1). */
+/** The factor that a round trains: `alternate` A in even rounds, B in odd ones (round numbers start at 1); the others always the same. */
 export function trainedFactor(manifest: Manifest, completedRounds: number): TrainedFactor {
-  // With B = 0 at the start only B has a gradient, so the first round trains B.
-  return manifest.adapter.rule === 'ffa-svd' || completedRounds % 2 === 0 ? 'B' : 'A';
+  const { rule } = manifest.adapter;
+  switch (rule) {
+    case 'ffa-svd':
+      return 'B';
+    case 'alternate':
+      // With B = 0 at the start only B has a gradient, so the first round trains B.
+      return completedRounds % 2 === 0 ? 'B' : 'A';
+    case 'fedavg':
+      return 'both';
+    case 'fed-sb':
+      return 'R';
+    default:
+      return rule satisfies never;
+  }
 }
 
 /** Length d of the vector that a round aggregates. */
@@ -252,7 +277,7 @@ export function checkManifest(manifest: Manifest, members: number): void {
   text('runId', manifest.runId, LONGEST_ID);
   text('title', manifest.title, LONGEST_TEXT);
   text('base.name', manifest.base.name, LONGEST_TEXT);
-  oneOf('adapter.rule', adapter.rule, ['ffa-svd', 'alternate']);
+  oneOf('adapter.rule', adapter.rule, aggregationRules);
   oneOf('data.format', manifest.data.format, ['alpaca']);
   oneOf('data.template', manifest.data.template, ['alpaca']);
   oneOf('training.kind', training.kind, ['record-step', 'local-steps']);
@@ -279,6 +304,13 @@ export function checkManifest(manifest: Manifest, members: number): void {
     whole(`adapter.modules.${module.name}.inFeatures`, module.inFeatures, 1, 1 << 20);
     whole(`adapter.modules.${module.name}.outFeatures`, module.outFeatures, 1, 1 << 20);
   }
+  if (adapter.rule === 'fed-sb') {
+    if (typeof adapter.frozenDigest !== 'string' || !/^[0-9a-f]{64}$/.test(adapter.frozenDigest))
+      refuse('adapter.frozenDigest', 'must be 64 hex digits.');
+    if (adapter.rebaseEvery !== 0) refuse('adapter.rebaseEvery', 'must be 0: "fed-sb" never changes A and B.');
+    const narrow = adapter.modules.find(({ inFeatures, outFeatures }) => adapter.r > Math.min(inFeatures, outFeatures));
+    if (narrow !== undefined) refuse('adapter.r', `is more than ${narrow.name} has inputs or outputs.`);
+  } else if (adapter.frozenDigest !== undefined) refuse('adapter.frozenDigest', 'belongs to "fed-sb" only.');
   whole('data.maximumLength', manifest.data.maximumLength, 8, 1 << 17);
 
   whole('privacy.assumedColluders', privacy.assumedColluders, 1, members);
@@ -340,8 +372,8 @@ export function checkManifest(manifest: Manifest, members: number): void {
 
   if (encoding.ringBits !== 32) refuse('encoding.ringBits', 'only 32 is known.');
   positive('encoding.stepsPerUnit', encoding.stepsPerUnit);
-  const factors: readonly TrainedFactor[] = adapter.rule === 'alternate' ? ['A', 'B'] : ['B'];
-  for (const trained of factors) {
+  // Two rounds in a row train every factor that the rule ever trains.
+  for (const trained of new Set([trainedFactor(manifest, 0), trainedFactor(manifest, 1)])) {
     const shareStddev = shareStddevInSteps(manifest, trained);
     if (privacy.unit !== 'none' && shareStddev < MINIMUM_SHARE_STDDEV_IN_STEPS) {
       refuse(

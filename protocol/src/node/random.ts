@@ -1,5 +1,6 @@
 /**
- * Random sources: AES-256-CTR keystreams, from a key of the operating system in production, from a seed in tests.
+ * Random sources: AES-256-CTR keystreams, from a key of the operating system in production, from a label for public values, from a
+ * seed in tests.
  *
  * Source     fast key erasure (Bernstein 2017): each refill starts with the key of the next one, so that a memory dump does not
  *            reveal bytes that were given out before.
@@ -27,6 +28,16 @@ export function systemRandom(): RandomSource {
 /** Bytes that depend on the seed alone. For tests only: whoever knows the seed knows every secret. */
 export function seededRandom(seed: number | string): RandomSource {
   return keystream(new Uint8Array(createHash('sha256').update(`fedlora/test-random/${seed}`).digest()));
+}
+
+/**
+ * Bytes that everyone can compute from a public label, for values that nobody is to choose. Never for secrets.
+ *
+ * Guarantee  The AES-256-CTR keystream from counter 0 under SHA-256 of the label, in order, however it is asked for.
+ */
+export function publicRandom(label: string): RandomSource {
+  const cipher = createCipheriv('aes-256-ctr', createHash('sha256').update(label).digest(), new Uint8Array(16));
+  return (byteLength) => new Uint8Array(cipher.update(new Uint8Array(byteLength)));
 }
 
 /** A source over an initial key, which it takes over. */

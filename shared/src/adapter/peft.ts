@@ -4,7 +4,8 @@
  * Source     PEFT `LoraConfig` and `save_pretrained`: adapter_config.json, and adapter_model.safetensors with
  *            `<module>.lora_A.weight` [r, in] and `<module>.lora_B.weight` [out, r].
  * It is bytes in, values out; which modules there are comes from the run (`run/modules.ts`).
- * Legend     delta W = scaling * B A, scaling = lora_alpha / r, or lora_alpha / sqrt(r) with use_rslora.
+ * Legend     delta W = scaling * B A, scaling = lora_alpha / r, or lora_alpha / sqrt(r) with use_rslora; with a factor R between
+ *            them scaling * B R A, which is plain LoRA as well: B R in the place of B.
  */
 
 import type { AdaptedModule } from '@fedlora/protocol';
@@ -13,6 +14,8 @@ import { decodeFloats, elementCount, isFloatDtype, readSafetensors, writeSafeten
 
 export const ADAPTER_CONFIG_FILE = 'adapter_config.json';
 export const ADAPTER_WEIGHTS_FILE = 'adapter_model.safetensors';
+/** R of each module of a `fed-sb` version, beside the plain LoRA that PEFT reads. */
+export const FACTOR_R_FILE = 'fed_sb.safetensors';
 
 /** What of `adapter_config.json` varies. */
 export interface AdapterConfig {
@@ -26,9 +29,45 @@ export interface AdapterConfig {
   readonly target_modules: readonly string[];
 }
 
-/** For each module in layout order A [r, in] and B [out, r], row-major. */
+/** For each module in layout order A [r, in] and B [out, r], row-major; with R [r, r] where the layer's change is s B R A. */
 export interface AdapterTensors {
-  readonly modules: readonly { readonly A: Float32Array; readonly B: Float32Array }[];
+  readonly modules: readonly ModuleTensors[];
+}
+
+export interface ModuleTensors {
+  readonly A: Float32Array;
+  readonly B: Float32Array;
+  readonly R?: Float32Array;
+}
+
+/**
+ * The same adapter without R: B R in the place of B.
+ *
+ * Shapes     B [out, r], R [r, r] -> B R [out, r]
+ * Guarantee  Each value is the sum over k = 0, 1, ... of B[o, k] R[k, j] in f64, rounded to f32 once: the same bits everywhere, so
+ *            that whoever has B and R can check a published B R for equality. Modules without R are returned as they are.
+ */
+export function plainLora(adapter: AdapterTensors, r: number): AdapterTensors {
+  return {
+    modules: adapter.modules.map((module) =>
+      module.R === undefined ? module : { A: module.A, B: timesSquare(module.B, module.R, r) },
+    ),
+  };
+}
+
+/** left [n, r] times right [r, r]. */
+function timesSquare(left: Float32Array, right: Float32Array, r: number): Float32Array {
+  const product = new Float32Array(left.length);
+  const row = new Float64Array(r);
+  for (let begin = 0; begin < left.length; begin += r) {
+    row.fill(0);
+    for (let k = 0; k < r; k++) {
+      const value = left[begin + k];
+      for (let j = 0; j < r; j++) row[j] += value * right[k * r + j];
+    }
+    product.set(row, begin);
+  }
+  return product;
 }
 
 /** The text of `adapter_config.json`: the same config gives the same bytes. */
@@ -120,22 +159,43 @@ export function parseAdapterConfig(text: string): AdapterConfig {
 }
 
 /**
- * `adapter_model.safetensors` of an adapter, in f32.
+ * `adapter_model.safetensors` of an adapter, in f32: plain LoRA, whether it has factors R or not.
  *
  * @throws FedloraError adapter/wrong-shape | adapter/not-finite: such an adapter must never be published
  */
 export function encodeAdapter(modules: readonly AdaptedModule[], r: number, adapter: AdapterTensors): Uint8Array {
+  return encodeFactors(modules, r, plainLora(adapter, r), loraFactors);
+}
+
+/**
+ * `fed_sb.safetensors`: `<module>.lora_R.weight` [r, r] for each module, in f32, exactly as they are trained on from.
+ *
+ * @throws FedloraError adapter/wrong-shape | adapter/not-finite
+ */
+export function encodeFactorR(modules: readonly AdaptedModule[], r: number, adapter: AdapterTensors): Uint8Array {
+  return encodeFactors(modules, r, adapter, ['R']);
+}
+
+function encodeFactors(
+  modules: readonly AdaptedModule[],
+  r: number,
+  adapter: AdapterTensors,
+  factors: readonly Factor[],
+): Uint8Array {
   if (adapter.modules.length !== modules.length) {
     throw new FedloraError(
       'adapter/wrong-shape',
       `There are ${adapter.modules.length} modules of values for ${modules.length} modules.`,
     );
   }
-  const tensors = modules.flatMap((module, i) => {
-    // Safe: both lists have the same length.
-    const { A, B } = adapter.modules[i];
-    return tensorsOf(module, r).map(({ name, shape, factor }) => ({ name, shape, values: factor === 'A' ? A : B }));
-  });
+  const tensors = modules.flatMap((module, i) =>
+    tensorsOf(module, r, factors).map(({ name, shape, factor }) => ({
+      name,
+      shape,
+      // Safe: both lists have the same length.
+      values: adapter.modules[i][factor] ?? new Float32Array(0),
+    })),
+  );
   for (const { name, shape, values } of tensors) {
     if (values.length !== elementCount(shape)) wrongShape(name, [values.length], shape);
     checkFinite(name, values);
@@ -151,12 +211,28 @@ export function encodeAdapter(modules: readonly AdaptedModule[], r: number, adap
  *         adapter/wrong-shape | adapter/not-finite
  */
 export function decodeAdapter(bytes: Uint8Array, modules: readonly AdaptedModule[], r: number): AdapterTensors {
+  const decoded = decodeFactors(bytes, modules, r, loraFactors);
+  return { modules: decoded.map(([A, B]) => ({ A, B })) };
+}
+
+/** Reads `fed_sb.safetensors`: R [r, r] of each module. Guarantee and errors as `decodeAdapter`. */
+export function decodeFactorR(bytes: Uint8Array, modules: readonly AdaptedModule[], r: number): Float32Array[] {
+  return decodeFactors(bytes, modules, r, ['R']).map(([R]) => R);
+}
+
+/** The values of each module's factors, in the order of `factors`. */
+function decodeFactors(
+  bytes: Uint8Array,
+  modules: readonly AdaptedModule[],
+  r: number,
+  factors: readonly Factor[],
+): Float32Array[][] {
   const file = readSafetensors(bytes);
   const { tensors } = file.header;
   if (tensors.size === 0 && modules.length > 0) {
     throw new FedloraError('adapter/tensor-missing', 'The adapter file has no tensors at all.');
   }
-  const expected = modules.map((module) => tensorsOf(module, r));
+  const expected = modules.map((module) => tensorsOf(module, r, factors));
   const names = new Set(expected.flat().map(({ name }) => name));
   const missing = [...names].filter((name) => !tensors.has(name));
   if (missing.length > 0) {
@@ -184,20 +260,27 @@ export function decodeAdapter(bytes: Uint8Array, modules: readonly AdaptedModule
     checkFinite(name, values);
     return values;
   };
-  return { modules: expected.map(([A, B]) => ({ A: read(A), B: read(B) })) };
+  return expected.map((tensorsOfModule) => tensorsOfModule.map(read));
 }
+
+type Factor = keyof ModuleTensors;
+
+/** What PEFT's file has of each module, in this order. */
+const loraFactors: readonly Factor[] = ['A', 'B'];
 
 interface FactorTensor {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly factor: 'A' | 'B';
+  readonly factor: Factor;
 }
 
-function tensorsOf({ name, inFeatures, outFeatures }: AdaptedModule, r: number): readonly [FactorTensor, FactorTensor] {
-  return [
-    { name: `${name}.lora_A.weight`, shape: [r, inFeatures], factor: 'A' },
-    { name: `${name}.lora_B.weight`, shape: [outFeatures, r], factor: 'B' },
-  ];
+function tensorsOf(
+  { name, inFeatures, outFeatures }: AdaptedModule,
+  r: number,
+  factors: readonly Factor[],
+): FactorTensor[] {
+  const shapes = { A: [r, inFeatures], B: [outFeatures, r], R: [r, r] };
+  return factors.map((factor) => ({ name: `${name}.lora_${factor}.weight`, shape: shapes[factor], factor }));
 }
 
 function checkFinite(name: string, values: Float32Array): void {

@@ -1,8 +1,8 @@
 /**
  * An adapter version: a PEFT directory whose content gives it its name, signed by the coordinator.
  *
- * Files      adapter_config.json, adapter_model.safetensors, README.md, and beside them manifest.json (this record) and
- *            manifest.sig (Ed25519 over `versionMessage`, hex).
+ * Files      adapter_config.json, adapter_model.safetensors, README.md, with rule `fed-sb` fed_sb.safetensors, and beside them
+ *            manifest.json (this record) and manifest.sig (Ed25519 over `versionMessage`, hex).
  */
 
 import { canonicalJson, sha256, toHex } from '@fedlora/protocol';
@@ -75,6 +75,7 @@ export function versionMessage(record: VersionRecord): Uint8Array {
 export const versionFileNames = [
   'adapter_config.json',
   'adapter_model.safetensors',
+  'fed_sb.safetensors',
   'README.md',
   'manifest.json',
   'manifest.sig',

@@ -8,7 +8,7 @@
  * protocol's ARITHMETIC_SLACK asks.
  */
 
-import { factorsOf, type Factor, type GradientMap, type GraphContext, shapeOf, linearNames } from './spec.js';
+import { factorsOf, gradientWidth, type Factor, type GradientMap, type GraphContext, linearNames } from './spec.js';
 import type { Value } from './graph.js';
 
 /** Examples whose clipped gradients are added in f32 before f64 takes over. */
@@ -71,7 +71,7 @@ export function groupMatrix(examples: number): { readonly groups: number; readon
 /**
  * Sums a module's gradient over the examples of each group, each times its factor, and lays it out row-major.
  *
- * Shapes     gradient [B, r, n], factors [groups, B] -> [groups, r n] for A, [groups, n r] for B (whose gradient is kept transposed)
+ * Shapes     gradient [B, r, n], factors [groups, B] -> [groups, r n] for A and R, [groups, n r] for B (kept transposed)
  */
 function clippedSum(
   context: GraphContext,
@@ -82,7 +82,7 @@ function clippedSum(
   const { graph, spec } = context;
   const flat = graph.reshape(gradient, [0, -1]); // [B, r n]
   const sum = factors === undefined ? flat : graph.matmul(factors, flat); // [groups, r n]
-  if (factor === 'A') return sum;
+  if (factor !== 'B') return sum;
   return graph.reshape(graph.transpose(graph.reshape(sum, [0, spec.rank, width]), [0, 2, 1]), [0, -1]);
 }
 
@@ -90,7 +90,7 @@ function clippedSum(
 export interface GradientEntry {
   readonly name: string;
   readonly factor: Factor;
-  /** Length of its rows: in for A, out for B. */
+  /** Length of its rows: in for A, out for B, r for R. */
   readonly width: number;
 }
 
@@ -99,15 +99,14 @@ export function gradientEntries(context: GraphContext): GradientEntry[] {
   const { spec, gradients } = context;
   return linearNames
     .filter((name) => spec.adapted.includes(name))
-    .flatMap((name) => {
-      const [outFeatures, inFeatures] = shapeOf(spec, name);
+    .flatMap((name) =>
       // Safe: asked of graphs with backward only.
-      return factorsOf(gradients!.trained).map((factor) => ({
+      factorsOf(gradients!.trained).map((factor) => ({
         name: `${name}.${factor}`,
         factor,
-        width: factor === 'A' ? inFeatures : outFeatures,
-      }));
-    });
+        width: gradientWidth(spec, name, factor),
+      })),
+    );
 }
 
 /** The sums of one block's gradients: [groups, P / blocks] in layout order. */

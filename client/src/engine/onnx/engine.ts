@@ -5,7 +5,7 @@
  * Randomness has no part here: the same adapter and batch give the same bits on the same machine and thread count.
  */
 
-import { adaptedModules, FedloraError, type LinearName } from '@fedlora/shared';
+import { adaptedModules, FedloraError, plainLora, type LinearName } from '@fedlora/shared';
 import { cpus } from 'node:os';
 import type { Tensor } from 'onnxruntime-node';
 import {
@@ -20,7 +20,7 @@ import {
   type LoraConfig,
   type LoraModule,
 } from '../engine.js';
-import { checkAdapter, checkBatch, checkBound, checkGradient, checkLengths } from '../input-checks.js';
+import { checkAdapter, checkBatch, checkBound, checkGradient, checkLengths, checkTrained } from '../input-checks.js';
 import { dropoutOf, type Dropout } from '../dropout.js';
 import type { BaseModel } from '../weights/base-model.js';
 import type { HalfTable } from '../weights/half-table.js';
@@ -144,7 +144,7 @@ class OnnxEngine implements Engine {
   readonly #pairs = new Map<string, GraphPair>();
   /** Types of blocks that the model has. */
   readonly #layerTypes: readonly LayerType[];
-  /** Tensors of each block that change with the adapter: A, B, and merged weights. */
+  /** Tensors of each block that change with the adapter: A, B, with factors R also R, frozenB and in B their product, and merged weights. */
   #adapted: Map<string, Tensor>[];
   #isMerged = false;
   #isClosed = false;
@@ -180,10 +180,15 @@ class OnnxEngine implements Engine {
   }
 
   adapter(): AdapterValues {
-    const copy = (tensor: Tensor): Float32Array => (tensor.data as Float32Array).slice();
+    // Safe: every adapted layer has A and B.
+    const copy = (tensor: Tensor | undefined): Float32Array => (tensor!.data as Float32Array).slice();
     return {
       modules: this.#adapted.flatMap((block) =>
-        this.spec.adapted.map((name) => ({ A: copy(block.get(`${name}.A`)!), B: copy(block.get(`${name}.B`)!) })),
+        this.spec.adapted.map((name) => ({
+          A: copy(block.get(`${name}.A`)),
+          B: copy(block.get(`${name}.frozenB`) ?? block.get(`${name}.B`)),
+          ...(block.has(`${name}.R`) ? { R: copy(block.get(`${name}.R`)) } : {}),
+        })),
       ),
     };
   }
@@ -191,6 +196,7 @@ class OnnxEngine implements Engine {
   async gradients(batch: Batch, options: GradientOptions): Promise<GradientSum> {
     this.#check(batch);
     checkBound(options);
+    checkTrained(options, this.#adapted[0].has(`${this.spec.adapted[0]}.R`));
     await this.#merge();
     const dropout = dropoutOf(this.lora.lora_dropout, options.dropoutSeed);
     const purpose = {
@@ -591,14 +597,19 @@ class OnnxEngine implements Engine {
   }
 
   #adapterTensors(values: AdapterValues): Map<string, Tensor>[] {
+    const { r } = this.lora;
+    const plain = plainLora(values, r);
     const perBlock = this.spec.adapted.length;
     return Array.from({ length: this.spec.config.num_hidden_layers }, (_, block) => {
       const tensors = new Map<string, Tensor>();
       this.spec.adapted.forEach((name: LinearName, i) => {
         const { inFeatures, outFeatures } = this.modules[block * perBlock + i];
-        const { A, B } = values.modules[block * perBlock + i];
-        tensors.set(`${name}.A`, tensorOf(A.slice(), [this.lora.r, inFeatures]));
-        tensors.set(`${name}.B`, tensorOf(B.slice(), [outFeatures, this.lora.r]));
+        const { A, B, R } = values.modules[block * perBlock + i];
+        tensors.set(`${name}.A`, tensorOf(A.slice(), [r, inFeatures]));
+        tensors.set(`${name}.B`, tensorOf(plain.modules[block * perBlock + i].B.slice(), [outFeatures, r]));
+        if (R === undefined) return;
+        tensors.set(`${name}.R`, tensorOf(R.slice(), [r, r]));
+        tensors.set(`${name}.frozenB`, tensorOf(B.slice(), [outFeatures, r]));
       });
       return tensors;
     });

@@ -1,5 +1,6 @@
 /**
- * Linear layers with LoRA: y = x W^T + s (x A^T) B^T, for several layers that read the same x.
+ * Linear layers with LoRA: y = x W^T + s (x A^T) B^T, for several layers that read the same x. Where a factor R stands between B and
+ * A, forward has B R for B.
  *
  * Source     Hu et al. 2021, arXiv:2106.09685; Dettmers et al. 2023, arXiv:2305.14314. W is frozen, NF4 or f32.
  * Layers of one input stand together because their A are multiplied as one matrix: with r = 8, one layer alone would leave most of
@@ -10,7 +11,7 @@ import type { LinearName } from '@fedlora/shared';
 import { architectureOf } from '../weights/architecture.js';
 import type { Value } from './graph.js';
 import type { Rows } from './rows.js';
-import { factorsOf, shapeOf, type GradientMap, type GraphContext } from './spec.js';
+import { factorsOf, gradientWidth, shapeOf, type GradientMap, type GraphContext } from './spec.js';
 
 /** What backward needs of forward. */
 export interface LinearCache {
@@ -77,19 +78,26 @@ export function linearBackward(
   const adapted = names.filter((name) => xA.has(name));
   const dyOf = (name: LinearName): Value => dy[names.indexOf(name)];
 
-  // dXA [R, r] = s [R, out] x [out, r]
-  const dXA = adapted.map((name) =>
-    graph.matmul(dyOf(name), factorB(context, prefix, name), { alpha: spec.loraScaling }),
+  // Safe: graphs with backward have gradients.
+  const { trained } = context.gradients!;
+  // dXA [R, r] = s [R, out] x [out, r]; with R between frozen factors = dXAR [R, r] x [r, r], dXAR being that of x A^T R^T
+  const dXAR =
+    trained === 'R' ? adapted.map((name) => timesScaledB(context, dyOf(name), frozenB(context, prefix, name))) : [];
+  const dXA = adapted.map((name, i) =>
+    trained === 'R'
+      ? graph.matmul(dXAR[i], factorR(context, prefix, name))
+      : timesScaledB(context, dyOf(name), factorB(context, prefix, name)),
   );
   adapted.forEach((name, i) => {
-    const [outFeatures, inFeatures] = shapeOf(spec, name);
-    for (const factor of factorsOf(context.gradients!.trained)) {
-      // Safe: graphs with backward have gradients.
-      // A: [B, r, in] = [B, T, r]^T x [B, T, in];  B, transposed: [B, r, out] = s [B, T, r]^T x [B, T, out]
-      const gradient =
-        factor === 'A'
-          ? outerProduct(context, rows, dXA[i], dropped.get(name)?.x ?? x, inFeatures, 1)
-          : outerProduct(context, rows, xA.get(name)!, dyOf(name), outFeatures, spec.loraScaling);
+    for (const factor of factorsOf(trained)) {
+      const width = gradientWidth(spec, name, factor);
+      // A: [B, r, in] = [B, T, r]^T x [B, T, in];  B, transposed: [B, r, out] = s [B, T, r]^T x [B, T, out];
+      // R: [B, r, r] = [B, T, r]^T x [B, T, r], so that no gradient of B R is made
+      const gradient = {
+        A: () => outerProduct(context, rows, dXA[i], dropped.get(name)?.x ?? x, width, 1),
+        B: () => outerProduct(context, rows, xA.get(name)!, dyOf(name), width, spec.loraScaling),
+        R: () => outerProduct(context, rows, dXAR[i], xA.get(name)!, width, 1),
+      }[factor]();
       gradients.set(`${prefix}${name}.${factor}`, gradient);
     }
   });
@@ -208,7 +216,23 @@ function stackedA(context: GraphContext, prefix: string, names: readonly LinearN
   );
 }
 
-/** [out, r] */
+/** s dy B [R, r] = s [R, out] x [out, r] */
+function timesScaledB({ graph, spec }: GraphContext, dy: Value, B: Value): Value {
+  return graph.matmul(dy, B, { alpha: spec.loraScaling });
+}
+
+/** [out, r]: B, or B R of an adapter with R */
 function factorB(context: GraphContext, prefix: string, name: LinearName): Value {
   return context.graph.input(`${prefix}${name}.B`, 'float32', [shapeOf(context.spec, name)[0], context.spec.rank]);
+}
+
+/** [out, r]: B of an adapter with R */
+function frozenB(context: GraphContext, prefix: string, name: LinearName): Value {
+  const { graph, spec } = context;
+  return graph.input(`${prefix}${name}.frozenB`, 'float32', [shapeOf(spec, name)[0], spec.rank]);
+}
+
+/** [r, r] */
+function factorR(context: GraphContext, prefix: string, name: LinearName): Value {
+  return context.graph.input(`${prefix}${name}.R`, 'float32', [context.spec.rank, context.spec.rank]);
 }

@@ -23,8 +23,8 @@ import type { GraphBuilder, Value } from './graph.js';
  */
 export type WeightForm = 'nf4' | 'dense' | 'merged';
 
-/** The two factors of an adapter. */
-export type Factor = 'A' | 'B';
+/** The factors of an adapter. Graphs that train R read B R as `q_proj.B`, and B itself as `q_proj.frozenB`. */
+export type Factor = 'A' | 'B' | 'R';
 
 export interface GraphSpec {
   readonly config: ModelConfig;
@@ -80,5 +80,14 @@ export function shapeOf(spec: GraphSpec, name: LinearName): readonly [outFeature
 /** All linear layers of a block, in layout order. */
 export const linearNames: readonly LinearName[] = linearLayers.map(([name]) => name);
 
-/** The gradients that a backward pass has made: [B, r, in] for `q_proj.A`, [B, r, out] (so transposed) for `q_proj.B`. */
+/** Length of the r rows in which the gradient of a factor of a layer is kept: B's is kept transposed. */
+export function gradientWidth(spec: GraphSpec, name: LinearName, factor: Factor): number {
+  const [outFeatures, inFeatures] = shapeOf(spec, name);
+  return { A: inFeatures, B: outFeatures, R: spec.rank }[factor];
+}
+
+/**
+ * The gradients that a backward pass has made: [B, r, in] for `q_proj.A`, [B, r, out] (so transposed) for `q_proj.B`, [B, r, r] for
+ * `q_proj.R`.
+ */
 export type GradientMap = Map<string, Value>;

@@ -25,7 +25,15 @@ import {
 } from '../engine.js';
 import { dropoutOf, keepMask, type Dropout, type DropoutRows } from '../dropout.js';
 import { selfTestOnce } from '../onnx/self-test.js';
-import { checkAdapter, checkBatch, checkBound, checkGradient, checkLengths } from '../input-checks.js';
+import {
+  checkAdapter,
+  checkBatch,
+  checkBound,
+  checkGradient,
+  checkLengths,
+  checkTrained,
+  hasFactorR,
+} from '../input-checks.js';
 import { normWeight } from '../weights/architecture.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
 import { quantizedLinear, type QuantizeOptions } from '../weights/nf4-store.js';
@@ -164,9 +172,12 @@ interface AdaptedLayer {
   readonly name: LinearName;
   A: Float32Array; // [r, in]
   B: Float32Array; // [out, r]
-  deviceA: tf.Tensor2D;
-  deviceB: tf.Tensor2D;
+  R: Float32Array | undefined; // [r, r]
+  device: LayerTensors;
 }
+
+/** The factors of a layer on the device, of which an adapter may or may not have R. */
+type LayerTensors = { readonly A: tf.Tensor2D; readonly B: tf.Tensor2D; readonly R?: tf.Tensor2D };
 
 class TfjsEngine implements Engine {
   readonly name = 'tfjs';
@@ -195,24 +206,39 @@ class TfjsEngine implements Engine {
       const A = new Float32Array(lora.r * module.inFeatures);
       const B = new Float32Array(module.outFeatures * lora.r);
       const block = Math.floor(i / names.length);
-      return { module, block, name: names[i % names.length], A, B, ...this.#upload(module, A, B) };
+      return {
+        module,
+        block,
+        name: names[i % names.length],
+        A,
+        B,
+        R: undefined,
+        device: this.#upload(module, { A, B }),
+      };
     });
   }
 
   setAdapter(values: AdapterValues): void {
     this.#open();
     checkAdapter(values, this.modules, this.lora.r);
-    values.modules.forEach(({ A, B }, i) => {
+    values.modules.forEach((own, i) => {
       const layer = this.#layers[i];
-      tf.dispose([layer.deviceA, layer.deviceB]);
-      layer.A = A.slice();
-      layer.B = B.slice();
-      Object.assign(layer, this.#upload(layer.module, layer.A, layer.B));
+      tf.dispose(layer.device);
+      layer.A = own.A.slice();
+      layer.B = own.B.slice();
+      layer.R = own.R?.slice();
+      layer.device = this.#upload(layer.module, own);
     });
   }
 
   adapter(): AdapterValues {
-    return { modules: this.#layers.map(({ A, B }) => ({ A: A.slice(), B: B.slice() })) };
+    return {
+      modules: this.#layers.map(({ A, B, R }) => ({
+        A: A.slice(),
+        B: B.slice(),
+        ...(R === undefined ? {} : { R: R.slice() }),
+      })),
+    };
   }
 
   /**
@@ -228,6 +254,7 @@ class TfjsEngine implements Engine {
     checkBatch(batch, this);
     const { trained, l2Bound } = options;
     checkBound(options);
+    checkTrained(options, hasFactorR({ modules: this.#layers }));
     const dropout = dropoutOf(this.lora.lora_dropout, options.dropoutSeed);
     const count = trainedParameterCount(this.modules, this.lora.r, trained);
     const losses = new Float32Array(batch.examples);
@@ -289,7 +316,7 @@ class TfjsEngine implements Engine {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.weights.dispose();
-    for (const { deviceA, deviceB } of this.#layers) tf.dispose([deviceA, deviceB]);
+    for (const { device } of this.#layers) tf.dispose(device);
   }
 
   /** Gradient of the sum of a part's losses, [P] f32, and its losses [b]. */
@@ -365,9 +392,11 @@ class TfjsEngine implements Engine {
   #variables(block: number, trained: TrainedFactor): tf.Tensor2D[] {
     return this.#layers
       .filter((layer) => layer.block === block)
-      .flatMap(({ deviceA, deviceB }) =>
-        trained === 'both' ? [deviceA, deviceB] : [trained === 'A' ? deviceA : deviceB],
-      );
+      .flatMap(({ device }) => {
+        if (trained === 'both') return [device.A, device.B];
+        // Safe: R is trained only where there is one.
+        return [device[trained]!];
+      });
   }
 
   /**
@@ -382,26 +411,30 @@ class TfjsEngine implements Engine {
   ): BlockFactors {
     const factors: BlockFactors = {};
     let next = 0;
-    const factor = (own: 'A' | 'B', constant: tf.Tensor2D) => {
-      const isTrained = trained === own || trained === 'both';
+    const factor = (own: 'A' | 'B' | 'R', constant: tf.Tensor2D) => {
+      const isTrained = trained === own || (trained === 'both' && own !== 'R');
       return { value: isTrained ? (variables[next++] as tf.Tensor2D) : constant, isTrained };
     };
     for (const layer of this.#layers) {
       if (layer.block !== block) continue;
       factors[layer.name] = {
-        A: factor('A', layer.deviceA),
-        B: factor('B', layer.deviceB),
+        A: factor('A', layer.device.A),
+        B: factor('B', layer.device.B),
+        ...(layer.device.R === undefined ? {} : { R: factor('R', layer.device.R) }),
         ...(dropout === undefined ? {} : { inputFactors: inputFactors(layer, dropout) }),
       };
     }
     return factors;
   }
 
-  #upload(module: LoraModule, A: Float32Array, B: Float32Array): { deviceA: tf.Tensor2D; deviceB: tf.Tensor2D } {
+  #upload(module: LoraModule, { A, B, R }: AdapterValues['modules'][number]): LayerTensors {
+    const { r } = this.lora;
     // A copy each: the cpu backend keeps the very array it is given.
-    const deviceA = tf.tensor2d(A.slice(), [this.lora.r, module.inFeatures]);
-    const deviceB = tf.tensor2d(B.slice(), [module.outFeatures, this.lora.r]);
-    return { deviceA, deviceB };
+    return {
+      A: tf.tensor2d(A.slice(), [r, module.inFeatures]),
+      B: tf.tensor2d(B.slice(), [module.outFeatures, r]),
+      ...(R === undefined ? {} : { R: tf.tensor2d(R.slice(), [r, r]) }),
+    };
   }
 
   #open(): void {

@@ -37,12 +37,13 @@ export interface Factor {
   readonly isTrained: boolean;
 }
 
-/** A [r, in] and B [out, r] of the adapted layers of one block. */
+/** A [r, in] and B [out, r], and R [r, r] of an adapter that has it, of the adapted layers of one block. */
 export type BlockFactors = Partial<Record<LinearName, LayerFactors>>;
 
 export interface LayerFactors {
   readonly A: Factor;
   readonly B: Factor;
+  readonly R?: Factor;
   /** With dropout, what the input of A is multiplied by: [b * T, in]. */
   readonly inputFactors?: tf.Tensor2D;
 }
@@ -183,7 +184,7 @@ function activated(x: tf.Tensor2D, config: ModelConfig): tf.Tensor2D {
   return tf.mul(tf.mul(x, 0.5), tf.add(tanh, 1));
 }
 
-/** W x + bias + scaling * B A x: [b * T, in] -> [b * T, out]. */
+/** W x + bias + scaling * B A x, or scaling * B R A x: [b * T, in] -> [b * T, out]. */
 function linearForward(
   x: tf.Tensor2D,
   name: LinearName,
@@ -197,7 +198,8 @@ function linearForward(
   const lora = factors[name];
   if (lora === undefined) return y;
   const input: tf.Tensor2D = lora.inputFactors === undefined ? x : tf.mul(x, lora.inputFactors);
-  const inner = timesFactor(input, lora.A); // [b * T, r] = [b * T, in] x [r, in]^T
+  let inner = timesFactor(input, lora.A); // [b * T, r] = [b * T, in] x [r, in]^T
+  if (lora.R !== undefined) inner = timesFactor(inner, lora.R); // [b * T, r] = [b * T, r] x [r, r]^T
   return tf.add(y, tf.mul(timesFactor(inner, lora.B), loraScaling)); // [b * T, out] = [b * T, r] x [out, r]^T
 }
 
