@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AdapterValues, Batch, Engine, LoraConfig, TrainedFactor } from '../../client/src/engine/engine.js';
 import { adaptedModules, expandTargetModules } from '@fedlora/shared';
-import { knownAdapter, knownModel } from '../../client/src/engine/onnx/known-model.js';
+import { knownAdapter, knownModel, KnownValues } from '../../client/src/engine/onnx/known-model.js';
 import { computedRopeTypes } from '../../client/src/engine/onnx/rope.js';
 import { toVector } from '../../client/src/engine/adapter-init.js';
 import { train } from '../../client/src/engine/train.js';
@@ -20,7 +20,10 @@ export interface Fixture {
   readonly batch: { readonly ids: number[][]; readonly answerMask: number[][] };
   readonly losses: number[];
   readonly exact: number[];
-  readonly trained: Record<TrainedFactor, { readonly l2Bound: number; readonly norms: number[] }>;
+  readonly trained: Record<Exclude<TrainedFactor, 'R'>, Clipped> & {
+    /** Of the adapter that has a factor R as well: `withFactorR`. */
+    readonly R: Clipped & { readonly losses: number[] };
+  };
   readonly adamw: {
     readonly learning_rate: number;
     readonly weight_decay: number;
@@ -28,6 +31,11 @@ export interface Fixture {
     readonly max_grad_norm: number;
     readonly losses: number[];
   };
+}
+
+interface Clipped {
+  readonly l2Bound: number;
+  readonly norms: number[];
 }
 
 const recorded = JSON.parse(readFileSync(join(fixtureFolder, 'fixtures.json'), 'utf8')) as {
@@ -82,6 +90,15 @@ export function modelOf(fixture: Fixture): { base: BaseModel; adapter: AdapterVa
   const names = expandTargetModules(fixture.lora.target_modules);
   if ('unknown' in names) throw new Error('unknown modules');
   return { base, adapter: knownAdapter(values, adaptedModules(fixture.config, names.names), fixture.lora.r) };
+}
+
+/** The same with the factor R that make_fixtures.py puts between B and A. */
+export function withFactorR(
+  { seed, lora: { r } }: Pick<Fixture, 'seed' | 'lora'>,
+  adapter: AdapterValues,
+): AdapterValues {
+  const values = new KnownValues(seed + 1000);
+  return { modules: adapter.modules.map((module) => ({ ...module, R: values.values(r * r, 1) })) };
 }
 
 /** Rows padded to the same length, and `extra` more. */

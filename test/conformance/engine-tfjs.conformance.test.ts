@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { adaptedModules, linearLayers } from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Batch, Engine, LoraConfig, TrainedFactor } from '../../client/src/engine/engine.js';
+import type { Batch, Engine, LoraConfig } from '../../client/src/engine/engine.js';
 import { createOnnxEngine } from '../../client/src/engine/onnx/engine.js';
 import { knownAdapter, knownModel, KnownValues } from '../../client/src/engine/onnx/known-model.js';
 import { detectTfjsBackend, useBackend, type TfjsBackend } from '../../client/src/engine/tfjs/backend.js';
@@ -21,6 +21,7 @@ import {
   storedModel,
   tenSteps,
   toBatch,
+  withFactorR,
 } from './engine-fixtures.js';
 
 /** f32 through three blocks against f64: 1e-6 measured; the bound of DESIGN section 8. */
@@ -34,7 +35,7 @@ const TEN_STEPS = 1e-4;
 /** Two engines in f32, each with its own order of summation. */
 const BETWEEN_ENGINES = 1e-4;
 
-const factors: readonly TrainedFactor[] = ['A', 'B', 'both'];
+const factors = ['A', 'B', 'both'] as const;
 
 const open: Engine[] = [];
 afterAll(() => Promise.all(open.map((engine) => engine.close())));
@@ -112,6 +113,19 @@ for (const backend of backends) {
           expect(error).toBeLessThan(GRADIENT);
         });
 
+        it('gradients of R between frozen A and B, and the losses of s B R A', async () => {
+          const { adapter } = modelOf(fixture);
+          engine.setAdapter(withFactorR(fixture, adapter));
+          const { l2Bound, norms, losses } = fixture.trained.R;
+          const found = await engine.gradients(toBatch(fixture.batch), { trained: 'R', l2Bound });
+          expect(relativeError(found.losses, losses)).toBeLessThan(LOSS);
+          expect(relativeError(found.norms!, norms)).toBeLessThan(GRADIENT);
+          expect(relativeError(found.clippedSum, expected.get(`${name}.R`)!)).toBeLessThan(GRADIENT);
+          const whole = await engine.gradients(toBatch(fixture.batch, 3), { trained: 'R', l2Bound: null });
+          expect(relativeError(whole.clippedSum, expected.get(`${name}.R.unclipped`)!)).toBeLessThan(GRADIENT);
+          engine.setAdapter(adapter);
+        });
+
         it('losses and greedy answers', async () => {
           const { losses, exact } = await engine.evaluate(toBatch(fixture.batch));
           expect(relativeError(losses, fixture.losses)).toBeLessThan(LOSS);
@@ -154,10 +168,11 @@ describe.each(fast)('onnx and tfjs on %s, which know nothing of each other', (ba
       const tfjs = kept(await createTfjsEngine({ ...options, backend }));
       const onnx = kept(await createOnnxEngine({ ...options, threads: 1, plan: { structure } }));
       expect(tfjs.modules).toEqual(onnx.modules);
-      const adapter = knownAdapter(values, tfjs.modules, lora.r);
+      const trained = seed % 4 === 3 ? 'R' : factors[seed % 3];
+      const known = knownAdapter(values, tfjs.modules, lora.r);
+      const adapter = trained === 'R' ? withFactorR({ seed, lora }, known) : known;
       for (const engine of [tfjs, onnx]) engine.setAdapter(adapter);
 
-      const trained = factors[seed % 3];
       const free = await onnx.gradients(batch, { trained, l2Bound: 1e9 });
       const l2Bound = Math.max(...free.norms!) * 0.7;
       for (const bound of [l2Bound, null]) {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Engine, TrainedFactor } from '../../client/src/engine/engine.js';
+import type { Engine } from '../../client/src/engine/engine.js';
 import { createOnnxEngine, type OnnxEngineOptions } from '../../client/src/engine/onnx/engine.js';
 import { join } from 'node:path';
 import {
@@ -12,6 +12,7 @@ import {
   storedModel,
   tenSteps,
   toBatch,
+  withFactorR,
   type Fixture,
 } from './engine-fixtures.js';
 
@@ -60,7 +61,7 @@ for (const [name, fixture] of Object.entries(fixtures)) {
         engine = await engineOf(fixture, plan, name);
       });
 
-      for (const trained of ['A', 'B', 'both'] as TrainedFactor[]) {
+      for (const trained of ['A', 'B', 'both'] as const) {
         it(`gradients of ${trained}, clipped by example and summed`, async () => {
           const { l2Bound, norms } = fixture.trained[trained];
           const found = await engine.gradients(toBatch(fixture.batch), { trained, l2Bound });
@@ -86,6 +87,26 @@ for (const [name, fixture] of Object.entries(fixtures)) {
           expect(relativeError(found.clippedSum, expected.get(`${name}.${trained}.unclipped`)!)).toBeLessThan(GRADIENT);
         });
       }
+
+      it('gradients of R between frozen A and B, clipped by example or summed as they are, and the losses of s B R A', async () => {
+        const { adapter } = modelOf(fixture);
+        engine.setAdapter(withFactorR(fixture, adapter));
+        const { l2Bound, norms, losses } = fixture.trained.R;
+        const found = await engine.gradients(toBatch(fixture.batch), { trained: 'R', l2Bound });
+        expect(relativeError(found.losses, losses)).toBeLessThan(LOSS);
+        expect(relativeError(found.norms!, norms)).toBeLessThan(GRADIENT);
+        const wanted = expected.get(`${name}.R`)!;
+        const size = engine.lora.r ** 2;
+        engine.modules.forEach((module, i) => {
+          const part = (all: Float32Array): Float32Array => all.subarray(i * size, (i + 1) * size);
+          expect(relativeError(part(found.clippedSum), part(wanted)), module.name).toBeLessThan(GRADIENT);
+        });
+        expect(found.clippedSum.length).toBe(engine.modules.length * size);
+        const whole = await engine.gradients(toBatch(fixture.batch, 3), { trained: 'R', l2Bound: null });
+        expect(relativeError(whole.clippedSum, expected.get(`${name}.R.unclipped`)!)).toBeLessThan(GRADIENT);
+        expect(relativeError((await engine.evaluate(toBatch(fixture.batch))).losses, losses)).toBeLessThan(LOSS);
+        engine.setAdapter(adapter);
+      });
 
       it('losses and greedy answers', async () => {
         const { losses, exact } = await engine.evaluate(toBatch(fixture.batch));

@@ -36,6 +36,7 @@ import {
   type Roster,
   type SecaggTerms,
   type Step,
+  type TrainedFactor,
 } from '@fedlora/protocol';
 import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
 import {
@@ -101,7 +102,7 @@ export class FakeFederation {
 interface RoundMemory {
   readonly manifest: Manifest;
   readonly terms: SecaggTerms;
-  readonly trained: 'A' | 'B';
+  readonly trained: TrainedFactor;
   readonly advertisement: Uint8Array;
   state: ParticipantState;
   upload?: { readonly bytes: Uint8Array; readonly message: Uint8Array };

@@ -12,14 +12,17 @@ import {
   adapterConfigJson,
   encodeAdapter,
   FedloraError,
+  linearLayers,
+  linearShape,
 } from '@fedlora/shared';
 import type { RandomSource } from '@fedlora/protocol';
 import type { Example } from '../data/tokenize.js';
 import { initialAdapter, type AdapterInit } from '../engine/adapter-init.js';
-import type { Engine, TrainedFactor } from '../engine/engine.js';
+import type { Engine, LoraConfig, TrainedFactor } from '../engine/engine.js';
 import { learningRateAt, type Schedule } from '../engine/optimizer.js';
 import { train, type OptimizerName, type TrainingProgress, type TrainingResult } from '../engine/train.js';
 import { shuffledBatches } from '../round/shuffled-batches.js';
+import type { ModelConfig } from '../engine/weights/base-model.js';
 import { writeAtomically } from '../storage/atomic-file.js';
 import { evaluateExamples } from './local-model.js';
 
@@ -107,6 +110,16 @@ function riseAndFall(step: number, steps: number, warmupSteps: number, schedule:
   return step < warmupSteps
     ? (step + 1) / warmupSteps
     : learningRateAt(step, schedule, { peak: 1, warmupSteps, steps });
+}
+
+/** Refuses an r that frozen factors cannot have. @throws FedloraError config/invalid: a layer has fewer inputs or outputs */
+export function checkFrozenRank(config: ModelConfig, { r, target_modules }: LoraConfig): void {
+  const names = linearLayers.map(([name]) => name).filter((name) => target_modules.includes(name));
+  for (const name of names) {
+    const least = Math.min(...linearShape(config, name));
+    if (r > least)
+      throw new FedloraError('config/invalid', `--rank must be at most ${least}, the smaller side of ${name}.`);
+  }
 }
 
 /** Asks before training what would only be found out after it. @throws FedloraError config/invalid: not a folder */

@@ -29,8 +29,8 @@ interface Options {
   readonly useRslora?: boolean;
   readonly loraDropout: number;
   readonly targetModules: string;
-  readonly trainFactor: 'both' | 'A' | 'B';
-  readonly init: 'kaiming' | 'orthonormal';
+  readonly trainFactor: 'both' | 'A' | 'B' | 'R';
+  readonly init?: 'kaiming' | 'orthonormal';
   readonly learningRate: number;
   readonly lrSchedulerType: 'constant' | 'linear' | 'cosine';
   readonly warmupRatio: number;
@@ -72,9 +72,13 @@ export function train(context: CliContext): Command {
     .option('--use-rslora', 'scale by lora_alpha / sqrt(r), not lora_alpha / r')
     .option('--lora-dropout <p>', 'share of the inputs of A that a step ignores', shareBelowOne, 0)
     .option('--target-modules <names>', 'module suffixes, separated by commas, or all-linear', 'all-linear')
-    .addOption(new Option('--train-factor <f>', 'which factors learn').choices(['both', 'A', 'B']).default('both'))
     .addOption(
-      new Option('--init <kind>', 'how A starts; B is zero').choices(['kaiming', 'orthonormal']).default('kaiming'),
+      new Option('--train-factor <f>', 'which factors learn; R is r x r, between A and B that stay orthonormal')
+        .choices(['both', 'A', 'B', 'R'])
+        .default('both'),
+    )
+    .addOption(
+      new Option('--init <kind>', 'how A starts; B is zero (default: kaiming)').choices(['kaiming', 'orthonormal']),
     )
     .option('--learning-rate <x>', 'highest learning rate', positiveNumber, 1e-3)
     .addOption(
@@ -117,7 +121,7 @@ Example:
       const { evaluateFile, knownModules, openEngine } = await import('./local-model.js');
       const { shownQuantization } = await import('./shown-quantization.js');
       const { readLocalRows, reportRows } = await import('./local-rows.js');
-      const { checkOutputFolder, trainLocally, writeAdapter } = await import('./train-local.js');
+      const { checkFrozenRank, checkOutputFolder, trainLocally, writeAdapter } = await import('./train-local.js');
 
       const {
         evalSteps,
@@ -139,6 +143,11 @@ Example:
       }
       if (accumulation === 0)
         throw new FedloraError('config/invalid', '--gradient-accumulation-steps must be at least 1.');
+      if (options.trainFactor === 'R' && options.init !== undefined)
+        throw new FedloraError(
+          'config/invalid',
+          '--init says how A starts; with --train-factor R, A and B are orthonormal and stay so.',
+        );
       await checkOutputFolder(options.out);
 
       const base = await openBaseModel(options.base, { ropeTypes: computedRopeTypes });
@@ -162,6 +171,7 @@ Example:
         lora_dropout: options.loraDropout,
         target_modules: knownModules(options.targetModules.split(',').map((name) => name.trim())),
       };
+      if (options.trainFactor === 'R') checkFrozenRank(base.config, lora);
       const nf4 = await shownQuantization(options.cache, context);
       const engine = await openEngine(base, lora, { ...options, nf4 });
       try {
@@ -170,7 +180,7 @@ Example:
         const meter = new Meter(context, options.json === true);
         const result = await trainLocally(engine, examples, {
           trained: options.trainFactor,
-          init: options.init,
+          init: options.trainFactor === 'R' ? 'frozen' : (options.init ?? 'kaiming'),
           steps,
           batchSize,
           accumulation,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { initialAdapter, kaimingUniformA, orthonormalA, toVector, withVector } from './adapter-init.js';
+import { initialAdapter, kaimingUniformA, toVector, withVector } from './adapter-init.js';
 import { KnownValues } from './onnx/known-model.js';
 
 function seeded(seed: number): (byteLength: number) => Uint8Array {
@@ -23,28 +23,14 @@ describe('kaimingUniformA', () => {
   });
 });
 
-describe('orthonormalA', () => {
-  it.each([
-    [1, 1],
-    [3, 3],
-    [8, 352],
-  ])('has %i rows of %i values, at right angles and of length 1', (r, inFeatures) => {
-    const A = orthonormalA(r, inFeatures, seeded(2));
-    for (let i = 0; i < r; i++) {
-      for (let j = 0; j < r; j++) {
-        let dot = 0;
-        for (let k = 0; k < inFeatures; k++) dot += A[i * inFeatures + k] * A[j * inFeatures + k];
-        expect(Math.abs(dot - (i === j ? 1 : 0))).toBeLessThan(1e-6);
-      }
-    }
-  });
-
-  it('refuses more rows than a space has directions', () => {
-    expect(() => orthonormalA(4, 3, seeded(3))).toThrow(RangeError);
-  });
-});
-
 describe('toVector and withVector', () => {
+  it('leave A and B alone where R is trained', () => {
+    const adapter = initialAdapter(modules, 2, 'frozen', seeded(4));
+    expect(toVector(adapter, 'R')).toEqual(new Float32Array(8));
+    const changed = withVector(adapter, modules, 2, 'R', Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+    expect(changed.modules[1]).toEqual({ ...adapter.modules[1], R: Float32Array.of(5, 6, 7, 8) });
+  });
+
   it.each(['A', 'B', 'both'] as const)('put back what they took out: %s', (trained) => {
     const adapter = initialAdapter(modules, 2, 'kaiming', seeded(4));
     const vector = toVector(adapter, trained);

@@ -13,11 +13,11 @@ import {
   type Manifest,
   type RandomSource,
 } from '@fedlora/protocol';
-import { FedloraError, hasCode } from '@fedlora/shared';
+import { FedloraError, hasCode, plainLora } from '@fedlora/shared';
 import { toBatches, type IndexedBatch } from '../data/batches.js';
 import { poissonSample } from '../data/poisson.js';
 import type { Example } from '../data/tokenize.js';
-import { trainedParameterCount, type Engine, type GradientSum } from '../engine/engine.js';
+import { trainedParameterCount, type Engine, type GradientSum, type TrainedFactor } from '../engine/engine.js';
 import { SUMMED_IN_F32 } from '../engine/onnx/clip.js';
 import { localSteps } from './local-steps.js';
 import type { VerifiedRound } from './verify-offer.js';
@@ -79,7 +79,7 @@ export function largestChange(engine: Pick<Engine, 'adapter' | 'lora'>): number 
   const { r, lora_alpha: alpha, use_rslora: isRootScaled } = engine.lora;
   const scale = alpha / (isRootScaled ? Math.sqrt(r) : r);
   let largest = 0;
-  for (const { A, B } of engine.adapter().modules) largest = Math.max(largest, scale * norm(A) * norm(B));
+  for (const { A, B } of plainLora(engine.adapter(), r).modules) largest = Math.max(largest, scale * norm(A) * norm(B));
   return largest;
 }
 
@@ -169,7 +169,7 @@ async function recordStep(
 async function gradientsOrNone(
   engine: Engine,
   batch: IndexedBatch,
-  options: { readonly trained: 'A' | 'B'; readonly l2Bound: number },
+  options: { readonly trained: TrainedFactor; readonly l2Bound: number },
 ): Promise<GradientSum | undefined> {
   let gradients: GradientSum;
   try {

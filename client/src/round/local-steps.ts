@@ -1,5 +1,5 @@
 /**
- * Several local steps of AdamW on the trained factor; the whole difference is one update (units `client` and `none`).
+ * Several local steps of AdamW on the trained factors; the whole difference is one update (units `client` and `none`).
  *
  * Legend     P = trained parameters, d = P + 2 metrics
  */

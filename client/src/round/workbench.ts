@@ -9,12 +9,17 @@ import { stat } from 'node:fs/promises';
 import {
   ADAPTER_CONFIG_FILE,
   ADAPTER_WEIGHTS_FILE,
+  checkedFrozenFactors,
   decodeAdapter,
+  decodeFactorR,
   expandTargetModules,
+  FACTOR_R_FILE,
   FedloraError,
   parseAdapterConfig,
+  plainLora,
 } from '@fedlora/shared';
 import type { Manifest } from '@fedlora/protocol';
+import { publicRandom } from '@fedlora/protocol/node';
 import type { AdapterValues, Engine, LoraConfig } from '../engine/engine.js';
 import type { Example } from '../data/tokenize.js';
 import type { AdapterStore } from '../storage/adapters.js';
@@ -93,6 +98,8 @@ export class Workbench {
 /** Where the adapter of a round comes from: this disk, or the coordinator. */
 export class AdapterSource {
   private last: { readonly id: string; readonly values: AdapterValues } | undefined;
+  /** The frozen factors of the last `fed-sb` run, which take a while to make. */
+  private frozen: { readonly manifestHash: string; readonly factors: AdapterValues } | undefined;
 
   constructor(
     private readonly store: AdapterStore,
@@ -103,6 +110,7 @@ export class AdapterSource {
    * The values that a round starts from.
    *
    * Guarantee  signed by the pinned coordinator key, whole, of the run, base model, layout and number of rounds that were offered.
+   *            `fed-sb`: frozen factors are those of the run's id, and what the version publishes is their product with its R.
    * @throws FedloraError version/... | adapter/... | safetensors/... | connection/...
    */
   async load(round: VerifiedRound, signal: AbortSignal): Promise<AdapterValues> {
@@ -113,8 +121,17 @@ export class AdapterSource {
       await this.store.write(version);
     }
     checkLineage(version, round);
-    if (this.last?.id !== id) this.last = { id, values: valuesOf(version, round.manifest) };
+    if (this.last?.id !== id) {
+      const frozen = round.manifest.adapter.rule === 'fed-sb' ? this.frozenFactors(round) : undefined;
+      this.last = { id, values: valuesOf(version, round.manifest, frozen) };
+    }
     return this.last.values;
+  }
+
+  private frozenFactors({ manifest, manifestHash }: VerifiedRound): AdapterValues {
+    if (this.frozen?.manifestHash !== manifestHash)
+      this.frozen = { manifestHash, factors: checkedFrozenFactors(manifest, publicRandom) };
+    return this.frozen.factors;
   }
 }
 
@@ -129,22 +146,40 @@ function checkLineage({ record }: CheckedVersion, round: VerifiedRound): void {
   if (!belongs) throw new FedloraError('version/wrong-run');
 }
 
-function valuesOf({ files }: CheckedVersion, manifest: Manifest): AdapterValues {
+function valuesOf({ files }: CheckedVersion, manifest: Manifest, frozen: AdapterValues | undefined): AdapterValues {
   // Safe: `checkRecord` demands both files.
   const config = parseAdapterConfig(Buffer.from(files.get(ADAPTER_CONFIG_FILE)!).toString('utf8'));
   if (config.r !== manifest.adapter.r || config.lora_alpha !== manifest.adapter.loraAlpha || config.use_rslora) {
     throw new FedloraError('version/wrong-run', 'The adapter’s r or lora_alpha are not those of the terms.');
   }
-  const values = decodeAdapter(files.get(ADAPTER_WEIGHTS_FILE)!, manifest.adapter.modules, manifest.adapter.r);
+  const { modules, r } = manifest.adapter;
+  const plain = decodeAdapter(files.get(ADAPTER_WEIGHTS_FILE)!, modules, r);
+  checkPlausible(plain);
+  const fileR = files.get(FACTOR_R_FILE);
+  if ((fileR === undefined) !== (frozen === undefined))
+    throw new FedloraError(
+      'version/malformed',
+      `The version has ${fileR === undefined ? 'no' : 'a'} ${FACTOR_R_FILE}, against the run's rule.`,
+    );
+  if (fileR === undefined || frozen === undefined) return plain;
+  const factorsR = decodeFactorR(fileR, modules, r);
+  const values = { modules: frozen.modules.map((module, i) => ({ ...module, R: factorsR[i] })) };
   checkPlausible(values);
+  if (!isSame(plainLora(values, r), plain)) throw new FedloraError('version/not-its-product');
   return values;
+}
+
+/** Whether two plain adapters have the same values. */
+function isSame(one: AdapterValues, other: AdapterValues): boolean {
+  const same = (a: Float32Array, b: Float32Array): boolean => a.every((value, i) => value === b[i]);
+  return one.modules.every(({ A, B }, i) => same(A, other.modules[i].A) && same(B, other.modules[i].B));
 }
 
 /** @throws FedloraError adapter/implausible */
 export function checkPlausible({ modules }: AdapterValues): void {
   // Negated, so that NaN fails.
   const isWithin = (value: number): boolean => Math.abs(value) <= MAXIMUM_ADAPTER_VALUE;
-  if (!modules.every(({ A, B }) => A.every(isWithin) && B.every(isWithin)))
+  if (!modules.every(({ A, B, R }) => A.every(isWithin) && B.every(isWithin) && (R ?? []).every(isWithin)))
     throw new FedloraError('adapter/implausible', undefined, { details: { maximum: MAXIMUM_ADAPTER_VALUE } });
 }
 

@@ -8,7 +8,7 @@ import { decodeFloats, FedloraError, readSafetensors, writeSafetensors } from '@
 import type { Moments, OptimizerState } from '../aggregation/server-optimizer.js';
 import { isMissing, writeAtomically } from '../storage/durable-file.js';
 
-const factors: readonly TrainedFactor[] = ['A', 'B'];
+const factors: readonly TrainedFactor[] = ['A', 'B', 'both', 'R'];
 const HASH_BYTES = 32;
 
 export class OptimizerStore {

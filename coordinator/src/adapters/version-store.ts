@@ -12,7 +12,10 @@ import {
   ADAPTER_WEIGHTS_FILE,
   adapterConfigJson,
   decodeAdapter,
+  decodeFactorR,
   encodeAdapter,
+  encodeFactorR,
+  FACTOR_R_FILE,
   FedloraError,
   versionFileNames,
   versionId,
@@ -21,6 +24,7 @@ import {
   type VersionFile,
   type VersionRecord,
 } from '@fedlora/shared';
+import { firstAdapter } from '../aggregation/first-adapter.js';
 import { flushFolder, isMissing, writeFlushed } from '../storage/durable-file.js';
 import type { CoordinatorKey } from '../storage/keys.js';
 import { adapterCard } from './card.js';
@@ -48,6 +52,7 @@ export class VersionStore {
     const contents = new Map<string, Uint8Array>([
       [ADAPTER_CONFIG_FILE, Buffer.from(configOf(manifest))],
       [ADAPTER_WEIGHTS_FILE, encodeAdapter(manifest.adapter.modules, manifest.adapter.r, adapter)],
+      ...factorRFile(manifest, adapter),
       ['README.md', Buffer.from(adapterCard(manifest, standing))],
     ]);
     const files = [...contents].map(([name, bytes]): VersionFile => {
@@ -74,15 +79,26 @@ export class VersionStore {
     return record;
   }
 
-  /** Reads the adapter of a version. @throws FedloraError version/unknown | version/damaged */
+  /**
+   * Reads the adapter of a version, as rounds go on from it: for `fed-sb` R as it was written, and A and B from the run's id.
+   *
+   * @throws FedloraError version/unknown | version/damaged
+   */
   async adapter(id: string, manifest: Manifest): Promise<AdapterTensors> {
-    const bytes = await this.file(id, ADAPTER_WEIGHTS_FILE);
+    const { rule, modules, r } = manifest.adapter;
+    if (rule !== 'fed-sb') return decodeAdapter(await this.checkedFile(id, ADAPTER_WEIGHTS_FILE), modules, r);
+    const factorsR = decodeFactorR(await this.checkedFile(id, FACTOR_R_FILE), modules, r);
+    return { modules: firstAdapter(manifest).modules.map((module, i) => ({ ...module, R: factorsR[i] })) };
+  }
+
+  private async checkedFile(id: string, name: string): Promise<Uint8Array> {
+    const bytes = await this.file(id, name);
     const record = JSON.parse(Buffer.from(await this.file(id, 'manifest.json')).toString('utf8')) as VersionRecord;
-    const listed = record.files.find((file) => file.name === ADAPTER_WEIGHTS_FILE);
+    const listed = record.files.find((file) => file.name === name);
     if (versionId(record) !== id || listed?.sha256 !== createHash('sha256').update(bytes).digest('hex')) {
       throw new FedloraError('version/damaged', `The adapter of version ${id} is not what its record says.`);
     }
-    return decodeAdapter(bytes, manifest.adapter.modules, manifest.adapter.r);
+    return bytes;
   }
 
   /** The bytes of a file of a version. @throws FedloraError version/unknown */
@@ -140,6 +156,11 @@ export class VersionStore {
     }
     await flushFolder(this.folder);
   }
+}
+
+/** What `fed-sb` goes on from beside the plain LoRA, whose B R is rounded. */
+function factorRFile({ adapter: { rule, modules, r } }: Manifest, adapter: AdapterTensors): [string, Uint8Array][] {
+  return rule === 'fed-sb' ? [[FACTOR_R_FILE, encodeFactorR(modules, r, adapter)]] : [];
 }
 
 function configOf(manifest: Manifest): string {

@@ -27,7 +27,7 @@ import {
   type TrainedFactor,
   type UnmaskingPlan,
 } from '@fedlora/protocol';
-import { FedloraError, type AdapterTensors } from '@fedlora/shared';
+import { FedloraError, type AdapterTensors, type ModuleTensors } from '@fedlora/shared';
 import { rebase } from './rebase.js';
 import { applyOptimizer, learningRateAt, type OptimizerState } from './server-optimizer.js';
 
@@ -159,9 +159,15 @@ function rebased(state: TrainedState, manifest: Manifest, completedRounds: numbe
   return { adapter, optimizer: moments === undefined ? state.optimizer : { ...state.optimizer, B: moments } };
 }
 
-/** The values of one factor in layout order. [P] f32 */
+/** The factors that a round trains, in layout order. */
+function factorsOf(trained: TrainedFactor): readonly (keyof ModuleTensors)[] {
+  return trained === 'both' ? ['A', 'B'] : [trained];
+}
+
+/** The values of the trained factors in layout order. [P] f32 */
 function flatten(adapter: AdapterTensors, trained: TrainedFactor): Float32Array {
-  const parts = adapter.modules.map((module) => module[trained]);
+  // Safe: R is trained by `fed-sb`, whose adapters have it from the first on.
+  const parts = adapter.modules.flatMap((module) => factorsOf(trained).map((factor) => module[factor]!));
   const values = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -171,14 +177,17 @@ function flatten(adapter: AdapterTensors, trained: TrainedFactor): Float32Array 
   return values;
 }
 
-/** The adapter with one factor replaced by values in layout order. */
+/** The adapter with the trained factors replaced by values in layout order. */
 function withFactor(adapter: AdapterTensors, trained: TrainedFactor, values: Float32Array): AdapterTensors {
   let at = 0;
   return {
     modules: adapter.modules.map((module) => {
-      const part = values.slice(at, at + module[trained].length);
-      at += part.length;
-      return { ...module, [trained]: part };
+      const parts = factorsOf(trained).map((factor) => {
+        const part = values.slice(at, at + module[factor]!.length); // Safe: as above.
+        at += part.length;
+        return [factor, part] as const;
+      });
+      return { ...module, ...Object.fromEntries(parts) };
     }),
   };
 }

@@ -100,8 +100,4 @@ describe('firstAdapter', () => {
     expect(firstAdapter(manifest)).toEqual(firstAdapter(manifest));
     expect(firstAdapter({ ...manifest, runId: 'run-other' })).not.toEqual(firstAdapter(manifest));
   });
-
-  it('refuses more rows than a module has inputs', () => {
-    expect(() => firstAdapter(withRank(64))).toThrow(/only/);
-  });
 });

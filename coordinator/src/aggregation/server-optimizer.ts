@@ -9,7 +9,7 @@
 
 import type { ServerOptimizerTerms, TrainedFactor } from '@fedlora/protocol';
 
-/** What one factor's optimizer remembers. [P] each. */
+/** What the optimizer of what a round trains remembers. [P] each. */
 export interface Moments {
   /** Steps taken. */
   readonly step: number;

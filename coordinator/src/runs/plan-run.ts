@@ -5,15 +5,20 @@ import {
   leastThreshold,
   ProtocolError,
   rosterHash,
+  type AdaptedModule,
   type LocalSteps,
   type Manifest,
   type RecordStep,
   type Roster,
 } from '@fedlora/protocol';
+import { publicRandom } from '@fedlora/protocol/node';
 import {
   adaptedModules,
   expandTargetModules,
   FedloraError,
+  frozenDigest,
+  frozenFactorsOfRun,
+  type AdapterDescription,
   type RunDescription,
   type TrainingDescription,
 } from '@fedlora/shared';
@@ -39,6 +44,7 @@ const LARGEST_SCALE_EXPONENT = 30;
  * The manifest of a run for a roster.
  *
  * Guarantee  `checkManifest` accepts it, and no larger power of two as `stepsPerUnit` would pass.
+ * Cost       For `fed-sb` the frozen factors are made to be hashed: see shared's `orthonormalRows`.
  * @throws FedloraError run/invalid-description: names what is missing or unknown
  * @throws ProtocolError manifest/invalid: names the field that breaks a rule
  */
@@ -52,6 +58,8 @@ export function planRun(description: RunDescription, runId: string, roster: Rost
       `adapter.target_modules: unknown ${expanded.unknown.join(', ')}.`,
     );
   }
+  const modules = adaptedModules(base.shape, expanded.names);
+  checkRank(adapter, modules);
   const threshold = description.threshold ?? leastThreshold(members, privacy.assumedColluders);
   const draft: Manifest = {
     version: 1,
@@ -64,8 +72,11 @@ export function planRun(description: RunDescription, runId: string, roster: Rost
       r: adapter.r,
       loraAlpha: adapter.lora_alpha,
       targetModules: expanded.names,
-      modules: adaptedModules(base.shape, expanded.names),
+      modules,
       rebaseEvery: adapter.rebaseEvery,
+      ...(adapter.rule === 'fed-sb'
+        ? { frozenDigest: frozenDigest(frozenFactorsOfRun(runId, { modules, r: adapter.r }, publicRandom)) }
+        : {}),
     },
     data: { format: description.data.format, template: 'alpaca', maximumLength: description.data.maximumLength },
     training: trainingTerms(description.training),
@@ -90,6 +101,21 @@ export function planRun(description: RunDescription, runId: string, roster: Rost
     rosterHash: rosterHash(roster),
   };
   return withLargestScale(draft, members);
+}
+
+/**
+ * Frozen factors are r orthonormal rows of a layer's inputs, and for B of its outputs: so many must exist.
+ *
+ * @throws FedloraError run/invalid-description
+ */
+function checkRank({ rule, r }: AdapterDescription, modules: readonly AdaptedModule[]): void {
+  const refuse = (name: string, limit: string): never => {
+    throw new FedloraError('run/invalid-description', `adapter.r is ${r}, but ${name} has only ${limit}.`);
+  };
+  for (const { name, inFeatures, outFeatures } of modules) {
+    if ((rule === 'ffa-svd' || rule === 'fed-sb') && r > inFeatures) refuse(name, `${inFeatures} inputs`);
+    if (rule === 'fed-sb' && r > outFeatures) refuse(name, `${outFeatures} outputs`);
+  }
 }
 
 /** The terms with the largest power of two as scale that keeps every rule: the finest rounding that cannot wrap. */

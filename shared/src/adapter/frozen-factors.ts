@@ -9,7 +9,8 @@
  * Legend     r = rank, in and out = features of an adapted layer
  */
 
-import { canonicalJson, sha256, toHex, type AdaptedModule, type RandomSource } from '@fedlora/protocol';
+import { canonicalJson, sha256, toHex, type AdaptedModule, type Manifest, type RandomSource } from '@fedlora/protocol';
+import { FedloraError } from '../errors/fedlora-error.js';
 import type { AdapterTensors } from './peft.js';
 import { encodeFloats } from './safetensors.js';
 
@@ -60,9 +61,31 @@ export function frozenFactors(modules: readonly AdaptedModule[], r: number, rand
   };
 }
 
-/** Whose `publicRandom` the frozen factors of a run are drawn from. */
-export function frozenFactorsLabel(runId: string): string {
-  return `fedlora/frozen-factors/v1\n${runId}`;
+/**
+ * The frozen factors of a run: those of its id.
+ *
+ * @param publicRandom the public keystream of a label (`@fedlora/protocol/node`)
+ */
+export function frozenFactorsOfRun(
+  runId: string,
+  { modules, r }: Pick<Manifest['adapter'], 'modules' | 'r'>,
+  publicRandom: (label: string) => RandomSource,
+): AdapterTensors {
+  return frozenFactors(modules, r, publicRandom(`fedlora/frozen-factors/v1\n${runId}`));
+}
+
+/**
+ * The same, if they are those that the run's terms name.
+ *
+ * @throws FedloraError adapter/frozen-mismatch
+ */
+export function checkedFrozenFactors(
+  { runId, adapter }: Pick<Manifest, 'runId' | 'adapter'>,
+  publicRandom: (label: string) => RandomSource,
+): AdapterTensors {
+  const factors = frozenFactorsOfRun(runId, adapter, publicRandom);
+  if (frozenDigest(factors) !== adapter.frozenDigest) throw new FedloraError('adapter/frozen-mismatch');
+  return factors;
 }
 
 /** Hex SHA-256 over the hashes of the frozen A and B (f32, little-endian) of each module in layout order. */

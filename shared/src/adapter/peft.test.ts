@@ -2,7 +2,15 @@ import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { adaptedModules, linearLayers } from '../run/modules.js';
-import { adapterConfigJson, decodeAdapter, encodeAdapter, parseAdapterConfig } from './peft.js';
+import {
+  adapterConfigJson,
+  decodeAdapter,
+  decodeFactorR,
+  encodeAdapter,
+  encodeFactorR,
+  parseAdapterConfig,
+  plainLora,
+} from './peft.js';
 import { writeSafetensors } from './safetensors.js';
 
 const fixtures = resolve(import.meta.dirname, '../../../../shared/fixtures');
@@ -49,6 +57,56 @@ describe('encodeAdapter and decodeAdapter', () => {
     );
     expect(() => encodeAdapter(modules.slice(1), r, anAdapter())).toThrow(
       expect.objectContaining({ code: 'adapter/wrong-shape' }),
+    );
+  });
+});
+
+describe('an adapter with factors R', () => {
+  // Powers of two and small numbers: every product and sum is exact.
+  const withR = {
+    modules: anAdapter().modules.map(({ A, B }) => ({
+      A,
+      B: B.map((_, i) => 2 ** (i % 3)),
+      R: Float32Array.of(1, -2, 3, 0.5),
+    })),
+  };
+
+  it('is the plain adapter whose B is B R', () => {
+    const { modules: plain } = plainLora(withR, r);
+    // B = [[1, 2], [4, 1]]
+    expect(plain[0]).toEqual({ A: withR.modules[0].A, B: Float32Array.of(7, -1, 7, -7.5) });
+    expect(plain[1].B.length).toBe(8);
+  });
+
+  it('leaves an adapter without them as it is', () => {
+    expect(plainLora(anAdapter(), r)).toEqual(anAdapter());
+  });
+
+  it('is written as plain LoRA for PEFT, and its R exactly as it is', () => {
+    expect(decodeAdapter(encodeAdapter(modules, r, withR), modules, r)).toEqual(plainLora(withR, r));
+    const values = withR.modules.map(({ R }, i) => R.map((value) => value / 3 + i));
+    const odd = { modules: withR.modules.map((module, i) => ({ ...module, R: values[i] })) };
+    expect(decodeFactorR(encodeFactorR(modules, r, odd), modules, r)).toEqual(values);
+  });
+
+  it('must have them in every module to be written, with finite values', () => {
+    expect(() => encodeFactorR(modules, r, anAdapter())).toThrow(
+      expect.objectContaining({ code: 'adapter/wrong-shape' }),
+    );
+    const infinite = { modules: withR.modules.map((module) => ({ ...module, R: module.R.map(() => Infinity) })) };
+    expect(() => encodeFactorR(modules, r, infinite)).toThrow(expect.objectContaining({ code: 'adapter/not-finite' }));
+    expect(() => encodeAdapter(modules, r, infinite)).toThrow(expect.objectContaining({ code: 'adapter/not-finite' }));
+  });
+
+  it('refuses a file of R that lacks a module, or has what is no R', () => {
+    const file = (names: string[]) =>
+      writeSafetensors(names.map((name) => ({ name, shape: [r, r], values: new Float32Array(r * r) })));
+    const [first, second] = modules.map(({ name }) => `${name}.lora_R.weight`);
+    expect(() => decodeFactorR(file([first]), modules, r)).toThrow(
+      expect.objectContaining({ code: 'adapter/tensor-missing' }),
+    );
+    expect(() => decodeFactorR(file([first, second, 'other']), modules, r)).toThrow(
+      expect.objectContaining({ code: 'adapter/tensor-unexpected' }),
     );
   });
 });

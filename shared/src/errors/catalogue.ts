@@ -224,6 +224,14 @@ const adapterErrors = {
     meaning: 'The adapter of a round has values far larger than those of any honest run.',
     remedy: 'Its training diverged, or the coordinator made it to amplify what single rows do; ask the operator which.',
   },
+  'adapter/frozen-mismatch': {
+    blame: 'coordinator',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The digest in the run’s terms is not that of the frozen factors which the run’s id determines.',
+    remedy:
+      'Check that client and coordinator have compatible versions; if they have, treat the coordinator as hostile.',
+  },
 } as const satisfies Record<string, CatalogueEntry>;
 
 const dataErrors = {
@@ -533,6 +541,12 @@ const connectionErrors = {
     blame: 'coordinator',
     retry: 'never',
     meaning: 'The adapter version of an offer belongs to other terms than the offer.',
+    remedy: 'Treat the coordinator as hostile until it is explained.',
+  },
+  'version/not-its-product': {
+    blame: 'coordinator',
+    retry: 'never',
+    meaning: 'The A and B that a version publishes are not what its factor R and the run’s frozen factors give.',
     remedy: 'Treat the coordinator as hostile until it is explained.',
   },
 } as const satisfies Record<string, CatalogueEntry>;

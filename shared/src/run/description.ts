@@ -5,6 +5,7 @@
  */
 
 import 'reflect-metadata';
+import { aggregationRules, type AggregationRule } from '@fedlora/protocol';
 import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
@@ -45,7 +46,7 @@ export class BaseDescription {
 }
 
 export class AdapterDescription {
-  @IsIn(['ffa-svd', 'alternate']) rule!: 'ffa-svd' | 'alternate';
+  @IsIn(aggregationRules) rule!: AggregationRule;
   @IsInt() @Min(1) @Max(1024) r!: number;
   @IsNumber() @IsPositive() lora_alpha!: number;
   /** Module suffixes, or exactly `["all-linear"]`. */
