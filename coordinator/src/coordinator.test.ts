@@ -5,6 +5,7 @@ import { fromHex, manifestHash, type Manifest } from '@fedlora/protocol';
 import { nodeProvider } from '@fedlora/protocol/node';
 import {
   decodeAdapter,
+  decodeFactorR,
   routes,
   versionId,
   versionMessage,
@@ -82,11 +83,13 @@ async function startRun(description: object): Promise<RunView> {
   return operate<RunView>(coordinator.url, token, 'POST', routes.runs, description);
 }
 
-/** Values of B of a version, in layout order. */
+/** Values of B of a version, or of what its rule trains, in layout order. */
 async function valuesOf(version: string): Promise<number[]> {
-  const manifest = await manifestOf(version);
-  const bytes = await readFile(join(folder, 'versions', version, 'adapter_model.safetensors'));
-  return decodeAdapter(bytes, manifest.adapter.modules, manifest.adapter.r).modules.flatMap(({ B }) => [...B]);
+  const { modules, r, rule } = (await manifestOf(version)).adapter;
+  const file = (name: string): Promise<Buffer> => readFile(join(folder, 'versions', version, name));
+  if (rule === 'fed-sb') return decodeFactorR(await file('fed_sb.safetensors'), modules, r).flatMap((R) => [...R]);
+  const adapter = decodeAdapter(await file('adapter_model.safetensors'), modules, r);
+  return adapter.modules.flatMap(({ A, B }) => (rule === 'fedavg' ? [...A, ...B] : [...B]));
 }
 
 let manifests = new Map<string, Manifest>();
@@ -143,8 +146,12 @@ describe('three organisations with a threshold of three', () => {
   beforeAll(() => setUp(3));
   afterAll(tearDown);
 
-  it('move the adapter by exactly the mean of what they contributed', async () => {
-    const { id } = await startRun(averaging);
+  it.each([
+    ['ffa-svd', 'B trained, A frozen', 4 * (16 + 24)],
+    ['fedavg', 'inexact', 4 * (16 + 16) + 4 * (16 + 24)],
+    ['fed-sb', 'R trained between frozen A and B', 2 * 4 * 4],
+  ])('with %s move the adapter by exactly the mean of what they contributed', async (rule, note, parameters) => {
+    const { id } = await startRun({ ...averaging, adapter: { ...averaging.adapter, rule } });
     const run = await untilRun(coordinator.url, token, id);
     expect(run).toMatchObject({
       status: 'completed',
@@ -152,7 +159,9 @@ describe('three organisations with a threshold of three', () => {
       abortedRounds: 0,
       threshold: 3,
       epsilon: null,
+      bytesUpPerClient: 2 * 4 * (parameters + 2), // two rounds, words of 4 bytes, two metrics
     });
+    expect(await readFile(join(folder, 'versions', run.version, 'README.md'), 'utf8')).toContain(note);
     const rounds = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
     for (const { id: roundId, baseVersion, version } of rounds) {
       const before = await valuesOf(baseVersion);
@@ -229,6 +238,19 @@ describe('three organisations with a threshold of three', () => {
     expect(run.reason).toContain('policy/epsilon-cap');
     seeManifests();
     for (const organisation of federation.organisations.slice(1)) organisation.ignores = () => false;
+  });
+
+  it('are refused a run whose frozen factors cannot exist, or with terms that its rule does not have', async () => {
+    const refusal = async (changes: object): Promise<string> => {
+      const adapter = { ...averaging.adapter, ...changes };
+      const response = await send(coordinator.url, 'POST', routes.runs, token, { ...averaging, adapter });
+      expect(response.ok).toBe(false);
+      return response.text();
+    };
+    expect(await refusal({ rule: 'ffa-svd', r: 17 })).toContain('has only 16 inputs');
+    expect(await refusal({ rule: 'fed-sb', r: 17 })).toContain('has only 16 inputs');
+    expect(await refusal({ rule: 'fed-sb', rebaseEvery: 2 })).toContain('adapter.rebaseEvery');
+    expect(await refusal({ rule: 'median' })).toContain('rule must be one of');
   });
 
   it('stop when the operator says so', async () => {

@@ -8,7 +8,7 @@ import type { Batch, Engine } from '../../client/src/engine/engine.js';
 import { createOnnxEngine } from '../../client/src/engine/onnx/engine.js';
 import { createTfjsEngine } from '../../client/src/engine/tfjs/engine.js';
 import { openBaseModel } from '../../client/src/engine/weights/hugging-face.js';
-import { fixtureFolder, fixtures, modelOf, toBatch } from './engine-fixtures.js';
+import { fixtureFolder, fixtures, modelOf, toBatch, withFactorR } from './engine-fixtures.js';
 
 const fixture = fixtures['qwen2'];
 const { base, adapter } = modelOf(fixture);
@@ -50,6 +50,27 @@ describe.each(engines)('%s refuses', (_, create) => {
     await expect(engine.gradients(long, clipping)).rejects.toMatchObject(refusal);
     await expect(engine.evaluate(long)).rejects.toMatchObject(refusal);
     await expect(engine.evaluate({ ...long, ids: new Int32Array(2 * 70) })).rejects.toThrow(/padded to 70/);
+  });
+
+  it('to train R of an adapter that has none, and A or B of one whose A and B are frozen around R', async () => {
+    const engine = await anEngine();
+    const refusal = { code: 'internal/unexpected', message: expect.stringContaining('factors R') };
+    await expect(engine.gradients(batch, { trained: 'R', l2Bound: 1 })).rejects.toMatchObject(refusal);
+    engine.setAdapter(withFactorR(fixture, adapter));
+    expect(engine.adapter()).toEqual(withFactorR(fixture, adapter));
+    for (const trained of ['A', 'B', 'both'] as const)
+      await expect(engine.gradients(batch, { trained, l2Bound: 1 })).rejects.toMatchObject(refusal);
+    engine.setAdapter(adapter);
+    expect(engine.adapter()).toEqual(adapter);
+  });
+
+  it('an adapter that has R in some modules only, or of another size', async () => {
+    const engine = await anEngine();
+    const { modules } = withFactorR(fixture, adapter);
+    const refusal = expect.objectContaining({ code: 'adapter/wrong-shape' });
+    expect(() => engine.setAdapter({ modules: modules.with(1, adapter.modules[1]) })).toThrow(refusal);
+    const short = modules.map((module) => ({ ...module, R: module.R!.slice(1) }));
+    expect(() => engine.setAdapter({ modules: short })).toThrow(refusal);
   });
 
   it.each([

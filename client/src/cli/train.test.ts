@@ -89,6 +89,23 @@ describe('fedlora train', () => {
     });
   });
 
+  it('trains r x r between frozen factors, and writes what plain LoRA reads', async () => {
+    const held = rows('held.jsonl', 6, 100);
+    const out = join(directory, 'adapter');
+    const arguments_ = ['--train-factor', 'R', '--r', '16', '--steps', '12', '--learning-rate', '0.5', '--json'];
+    const { code, out: printed } = await fedlora(
+      ...training(rows('rows.jsonl', 40), out, ...arguments_, '--eval', held),
+    );
+    expect(code).toBe(0);
+    const [{ loss }] = (JSON.parse(printed) as { files: { loss: number }[] }).files;
+    const measured = async (...adapter: readonly string[]): Promise<number> => {
+      const result = await fedlora('eval', '--base', base, ...adapter, '--data', held, '--threads', '1', '--json');
+      return (JSON.parse(result.out) as { files: { loss: number }[] }).files[0].loss;
+    };
+    expect(await measured('--adapter', out)).toBeCloseTo(loss, 4);
+    expect(loss).toBeLessThan(0.9 * (await measured()));
+  });
+
   it('that diverges names the step and the row, and leaves the output folder as it was', async () => {
     const data = rows('rows.jsonl', 12);
     const out = join(directory, 'adapter');
@@ -125,6 +142,8 @@ describe('fedlora train', () => {
     [['--lora-dropout', '1'], 'below 1'],
     [['--rank', '0'], '--rank must be at least 1'],
     [['--gradient-accumulation-steps', '0'], 'must be at least 1'],
+    [['--train-factor', 'R', '--init', 'kaiming'], 'A and B are orthonormal and stay so'],
+    [['--train-factor', 'R', '--rank', '500'], '--rank must be at most 128, the smaller side of q_proj'],
     [['--target-modules', 'q_proj,nothing'], 'no linear layer called nothing'],
   ])('refuses %j and says why', async (more, reason) => {
     const { code, error } = await fedlora(...training(rows('rows.jsonl', 3), join(directory, 'adapter'), ...more));

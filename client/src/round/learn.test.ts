@@ -1,6 +1,6 @@
 import { ARITHMETIC_SLACK, unitBound, type Manifest } from '@fedlora/protocol';
-import { seededRandom } from '@fedlora/protocol/node';
-import { FedloraError } from '@fedlora/shared';
+import { publicRandom, seededRandom } from '@fedlora/protocol/node';
+import { FedloraError, frozenFactors } from '@fedlora/shared';
 import { describe, expect, it } from 'vitest';
 import { aManifest } from '../../../test/support/a-manifest.js';
 import type { Example } from '../data/tokenize.js';
@@ -144,6 +144,62 @@ describe('attack: an adapter that amplifies what one record does to the gradient
       }
     },
   );
+});
+
+describe('a round of fed-sb', () => {
+  const adapter = { ...aManifest().adapter, rule: 'fed-sb', frozenDigest: 'f'.repeat(64) } as const;
+  const roundOf = (changes: Partial<Manifest>): VerifiedRound => ({ ...aRound({ adapter, ...changes }), trained: 'R' });
+
+  /** The engine of `hostileEngine` with R of +-size between orthonormal factors. */
+  async function engineWithR(size: number): Promise<Engine> {
+    const engine = await hostileEngine(0);
+    const { modules } = frozenFactors(engine.modules, engine.lora.r, publicRandom('learn'));
+    const R = Float32Array.from({ length: engine.lora.r ** 2 }, (_, i) => (i % 2 === 0 ? size : -size));
+    engine.setAdapter({ modules: modules.map((module) => ({ ...module, R })) });
+    return engine;
+  }
+
+  it.each([0, 0.4, MAXIMUM_ADAPTER_VALUE])(
+    'sends one value for each value of R, and no record moves them by more than the bound, with values of %d',
+    async (size) => {
+      const engine = await engineWithR(size);
+      try {
+        const examples = someExamples(17);
+        const sum = await learnFrom(engine, examples, roundOf({}));
+        expect(sum.length).toBe(engine.modules.length * engine.lora.r ** 2 + 2);
+        expect(sum.subarray(0, -2).every((value) => value !== 0)).toBe(true);
+        const without = await learnFrom(engine, examples.slice(1), roundOf({}));
+        expect(distance(sum, without)).toBeGreaterThan(0);
+        expect(distance(sum, without)).toBeLessThanOrEqual(unitBound(aManifest()) * (1 + ARITHMETIC_SLACK));
+      } finally {
+        await engine.close();
+      }
+    },
+  );
+
+  it('of several local steps changes R alone', async () => {
+    const engine = await engineWithR(0);
+    try {
+      const before = engine.adapter();
+      const update = await learnFrom(
+        engine,
+        someExamples(8),
+        roundOf({
+          training: { kind: 'local-steps', steps: 3, batchSize: 4, learningRate: 0.001, maximumGradientNorm: 1 },
+          privacy: { ...aManifest().privacy, unit: 'client' },
+        }),
+      );
+      const after = engine.adapter();
+      after.modules.forEach(({ A, B }, i) =>
+        expect({ A, B }).toEqual({ A: before.modules[i].A, B: before.modules[i].B }),
+      );
+      const moved = after.modules.flatMap(({ R }) => [...R!]);
+      expect(Math.max(...moved.map(Math.abs))).toBeGreaterThan(0.002);
+      moved.forEach((value, i) => expect(update[i]).toBeCloseTo(value, 6));
+    } finally {
+      await engine.close();
+    }
+  });
 });
 
 /** An engine that gives NaN for every batch with token `poison`, for its neighbours, too. */

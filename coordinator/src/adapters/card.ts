@@ -1,7 +1,17 @@
 /** README.md of an adapter version: what it is, what it promises, how to use it. Hugging Face shows it as the model card. */
 
-import type { Manifest } from '@fedlora/protocol';
+import type { AggregationRule, Manifest } from '@fedlora/protocol';
+import { FACTOR_R_FILE } from '@fedlora/shared';
 import type { AdapterStanding } from './version-store.js';
+
+/** What each rule trains, and what its average is worth. */
+const ruleNotes: Readonly<Record<AggregationRule, string>> = {
+  'ffa-svd': 'B trained, A frozen',
+  alternate: 'A and B trained in turn',
+  fedavg:
+    'A and B trained together, which is inexact: the mean of A and of B after local steps is not that of the products B A',
+  'fed-sb': `R trained between frozen A and B; lora_B is B R, and ${FACTOR_R_FILE} has R as training goes on from it`,
+};
 
 /** The card of a version. The same standing gives the same text. */
 export function adapterCard(manifest: Manifest, standing: AdapterStanding): string {
@@ -12,7 +22,7 @@ export function adapterCard(manifest: Manifest, standing: AdapterStanding): stri
     ['organisations', String(standing.organisations)],
     [
       'aggregation',
-      `${adapter.rule}; secure aggregation, threshold ${manifest.aggregation.threshold} of ${standing.organisations}`,
+      `${adapter.rule}: ${ruleNotes[adapter.rule]}; secure aggregation, threshold ${manifest.aggregation.threshold} of ${standing.organisations}`,
     ],
     ['LoRA', `r ${adapter.r}, lora_alpha ${adapter.loraAlpha}, ${adapter.targetModules.join(', ')}`],
     [

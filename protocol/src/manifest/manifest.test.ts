@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { aManifest } from '../../../test/support/a-manifest.js';
-import { checkManifest, type Manifest } from './manifest.js';
+import {
+  aggregationRules,
+  checkManifest,
+  roundLength,
+  trainedFactor,
+  type AggregationRule,
+  type Manifest,
+} from './manifest.js';
 
 /** The terms with one field, named by its path, replaced or, for `undefined`, left out. */
 function changed(path: string, value: unknown): Manifest {
@@ -67,5 +74,42 @@ describe('checkManifest', () => {
   it.each([NaN, -1, '0', undefined])('attack: no privacy and a delta of %s, which the ledger would hold', (delta) => {
     const none = { ...aManifest().privacy, unit: 'none', noiseMultiplier: 0, delta } as Manifest['privacy'];
     expect(() => checkManifest(aManifest({ privacy: none }), 3)).toThrowError(refused);
+  });
+});
+
+describe('the terms of an aggregation rule', () => {
+  const modules = [
+    { name: 'a', inFeatures: 7, outFeatures: 5 },
+    { name: 'b', inFeatures: 3, outFeatures: 11 },
+  ];
+  const withRule = (rule: AggregationRule, changes: Partial<Manifest['adapter']> = {}): Manifest => {
+    const frozen = rule === 'fed-sb' ? { frozenDigest: 'f'.repeat(64) } : {};
+    return aManifest({ adapter: { ...aManifest().adapter, r: 3, modules, rule, ...frozen, ...changes } });
+  };
+
+  it.each([
+    ['ffa-svd', ['B', 'B', 'B'], 3 * (5 + 11)],
+    ['alternate', ['B', 'A', 'B'], 3 * (5 + 11)],
+    ['fedavg', ['both', 'both', 'both'], 3 * (7 + 5 + 3 + 11)],
+    ['fed-sb', ['R', 'R', 'R'], 2 * 9],
+  ] as const)('%s trains %j, in a first vector of %i values beside two metrics', (rule, trained, length) => {
+    const manifest = withRule(rule);
+    expect(() => checkManifest(manifest, 3)).not.toThrow();
+    expect([0, 1, 2].map((completed) => trainedFactor(manifest, completed))).toEqual(trained);
+    expect(roundLength(manifest, trained[0])).toBe(length + 2);
+  });
+
+  it.each([
+    ['without the digest of its frozen factors', { frozenDigest: undefined }],
+    ['with something else for a digest', { frozenDigest: 'F'.repeat(64) }],
+    ['that re-bases', { rebaseEvery: 5 }],
+    ['whose r is more than a layer has inputs', { r: 4 }],
+    ['whose r is more than a layer has outputs', { r: 6, modules: [{ name: 'a', inFeatures: 7, outFeatures: 5 }] }],
+  ])('attack: fed-sb %s', (_name, changes) => {
+    expect(() => checkManifest(withRule('fed-sb', changes as Partial<Manifest['adapter']>), 3)).toThrowError(refused);
+  });
+
+  it.each(aggregationRules.filter((rule) => rule !== 'fed-sb'))('attack: %s with a digest it does not have', (rule) => {
+    expect(() => checkManifest(withRule(rule, { frozenDigest: 'f'.repeat(64) }), 3)).toThrowError(refused);
   });
 });
