@@ -55,6 +55,28 @@ describe('three organisations with a threshold of three', () => {
     expect(files[0].loss).toBeGreaterThan(0);
   });
 
+  it('learn r x r between frozen factors in a run of fed-sb, and publish plain LoRA that does better than the base', async () => {
+    const description = (await smallRun(6)) as { adapter: object; privacy: object; server: object };
+    const run = await network.startRun({
+      ...description,
+      adapter: { ...description.adapter, rule: 'fed-sb', r: 16 },
+      privacy: { ...description.privacy, noiseMultiplier: 0.4 },
+      server: { ...description.server, learningRate: 0.2 },
+    });
+    const ended = await network.untilRunEnds(run.id);
+    expect(ended).toMatchObject({ status: 'completed', completedRounds: 6 });
+    expect(ended.bytesUpPerClient).toBe(6 * 4 * (4 * 7 * 16 * 16 + 2)); // 4 blocks of 7 layers, and two metrics
+    const lossOf = async (...adapter: string[]): Promise<number> => {
+      const test = join(network.options.directory, 'data', 'test.shared.jsonl');
+      const arguments_ = ['eval', '--base', demoBase, ...adapter, '--data', test, '--json'];
+      const { files } = JSON.parse((await network.fedlora(arguments_)).stdout) as { files: { loss: number }[] };
+      return files[0].loss;
+    };
+    const directory = join(network.coordinatorData, 'versions', ended.version);
+    expect(await readdir(directory)).toContain('fed_sb.safetensors');
+    expect(await lossOf('--adapter', directory)).toBeLessThan(0.9 * (await lossOf()));
+  });
+
   it('lose a round when a client is killed in the middle, with its name in the cause, and the next round works', async () => {
     const run = await network.startRun(await smallRun(3));
     const ending = network.untilRunEnds(run.id);

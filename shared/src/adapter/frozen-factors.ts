@@ -6,6 +6,7 @@
  * Divergence The paper takes A, B and the first R from the singular vectors of a full fine-tuning update, which it computes from
  *            training rows. That update would cost privacy before the first round and is as large as the base model, so here A and B
  *            are random and R starts at zero: the adapter starts as the base model, as LoRA does, in directions that no row chose.
+ *            The steps are those of SPEC §12.2.
  * Legend     r = rank, in and out = features of an adapted layer
  */
 

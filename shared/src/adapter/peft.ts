@@ -44,6 +44,7 @@ export interface ModuleTensors {
  * The same adapter without R: B R in the place of B.
  *
  * Shapes     B [out, r], R [r, r] -> B R [out, r]
+ * Source     SPEC §12.3
  * Guarantee  Each value is the sum over k = 0, 1, ... of B[o, k] R[k, j] in f64, rounded to f32 once: the same bits everywhere, so
  *            that whoever has B and R can check a published B R for equality. Modules without R are returned as they are.
  */
