@@ -7,7 +7,6 @@ import {
   encodeAdapter,
   encodeFactorR,
   FACTOR_R_FILE,
-  frozenDigest,
   frozenFactorsOfRun,
   plainLora,
 } from '@fedlora/shared';
@@ -74,11 +73,11 @@ describe('attack: an adapter so large that rounding, or overflow, tells about ro
   });
 });
 
+const pause = async (): Promise<void> => undefined;
+const { adapter: frozen, digest } = await frozenFactorsOfRun(manifest.runId, manifest.adapter, { publicRandom, pause });
+
 describe('a version of a fed-sb run', () => {
-  const frozen = frozenFactorsOfRun(manifest.runId, manifest.adapter, publicRandom);
-  const terms = aManifest({
-    adapter: { ...manifest.adapter, rule: 'fed-sb', frozenDigest: frozenDigest(frozen) },
-  });
+  const terms = aManifest({ adapter: { ...manifest.adapter, rule: 'fed-sb', frozenDigest: digest } });
   const adapter = {
     modules: frozen.modules.map((module) => ({ ...module, R: Float32Array.of(0.3, -1.7, 0.9, 1 / 3) })),
   };
@@ -144,7 +143,7 @@ describe('a version of a fed-sb run', () => {
 
   it('attack: terms that name other frozen factors than the run id gives', async () => {
     const other = changedBy(inTheLastBit, 'B');
-    const lie = { ...terms, adapter: { ...terms.adapter, frozenDigest: frozenDigest(other) } };
+    const lie = { ...terms, adapter: { ...terms.adapter, frozenDigest: 'e'.repeat(64) } };
     const files = new Map([[ADAPTER_WEIGHTS_FILE, encodeAdapter(modules, r, other)]]);
     await expect(loadChanged(files, lie)).rejects.toMatchObject({ code: 'adapter/frozen-mismatch' });
   });

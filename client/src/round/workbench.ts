@@ -6,6 +6,7 @@
  */
 
 import { stat } from 'node:fs/promises';
+import { setImmediate as pause } from 'node:timers/promises';
 import {
   ADAPTER_CONFIG_FILE,
   ADAPTER_WEIGHTS_FILE,
@@ -99,7 +100,7 @@ export class Workbench {
 export class AdapterSource {
   private last: { readonly id: string; readonly values: AdapterValues } | undefined;
   /** The frozen factors of the last `fed-sb` run, which take a while to make. */
-  private frozen: { readonly manifestHash: string; readonly factors: AdapterValues } | undefined;
+  private frozen: { readonly manifestHash: string; readonly factors: Promise<AdapterValues> } | undefined;
 
   constructor(
     private readonly store: AdapterStore,
@@ -122,15 +123,16 @@ export class AdapterSource {
     }
     checkLineage(version, round);
     if (this.last?.id !== id) {
-      const frozen = round.manifest.adapter.rule === 'fed-sb' ? this.frozenFactors(round) : undefined;
+      const frozen = round.manifest.adapter.rule === 'fed-sb' ? await this.frozenFactors(round) : undefined;
       this.last = { id, values: valuesOf(version, round.manifest, frozen) };
     }
     return this.last.values;
   }
 
-  private frozenFactors({ manifest, manifestHash }: VerifiedRound): AdapterValues {
+  /** Goes on being made when a round's deadline passes meanwhile: the next round then finds it. */
+  private frozenFactors({ manifest, manifestHash }: VerifiedRound): Promise<AdapterValues> {
     if (this.frozen?.manifestHash !== manifestHash)
-      this.frozen = { manifestHash, factors: checkedFrozenFactors(manifest, publicRandom) };
+      this.frozen = { manifestHash, factors: checkedFrozenFactors(manifest, { publicRandom, pause }) };
     return this.frozen.factors;
   }
 }

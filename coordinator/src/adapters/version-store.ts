@@ -88,7 +88,8 @@ export class VersionStore {
     const { rule, modules, r } = manifest.adapter;
     if (rule !== 'fed-sb') return decodeAdapter(await this.checkedFile(id, ADAPTER_WEIGHTS_FILE), modules, r);
     const factorsR = decodeFactorR(await this.checkedFile(id, FACTOR_R_FILE), modules, r);
-    return { modules: firstAdapter(manifest).modules.map((module, i) => ({ ...module, R: factorsR[i] })) };
+    const { modules: frozen } = await firstAdapter(manifest);
+    return { modules: frozen.map((module, i) => ({ ...module, R: factorsR[i] })) };
   }
 
   private async checkedFile(id: string, name: string): Promise<Uint8Array> {

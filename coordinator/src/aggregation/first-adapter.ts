@@ -1,6 +1,7 @@
 /** The adapter that a run starts from. B or R is zero, so the base model is unchanged; the rest comes from a public seed, so anyone can check it. */
 
 import type { Manifest, RandomSource } from '@fedlora/protocol';
+import { setImmediate as pause } from 'node:timers/promises';
 import { publicRandom } from '@fedlora/protocol/node';
 import { checkedFrozenFactors, orthonormalRows, type AdapterTensors } from '@fedlora/shared';
 
@@ -13,9 +14,9 @@ import { checkedFrozenFactors, orthonormalRows, type AdapterTensors } from '@fed
  * @throws FedloraError adapter/frozen-mismatch
  * @throws RangeError r is more than a module has inputs, or outputs where B is frozen; `planRun` refuses such runs
  */
-export function firstAdapter(manifest: Manifest): AdapterTensors {
+export async function firstAdapter(manifest: Manifest): Promise<AdapterTensors> {
   const { rule, r, modules } = manifest.adapter;
-  if (rule === 'fed-sb') return checkedFrozenFactors(manifest, publicRandom);
+  if (rule === 'fed-sb') return checkedFrozenFactors(manifest, { publicRandom, pause });
   const random = publicRandom(`fedlora/first-adapter/v1\n${manifest.runId}`);
   const makeA = rule === 'ffa-svd' ? orthonormalRows : kaimingUniform;
   return {

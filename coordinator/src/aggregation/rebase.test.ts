@@ -36,12 +36,14 @@ function largestDifference(a: readonly number[], b: readonly number[]): number {
   return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - b[i])), 0);
 }
 
+const manifest = withRank(4);
+const first = await firstAdapter(manifest);
+
 describe('rebase', () => {
-  const manifest = withRank(4);
   const modules: readonly AdaptedModule[] = manifest.adapter.modules;
   const r = 4;
   const adapter = {
-    modules: firstAdapter(manifest).modules.map(({ A }, i) => ({ A, B: gaussianish(modules[i].outFeatures * r) })),
+    modules: first.modules.map(({ A }, i) => ({ A, B: gaussianish(modules[i].outFeatures * r) })),
   };
   const length = adapter.modules.reduce((sum, module) => sum + module.B.length, 0);
   const moments = { step: 5, first: gaussianish(length), second: gaussianish(length).map(Math.abs) };
@@ -89,15 +91,30 @@ describe('rebase', () => {
   });
 
   it('leaves an adapter whose B is zero as it is', () => {
-    const fresh = firstAdapter(manifest);
-    expect(rebase(modules, r, fresh, undefined).adapter.modules[0].A).toEqual(fresh.modules[0].A);
+    expect(rebase(modules, r, first, undefined).adapter.modules[0].A).toEqual(first.modules[0].A);
   });
 });
 
 describe('firstAdapter', () => {
-  it('is the same for the same run id and another for another', () => {
-    const manifest = withRank(4);
-    expect(firstAdapter(manifest)).toEqual(firstAdapter(manifest));
-    expect(firstAdapter({ ...manifest, runId: 'run-other' })).not.toEqual(firstAdapter(manifest));
+  it('is the same for the same run id and another for another', async () => {
+    expect(await firstAdapter(manifest)).toEqual(first);
+    expect(await firstAdapter({ ...manifest, runId: 'run-other' })).not.toEqual(first);
+  });
+
+  it.each(['alternate', 'fedavg'] as const)('of %s has A as PEFT starts it, and B at zero', async (rule) => {
+    const { modules } = await firstAdapter({ ...manifest, adapter: { ...manifest.adapter, rule } });
+    const bound = 1 / Math.sqrt(24);
+    const largest = Math.max(...modules[0].A.map(Math.abs));
+    expect(largest).toBeLessThanOrEqual(bound);
+    expect(largest).toBeGreaterThan(0.9 * bound); // 96 values: 0.9^96 would be a chance of 4e-5
+    expect(modules[0].B).toEqual(new Float32Array(40));
+  });
+
+  it('of fed-sb is refused where the terms name other frozen factors', async () => {
+    const lie = {
+      ...manifest,
+      adapter: { ...manifest.adapter, rule: 'fed-sb', frozenDigest: 'e'.repeat(64) },
+    } as const;
+    await expect(firstAdapter(lie)).rejects.toMatchObject({ code: 'adapter/frozen-mismatch' });
   });
 });

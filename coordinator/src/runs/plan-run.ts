@@ -1,5 +1,6 @@
 /** From what an operator describes to the terms that everyone verifies: a run description becomes a manifest. */
 
+import { setImmediate as pause } from 'node:timers/promises';
 import {
   checkManifest,
   leastThreshold,
@@ -16,7 +17,6 @@ import {
   adaptedModules,
   expandTargetModules,
   FedloraError,
-  frozenDigest,
   frozenFactorsOfRun,
   type AdapterDescription,
   type RunDescription,
@@ -48,7 +48,7 @@ const LARGEST_SCALE_EXPONENT = 30;
  * @throws FedloraError run/invalid-description: names what is missing or unknown
  * @throws ProtocolError manifest/invalid: names the field that breaks a rule
  */
-export function planRun(description: RunDescription, runId: string, roster: Roster): Manifest {
+export async function planRun(description: RunDescription, runId: string, roster: Roster): Promise<Manifest> {
   const { adapter, base, privacy, server } = description;
   const members = roster.members.length;
   const expanded = expandTargetModules(adapter.target_modules);
@@ -74,9 +74,7 @@ export function planRun(description: RunDescription, runId: string, roster: Rost
       targetModules: expanded.names,
       modules,
       rebaseEvery: adapter.rebaseEvery,
-      ...(adapter.rule === 'fed-sb'
-        ? { frozenDigest: frozenDigest(frozenFactorsOfRun(runId, { modules, r: adapter.r }, publicRandom)) }
-        : {}),
+      ...(adapter.rule === 'fed-sb' ? { frozenDigest: await digestOfFrozen(runId, { modules, r: adapter.r }) } : {}),
     },
     data: { format: description.data.format, template: 'alpaca', maximumLength: description.data.maximumLength },
     training: trainingTerms(description.training),
@@ -116,6 +114,10 @@ function checkRank({ rule, r }: AdapterDescription, modules: readonly AdaptedMod
     if ((rule === 'ffa-svd' || rule === 'fed-sb') && r > inFeatures) refuse(name, `${inFeatures} inputs`);
     if (rule === 'fed-sb' && r > outFeatures) refuse(name, `${outFeatures} outputs`);
   }
+}
+
+async function digestOfFrozen(runId: string, adapter: Pick<Manifest['adapter'], 'modules' | 'r'>): Promise<string> {
+  return (await frozenFactorsOfRun(runId, adapter, { publicRandom, pause })).digest;
 }
 
 /** The terms with the largest power of two as scale that keeps every rule: the finest rounding that cannot wrap. */

@@ -108,7 +108,7 @@ export class RunService {
   /** Checks a description and says what it would become. @throws FedloraError run/invalid-description | ProtocolError manifest/invalid */
   async plan(description: RunDescription): Promise<PlannedRun> {
     const roster = await this.rosterOf(description.organisations);
-    const manifest = planRun(description, `run-${randomBytes(6).toString('hex')}`, roster);
+    const manifest = await planRun(description, `run-${randomBytes(6).toString('hex')}`, roster);
     return { manifest, roster, projectedEpsilon: this.parts.budget.epsilonAfter(manifest, manifest.rounds) };
   }
 
@@ -117,7 +117,7 @@ export class RunService {
     const { runs, rounds, versions, versionStore, optimizerStore, budget, audit, announcements, key, log, now } =
       this.parts;
     const { manifest, roster } = await this.plan(description);
-    const version = await versionStore.publish(manifest, firstAdapter(manifest), {
+    const version = await versionStore.publish(manifest, await firstAdapter(manifest), {
       parent: null,
       roundId: null,
       completedRounds: 0,

@@ -1,13 +1,9 @@
 import { publicRandom } from '@fedlora/protocol/node';
 import { describe, expect, it } from 'vitest';
 import { aManifest } from '../../../test/support/a-manifest.js';
-import {
-  checkedFrozenFactors,
-  frozenDigest,
-  frozenFactors,
-  frozenFactorsOfRun,
-  orthonormalRows,
-} from './frozen-factors.js';
+import { checkedFrozenFactors, frozenFactors, frozenFactorsOfRun, orthonormalRows } from './frozen-factors.js';
+
+const parts = { publicRandom, pause: async () => undefined };
 
 /** Entries of a Gram matrix of f32 values of length 1: a rounding each. */
 const F32_UNIT = 1e-6;
@@ -67,30 +63,35 @@ describe('frozenFactors', () => {
     });
   });
 
-  it('of a run are what they were when this was written, on every machine: clients compare the digest', () => {
-    const digest = frozenDigest(frozenFactorsOfRun('run-1', { modules, r: 2 }, publicRandom));
+  it('of a run are those of its id, drawn module by module, with a pause after each', async () => {
+    let pauses = 0;
+    const pause = async (): Promise<void> => void pauses++;
+    const { adapter } = await frozenFactorsOfRun('run-1', { modules, r: 2 }, { publicRandom, pause });
+    expect(adapter).toEqual(frozenFactors(modules, 2, publicRandom('fedlora/frozen-factors/v1\nrun-1')));
+    expect(pauses).toBe(modules.length);
+  });
+
+  // A second implementation in Python, from SPEC 12.2, gave the same digest.
+  it('of a run are what they were when this was written, on every machine: clients compare the digest', async () => {
+    const { digest } = await frozenFactorsOfRun('run-1', { modules, r: 2 }, parts);
     expect(digest).toBe('2bb57907293e6b5683bd773096cd60d100f1c2a6a69539b9a4e47745acde9339');
-    expect(frozenDigest(frozenFactorsOfRun('run-2', { modules, r: 2 }, publicRandom))).not.toBe(digest);
+    for (const [runId, terms] of [
+      ['run-2', { modules, r: 2 }],
+      ['run-1', { modules: modules.toReversed(), r: 2 }],
+      ['run-1', { modules, r: 3 }],
+    ] as const) {
+      expect((await frozenFactorsOfRun(runId, terms, parts)).digest).not.toBe(digest);
+    }
   });
 });
 
 describe('checkedFrozenFactors', () => {
-  it('are those of the terms, or refused', () => {
-    const { runId, adapter } = aManifest();
-    const factors = frozenFactorsOfRun(runId, adapter, publicRandom);
-    const terms = { runId, adapter: { ...adapter, frozenDigest: frozenDigest(factors) } };
-    expect(checkedFrozenFactors(terms, publicRandom)).toEqual(factors);
-    const other = { ...terms, adapter: { ...terms.adapter, frozenDigest: 'e'.repeat(64) } };
-    expect(() => checkedFrozenFactors(other, publicRandom)).toThrow(
-      expect.objectContaining({ code: 'adapter/frozen-mismatch' }),
-    );
-  });
-
-  it('have a digest that tells A from B and one module from the next', () => {
-    const { modules: own } = frozenFactors([modules[0], modules[0]], 2, publicRandom('factors'));
-    const digests = [own, own.toReversed(), own.map(({ A, B }) => ({ A: B, B: A }))].map((one) =>
-      frozenDigest({ modules: one }),
-    );
-    expect(new Set(digests).size).toBe(3);
+  it('are those of the terms, or refused', async () => {
+    const { runId, adapter: layout } = aManifest();
+    const { adapter, digest } = await frozenFactorsOfRun(runId, layout, parts);
+    const terms = { runId, adapter: { ...layout, frozenDigest: digest } };
+    expect(await checkedFrozenFactors(terms, parts)).toEqual(adapter);
+    const other = { ...terms, adapter: { ...layout, frozenDigest: 'e'.repeat(64) } };
+    await expect(checkedFrozenFactors(other, parts)).rejects.toMatchObject({ code: 'adapter/frozen-mismatch' });
   });
 });
