@@ -111,14 +111,59 @@ describe('discreteGaussianSampler', () => {
     expect(Math.abs(product / 1e3)).toBeLessThan(STANDARD_DEVIATIONS);
   });
 
+  describe('for every first word that there is', () => {
+    const [sigma, length] = [40, 8];
+    const blocks = Math.ceil((9.5 * sigma) / length);
+    const bell = (j: number) => Math.exp(-((j * length) ** 2) / (2 * sigma ** 2));
+
+    /** How often each x comes out when the first word takes every value of 12 bits and a sign, at a place with the least U. */
+    function countAll(place: number): Map<number, number> {
+      const sampler = discreteGaussianSampler(sigma, { blocksPerSigma: 4, pickBits: 6 }); // 64 slots: 6 bits more
+      const seen = new Map<number, number>();
+      for (let head = 0; head < 2 ** 13; head++) {
+        const word = (head % 2 ** 12) | (head < 2 ** 12 ? 0 : 2 ** 31);
+        const target = new Int32Array(1);
+        let asked = 0;
+        const random = (n: number): Uint8Array => {
+          if (n < 12) return new Uint8Array(n).fill(n === 1 ? 1 : 0); // the rare paths ask: first step of the tail; U goes on with zeros
+          if (asked++ > 0) throw new RangeError('rejected');
+          return new Uint8Array(Uint32Array.from({ length: n >> 2 }, (_, i) => [word, place, 0][i % 3]).buffer);
+        };
+        try {
+          sampler.sampleInto(target, random);
+          seen.set(target[0], (seen.get(target[0]) ?? 0) + 1);
+        } catch (error) {
+          if (!(error instanceof RangeError)) throw error;
+        }
+      }
+      return seen;
+    }
+
+    it('gives each block exactly the draws of its weight, the bell above it, on either side', () => {
+      const seen = countAll(3);
+      const hat = seen.get(3) as number;
+      expect(hat).toBeGreaterThan(500);
+      for (let j = 0; j < blocks; j++) {
+        expect(seen.get(j * length + 3)).toBe(Math.ceil(hat * bell(j)));
+        expect(seen.get(-j * length - 3)).toBe(Math.ceil(hat * bell(j)));
+      }
+    });
+
+    it('counts 0 once', () => {
+      const seen = countAll(0);
+      expect(seen.get(0)).toBe(countAll(3).get(3));
+      expect(seen.get(length)).toBe(seen.get(-length));
+    });
+  });
+
   describe('with the rare paths made common', () => {
     // One known bit of U: a third of the draws is undecided in floats. Tail from sigma / 2 on: over half of the values.
     it.each([
-      { name: 'undecided comparisons', internals: { acceptBits: 1, hatBits: 4 } },
+      { name: 'undecided comparisons', internals: { acceptBits: 1, pickBits: 1 } },
       { name: 'the tail', internals: { tailStartInSigmas: 0.5 } },
       {
         name: 'both, with coarse blocks',
-        internals: { acceptBits: 2, hatBits: 2, tailStartInSigmas: 1, blocksPerSigma: 1 },
+        internals: { acceptBits: 2, pickBits: 2, tailStartInSigmas: 1, blocksPerSigma: 1 },
       },
     ])('follows the law through $name', ({ internals }) => {
       for (const sigma of [0.7, 2.5, 21.5]) {
@@ -136,7 +181,7 @@ describe('discreteGaussianSampler', () => {
       const rare = { tail: 0, undecided: 0 };
       const internals = {
         acceptBits: 3,
-        hatBits: 3,
+        pickBits: 3,
         tailStartInSigmas: 1,
         onRarePath: (path: 'tail' | 'undecided') => rare[path]++,
       };
@@ -160,7 +205,7 @@ describe('discreteGaussianSampler', () => {
           Number(canonneDiscreteGaussian(numerator ** 2n, denominator ** 2n, random)),
         ),
       );
-      const fast = histogram(draw(sigma, count, 'fast', { acceptBits: 1, hatBits: 2, tailStartInSigmas: 1 }));
+      const fast = histogram(draw(sigma, count, 'fast', { acceptBits: 1, pickBits: 2, tailStartInSigmas: 1 }));
       let chi = 0;
       for (let i = 0; i < 11; i++) if (loop[i] + fast[i] > 0) chi += (loop[i] - fast[i]) ** 2 / (loop[i] + fast[i]);
       expect(chi).toBeLessThan(chiSquaredLimit(10));

@@ -4,15 +4,17 @@
  * Law        P[x] proportional to exp(-x^2 / (2 sigma^2)) on the whole numbers, sigma the exact value of the given f64.
  *
  * Method     Rejection from a step function above the half bell. The non-negative numbers are cut into J blocks of L numbers, L a
- *            power of two, and one tail. Block j has the whole-number weight H_j >= S exp(-(jL)^2 / (2 sigma^2)), S = 2^hatBits.
- *            1. Draw a block with probability proportional to its weight: an alias table with whole-number thresholds, exact.
+ *            power of two, and one tail. Block j has the whole-number weight H_j >= S exp(-(jL)^2 / (2 sigma^2)); S is the largest
+ *            whole number for which all weights together are at most 2^31.
+ *            1. Draw a block with probability proportional to its weight: an alias table with whole-number thresholds, exact. Its
+ *               slots, and the numbers below a slot's weight, are powers of two: bits of one word choose both.
  *            2. Draw a place in the block (m random bits, L = 2^m) and a sign; reject -0, so that 0 is not counted twice.
  *            3. Accept x with probability a(x) = S exp(-x^2 / (2 sigma^2)) / H_j <= 1.
  *            A value then comes out at a rate of H_j / L * a(x) = S / L * exp(-x^2 / (2 sigma^2)): the law, whatever the H_j are.
  *            Step 3 compares a uniform U with a(x). U's first 32 bits are compared with a table (the squeeze, 98 % of the draws),
  *            then with a(x) in f64; each time only if the gap is over FLOAT_MARGIN, about 2^5 times the worst rounding error.
  *            Else (about 2^-32 of the draws) U gets more bits and a(x) is computed in rationals: `isBelowExp`.
- *            The tail, beyond 9.5 sigma (2^-69 of the draws), is cut into steps of at least sigma with weights 1/2, 1/4, ...;
+ *            The tail, beyond 9.5 sigma (2^-31 of the draws, nearly all rejected), is cut into steps of at least sigma with weights 1/2, 1/4, ...;
  *            it always goes the exact way.
  *
  * Exactness  rests on: the random source; whole-number arithmetic below 2^53; Math.exp with a relative error below 2^-44, which
@@ -40,13 +42,16 @@ const FLOAT_MARGIN = 2 ** -40;
 /** What a sampler demands of Math.exp when it is built. */
 const EXP_TOLERANCE = 2 ** -44;
 
-const WORDS_PER_DRAW = 4;
+/** One for slot, pick and sign; one for the place; one for U. */
+const WORDS_PER_DRAW = 3;
+/** Bits of the first word that choose a block; the last one is the sign. */
+const CHOICE_BITS = 31;
 const CHUNK_BYTES = 65_536;
 
 /** The inner precision of the sampler. No choice changes the law; tests choose values that make the rare paths common. */
 export interface SamplerInternals {
-  /** log2 of S, the weight of the first block; 1 to 24. */
-  readonly hatBits?: number;
+  /** log2 of a slot's weight in the alias table: how fine the weights are. As many as the first word has room for. */
+  readonly pickBits?: number;
   /** How many bits of U the fast comparisons see; 1 to 32. */
   readonly acceptBits?: number;
   /** Blocks per sigma, at least 1, rounded to a power of two of numbers per block. */
@@ -69,7 +74,7 @@ export interface DiscreteGaussianSampler {
  * Units      stddevInSteps: sigma of the law, in integer steps; for sigma >= 1 the true deviation is within 1.1e-7 of it
  * Guarantee  samples are independent and follow the law exactly (module comment)
  * Edge cases sigma outside [2^-4, 2^30] or not finite -> privacy/invalid-parameter
- * Cost       some milliseconds and at most 60 KiB for the tables; 16 random bytes a draw, about 1.02 draws a sample
+ * Cost       some milliseconds and at most 60 KiB for the tables; 12 random bytes a draw, about 1.02 draws a sample
  * Secrets    randomness is zeroed after use; samples are in `target` only
  */
 export function discreteGaussianSampler(
@@ -84,7 +89,8 @@ interface Table {
   /** exp's argument is x^2 times this rational, 1 / (2 sigma^2), exactly. */
   readonly inverseTwiceVariance: Rational;
   readonly inverseTwiceVarianceFloat: number;
-  readonly hatBits: number;
+  /** S */
+  readonly hat: number;
   readonly acceptBits: number;
   /** m: a block has 2^m numbers. */
   readonly blockBits: number;
@@ -93,32 +99,23 @@ interface Table {
   /** log2 of a tail step over a block. */
   readonly tailStepBits: number;
   readonly weights: Float64Array;
-  /** Alias table: slot k gives k when the drawn number is below threshold[k], else alias[k]; all numbers below slotWeight. */
-  readonly slotMask: number;
-  readonly slotWeight: number;
-  readonly threshold: Uint32Array;
-  readonly alias: Uint32Array;
+  /** Alias table: slot k gives k when the pick, of pickBits bits, is below threshold[k], else k + toAlias[k]. */
+  readonly slotBits: number;
+  readonly pickBits: number;
+  readonly threshold: Int32Array;
+  readonly toAlias: Int32Array;
   /** Accept at once when U's known bits, as a whole number, are below this. */
-  readonly squeeze: Float64Array;
+  readonly squeeze: Uint32Array;
   /** S / H_j * 2^acceptBits: brings exp to the scale of U's known bits. */
   readonly acceptScale: Float64Array;
   readonly onRarePath: (path: 'tail' | 'undecided') => void;
 }
 
 function buildTable(sigma: number, internals: SamplerInternals): Table {
-  const {
-    hatBits = 20,
-    acceptBits = 32,
-    blocksPerSigma = 64,
-    tailStartInSigmas = 9.5,
-    onRarePath = () => undefined,
-  } = internals;
+  const { acceptBits = 32, blocksPerSigma = 64, tailStartInSigmas = 9.5, onRarePath = () => undefined } = internals;
   const allowed =
     sigma >= LEAST_STDDEV &&
     sigma <= LARGEST_STDDEV &&
-    Number.isInteger(hatBits) &&
-    hatBits >= 1 &&
-    hatBits <= 24 &&
     Number.isInteger(acceptBits) &&
     acceptBits >= 1 &&
     acceptBits <= 32 &&
@@ -126,55 +123,76 @@ function buildTable(sigma: number, internals: SamplerInternals): Table {
     blocksPerSigma <= 1024 &&
     tailStartInSigmas >= 0.5 &&
     tailStartInSigmas <= 9.5;
-  if (!allowed) {
-    throw new ProtocolError(
-      'privacy/invalid-parameter',
-      `No noise sampler for a standard deviation of ${sigma} steps.`,
-    );
-  }
+  if (!allowed) throw noSampler(sigma);
   const { numerator, denominator } = exactRational(sigma);
   const inverseTwiceVariance = { numerator: denominator * denominator, denominator: 2n * numerator * numerator };
   const inverseTwiceVarianceFloat = 1 / (2 * sigma * sigma);
 
-  const S = 2 ** hatBits;
   const blockBits = Math.max(0, Math.floor(Math.log2(sigma / blocksPerSigma)));
   const L = 2 ** blockBits;
   const blocks = Math.ceil((tailStartInSigmas * sigma) / L);
   const tailStepBits = Math.max(0, Math.ceil(Math.log2(sigma / L)));
 
+  // exp at the start of each block, and what the tail takes (see sampleTail): the weights are these times S, rounded up.
+  const shape = new Float64Array(blocks + 1);
+  for (let j = 0; j <= blocks; j++) {
+    const start = j * L;
+    shape[j] = Math.exp(-(start * start) * inverseTwiceVarianceFloat);
+    if (j < blocks) checkExp(shape[j], start, inverseTwiceVariance);
+  }
+  shape[blocks] *= 2 ** (tailStepBits + 1);
+
+  // One slot for each weight and one for what fills the table up.
+  let slotBits = 0;
+  while (2 ** slotBits < blocks + 2) slotBits++;
+  const pickBits = internals.pickBits ?? CHOICE_BITS - slotBits;
+  const S = largestHat(shape, 2 ** (slotBits + pickBits));
+  if (!(Number.isInteger(pickBits) && pickBits >= 0 && slotBits + pickBits <= CHOICE_BITS && S >= 1)) {
+    throw noSampler(sigma);
+  }
+
   const weights = new Float64Array(blocks + 1);
-  const squeeze = new Float64Array(blocks);
+  const squeeze = new Uint32Array(blocks);
   const acceptScale = new Float64Array(blocks);
   for (let j = 0; j < blocks; j++) {
-    const start = j * L;
-    const bell = Math.exp(-(start * start) * inverseTwiceVarianceFloat);
-    checkExp(bell, start, inverseTwiceVariance);
     // Rounded up: a weight may be too large, never too small.
-    weights[j] = Math.min(S, Math.ceil(bell * S * (1 + FLOAT_MARGIN)));
+    weights[j] = Math.min(S, Math.ceil(shape[j] * S * (1 + FLOAT_MARGIN)));
     acceptScale[j] = (S / weights[j]) * 2 ** acceptBits;
     // Rounded down: the least that any x of the block is accepted with. U < (u + 1) 2^-b <= squeeze 2^-b <= a(x).
-    const end = start + L - 1;
+    const end = (j + 1) * L - 1;
     squeeze[j] = Math.floor(Math.exp(-(end * end) * inverseTwiceVarianceFloat) * acceptScale[j] * (1 - FLOAT_MARGIN));
   }
   // The tail's weight makes its acceptance at most 1 at its start (see sampleTail), so everywhere.
-  const tailStart = blocks * L;
-  const tailBell = Math.exp(-(tailStart * tailStart) * inverseTwiceVarianceFloat);
-  weights[blocks] = Math.max(1, Math.ceil(tailBell * S * 2 ** (tailStepBits + 1) * (1 + FLOAT_MARGIN)));
+  weights[blocks] = Math.max(1, Math.ceil(shape[blocks] * S * (1 + FLOAT_MARGIN)));
 
   return {
     inverseTwiceVariance,
     inverseTwiceVarianceFloat,
-    hatBits,
+    hat: S,
     acceptBits,
     blockBits,
     blocks,
     tailStepBits,
     weights,
-    ...aliasTable(weights),
+    ...aliasTable(weights, slotBits, pickBits),
     squeeze,
     acceptScale,
     onRarePath,
   };
+}
+
+function noSampler(sigma: number): ProtocolError {
+  return new ProtocolError('privacy/invalid-parameter', `No noise sampler for a standard deviation of ${sigma} steps.`);
+}
+
+/**
+ * The largest S for which weights S shape[j] (1 + FLOAT_MARGIN), each rounded up, add to at most `capacity`: rounding adds less
+ * than 1 to each. 2^-30 covers that margin and the rounding of this sum. Below 1 if the table is too coarse for any.
+ */
+function largestHat(shape: Float64Array, capacity: number): number {
+  let sum = 0;
+  for (const part of shape) sum += part;
+  return Math.floor((capacity - shape.length) / (sum * (1 + 2 ** -30)));
 }
 
 /** Refuses a platform whose Math.exp is worse than the margins allow. */
@@ -195,23 +213,26 @@ function scaled(rational: Rational, x: bigint): Rational {
 }
 
 /**
- * Alias table (Walker 1977, Vose 1991) in whole numbers: K slots of equal weight, K a power of two; the weights are filled up with
- * one more entry, after the last, which rejects.
+ * Alias table (Walker 1977, Vose 1991) in whole numbers: 2^slotBits slots of the weight 2^pickBits each; the weights are filled up
+ * with one more entry, after the last, which rejects.
  *
- * Guarantee  entry i is drawn with probability weights[i] / (K slotWeight), exactly. Sums stay below 2^24 * 2^24.
+ * Guarantee  entry i is drawn with probability weights[i] / 2^(slotBits + pickBits), exactly. All numbers are whole and at most 2^31.
  */
-function aliasTable(weights: Float64Array): Pick<Table, 'slotMask' | 'slotWeight' | 'threshold' | 'alias'> {
-  let slots = 1;
-  while (slots < weights.length + 1) slots *= 2;
+function aliasTable(
+  weights: Float64Array,
+  slotBits: number,
+  pickBits: number,
+): Pick<Table, 'slotBits' | 'pickBits' | 'threshold' | 'toAlias'> {
+  const slots = 2 ** slotBits;
+  const slotWeight = 2 ** pickBits;
   let sum = 0;
   for (const weight of weights) sum += weight;
-  const slotWeight = Math.ceil(sum / slots);
   const left = new Float64Array(slots);
   left.set(weights);
-  left[weights.length] = slotWeight * slots - sum;
+  left[weights.length] = slotWeight * slots - sum; // not negative: see largestHat
 
-  const threshold = new Uint32Array(slots);
-  const alias = new Uint32Array(slots);
+  const threshold = new Int32Array(slots);
+  const toAlias = new Int32Array(slots);
   const light: number[] = [];
   const heavy: number[] = [];
   for (let k = 0; k < slots; k++) (left[k] < slotWeight ? light : heavy).push(k);
@@ -219,28 +240,25 @@ function aliasTable(weights: Float64Array): Pick<Table, 'slotMask' | 'slotWeight
     const k = light.pop() as number; // Safe: not empty.
     const giver = heavy[heavy.length - 1]; // There is one: the weights left sum to slotWeight times the slots left.
     threshold[k] = left[k];
-    alias[k] = giver;
+    toAlias[k] = giver - k;
     left[giver] -= slotWeight - left[k];
     if (left[giver] < slotWeight) {
       heavy.pop();
       light.push(giver);
     }
   }
-  for (const k of heavy) {
-    threshold[k] = slotWeight;
-    alias[k] = k;
-  }
-  return { slotMask: slots - 1, slotWeight, threshold, alias };
+  for (const k of heavy) threshold[k] = slotWeight;
+  return { slotBits, pickBits, threshold, toAlias };
 }
 
 function sampleWith(table: Table, target: Int32Array, random: RandomSource): void {
-  const { blockBits, blocks, slotMask, slotWeight, threshold, alias, squeeze, acceptScale } = table;
+  const { blockBits, blocks, slotBits, threshold, toAlias, squeeze, acceptScale } = table;
   const { inverseTwiceVarianceFloat: inverse, onRarePath } = table;
   const blockLength = 2 ** blockBits;
   const placeMask = blockLength - 1;
+  const slotMask = 2 ** slotBits - 1;
+  const pickMask = 2 ** table.pickBits - 1;
   const dropBits = 32 - table.acceptBits;
-  // Numbers from here on would favour small remainders.
-  const fairLimit = 2 ** 32 - (2 ** 32 % slotWeight);
   const n = target.length;
 
   for (let i = 0; i < n;) {
@@ -249,24 +267,25 @@ function sampleWith(table: Table, target: Int32Array, random: RandomSource): voi
     const words = toWords(random(Math.min(CHUNK_BYTES, wanted)));
     const end = words.length - WORDS_PER_DRAW;
     for (let w = 0; w <= end && i < n; w += WORDS_PER_DRAW) {
-      const slotAndSign = words[w];
-      const pick = words[w + 1];
-      if (pick >= fairLimit) continue;
-      const slot = slotAndSign & slotMask;
-      const j = pick % slotWeight < threshold[slot] ? slot : alias[slot];
-      const negative = slotAndSign >>> 31;
+      // Half of all picks take the alias and half of all samples are negative, at random: no branch depends on either.
+      const head = words[w];
+      const slot = head & slotMask;
+      const pick = (head >>> slotBits) & pickMask;
+      const j = slot + (toAlias[slot] & ((threshold[slot] - 1 - pick) >> 31)); // the shift gives -1 from the threshold on, else 0
+      const sign = head >> 31; // -1 or 0
       if (j >= blocks) {
         if (j > blocks) continue; // what fills the table up
         onRarePath('tail');
         const x = sampleTail(table, random);
-        if (x !== undefined) target[i++] = Number(BigInt.asIntN(32, negative === 1 ? -x : x));
+        if (x !== undefined) target[i++] = Number(BigInt.asIntN(32, sign < 0 ? -x : x));
         continue;
       }
-      const x = j * blockLength + (words[w + 2] & placeMask);
-      if (x === 0 && negative === 1) continue;
-      const u = words[w + 3] >>> dropBits;
+      const place = words[w + 1] & placeMask;
+      if ((j | place) === 0 && sign < 0) continue; // -0
+      const u = words[w + 2] >>> dropBits;
       if (u >= squeeze[j]) {
         // U = (u + fraction) 2^-acceptBits against a(x): surely over, surely under, or unknown.
+        const x = j * blockLength + place;
         const acceptance = Math.exp(-(x * x) * inverse) * acceptScale[j];
         if (u >= acceptance * (1 + FLOAT_MARGIN)) continue;
         if (u + 1 > acceptance * (1 - FLOAT_MARGIN)) {
@@ -274,7 +293,8 @@ function sampleWith(table: Table, target: Int32Array, random: RandomSource): voi
           if (!acceptsExactly(table, j, x, u, random)) continue;
         }
       }
-      target[i++] = negative === 1 ? -x : x; // reduced mod 2^32 by the array
+      const x = (j << blockBits) + place; // mod 2^32
+      target[i++] = (x ^ sign) - sign; // -x for -1: reduced mod 2^32 by the array
     }
     words.fill(0);
   }
@@ -282,7 +302,7 @@ function sampleWith(table: Table, target: Int32Array, random: RandomSource): voi
 
 /** Step 3 without floats: U begins with u and goes on as long as it takes. */
 function acceptsExactly(table: Table, j: number, x: number, u: number, random: RandomSource): boolean {
-  const factor = { numerator: 1n << BigInt(table.hatBits), denominator: BigInt(table.weights[j]) };
+  const factor = { numerator: BigInt(table.hat), denominator: BigInt(table.weights[j]) };
   return isBelowExp(BigInt(u), table.acceptBits, factor, scaled(table.inverseTwiceVariance, BigInt(x)), random);
 }
 
@@ -302,17 +322,17 @@ function sampleTail(table: Table, random: RandomSource): bigint | undefined {
   const place = uniformBits(40, random) & ((1n << BigInt(stepBits)) - 1n);
   const x = (BigInt(table.blocks) << BigInt(table.blockBits)) + (BigInt(step) << BigInt(stepBits)) + place;
   const factor = {
-    numerator: 1n << BigInt(table.hatBits + table.tailStepBits + step + 1),
+    numerator: BigInt(table.hat) << BigInt(table.tailStepBits + step + 1),
     denominator: BigInt(table.weights[table.blocks]),
   };
   return isBelowExp(0n, 0, factor, scaled(table.inverseTwiceVariance, x), random) ? x : undefined;
 }
 
 /** Random bytes as words, in the platform's order: uniform words are uniform in any order. Copied when they are not aligned. */
-function toWords(bytes: Uint8Array): Uint32Array {
+function toWords(bytes: Uint8Array): Int32Array {
   const count = bytes.byteLength >>> 2;
-  if ((bytes.byteOffset & 3) === 0) return new Uint32Array(bytes.buffer, bytes.byteOffset, count);
-  const words = new Uint32Array(new Uint8Array(bytes.subarray(0, count * 4)).buffer);
+  if ((bytes.byteOffset & 3) === 0) return new Int32Array(bytes.buffer, bytes.byteOffset, count);
+  const words = new Int32Array(new Uint8Array(bytes.subarray(0, count * 4)).buffer);
   bytes.fill(0);
   return words;
 }
