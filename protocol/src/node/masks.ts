@@ -6,6 +6,7 @@
 
 import { createCipheriv } from 'node:crypto';
 import { endianness } from 'node:os';
+import { addWords } from '../primitives/add-words.js';
 import { expectBytes, keystreamPosition, nobleAddMask } from '../primitives/pure.js';
 import { SECRET_BYTES } from '../primitives/provider.js';
 
@@ -23,12 +24,7 @@ export function opensslAddMask(target: Uint32Array, seed: Uint8Array, sign: 1 | 
   for (let done = 0; done < target.length;) {
     const words = Math.min(target.length - done, CHUNK_BYTES / 4);
     const stream = alignedWords(cipher.update(ZEROS.subarray(0, 4 * words)));
-    // Two loops without a branch inside; Uint32Array stores modulo 2^32.
-    if (sign === 1) {
-      for (let i = 0; i < words; i++) target[done + i] += stream[i];
-    } else {
-      for (let i = 0; i < words; i++) target[done + i] -= stream[i];
-    }
+    addWords(target, stream, sign, done);
     stream.fill(0);
     done += words;
   }

@@ -9,6 +9,7 @@
  */
 
 import { ProtocolError } from '../errors.js';
+import { addWords } from '../primitives/add-words.js';
 import { domains } from '../primitives/domains.js';
 import { deriveKey } from '../primitives/kdf.js';
 import type { CryptoProvider } from '../primitives/provider.js';
@@ -81,11 +82,7 @@ export function emptyMaskedSum(length: number): MaskedSum {
  * @throws ProtocolError update/wrong-length: the part reaches past the end of the sum
  */
 export function sumMaskedInto(target: MaskedSum, words: Uint32Array, firstWord = 0): void {
-  const sum = target.words;
-  if (firstWord < 0 || firstWord + words.length > sum.length) {
-    throw new ProtocolError('update/wrong-length', 'Masked words reach past the end of the sum.');
-  }
-  for (let i = 0; i < words.length; i++) sum[firstWord + i] += words[i]; // Uint32Array stores modulo 2^32
+  addWords(target.words, words, 1, firstWord);
 }
 
 /**
