@@ -1,9 +1,16 @@
 /**
- * What one secure aggregation costs: `npm run bench:protocol -- [--json] [--case NAME]`.
+ * What one secure aggregation costs: `npm run bench:protocol -- [--json] [--case NAME]... [--list] [--no-growth] [--no-build]`.
  *
  * Every case runs in a process of its own, with real encodings, signatures, the consistency check and exact noise; what the other
  * side does is not counted. `cpuSeconds` is the median after one warm-up run, `firstCpuSeconds` that of the first run of a process.
  * Where a case has a target, `ours.target` holds it. `ours.growth` shows the same measurement for other n and d.
+ * There is no peer: no other implementation of this protocol (signed, with the consistency check and noise) can be installed from
+ * the registries that the build uses.
+ *
+ *     client  one participant: clip, quantize, noise, keys, shares, masks, hash of the words, all signatures and checks, unmask answer
+ *     server  the coordinator: checks of all messages as they come and as they are planned, words read from disk twice (hash, sum),
+ *             share recovery, unmasking
+ *     sim     all participants and the coordinator of a cohort over a graph in one process, a share of whom drop out
  */
 
 import { spawnSync } from 'node:child_process';
@@ -11,6 +18,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 /** Noise shares of this width, in steps: that of ten participants with a sum of a few thousand steps. */
 const SHARE_STDDEV = 900;
@@ -26,14 +34,20 @@ const cases = {
   'server-n10-d1e6-2dropped': {
     target: { cpuSeconds: 0.15 },
     measure: () => server(10, 1e6, 2),
-    growth: [() => server(10, 1e5, 2), () => server(20, 1e6, 2), () => server(10, 4e6, 2)],
+    growth: [
+      () => server(10, 1e5, 2),
+      () => server(20, 1e6, 2),
+      () => server(40, 1e6, 2),
+      () => server(10, 4e6, 2),
+      () => server(20, 4e6, 2),
+    ],
   },
   'server-n100-d1e5': {
     target: { cpuSeconds: 1 },
     measure: () => server(100, 1e5, 0),
-    growth: [() => server(50, 1e5, 0), () => server(100, 4e5, 0)],
+    growth: [() => server(25, 1e5, 0), () => server(50, 1e5, 0), () => server(100, 4e5, 0)],
   },
-  'sim-n1000-d1e5': { measure: () => simulation(1000, 1e5, 0.05), growth: [] },
+  'sim-n1000-d1e5': { measure: () => simulation(1000, 1e5, 0.05), growth: [() => simulation(250, 1e5, 0.05)] },
   'noise-exact': { target: { millionSamplesPerCpuSecond: 15 }, measure: () => noise(1e7), growth: [() => noise(1e6)] },
   'bytes-per-parameter': {
     target: { bytesPerParameter: 4.01 },
@@ -117,16 +131,21 @@ function ready(plan) {
   return plan.outgoing;
 }
 
-/** An update as training leaves it: clipped, rounded. */
+/** An update as training leaves it, d equal values. */
 function anUpdate(d) {
-  const values = new Float64Array(d).fill(1);
-  return protocol.quantize(protocol.clipToL2Norm(protocol.toRawUpdate(values), 1), 2 ** 20);
+  return protocol.toRawUpdate(new Float64Array(d).fill(1));
+}
+
+/** Clipped to 1, rounded. */
+function aQuantizedUpdate(update) {
+  return protocol.quantize(protocol.clipToL2Norm(update, 1), 2 ** 20);
 }
 
 /** What one participant of n spends on a round, all of it but training. */
 function client(n, d) {
-  const crypto = node.defaultProvider;
-  const quantized = anUpdate(d);
+  const crypto = node.nodeProvider;
+  const update = anUpdate(d);
+  const short = protocol.withoutNoise(aQuantizedUpdate(update));
   const sampler = protocol.discreteGaussianSampler(SHARE_STDDEV);
   const once = () => {
     const { terms, members } = aCohort(n, d, crypto);
@@ -146,13 +165,9 @@ function client(n, d) {
     const deliveries = ready(protocol.planDeliveries(crypto, terms, keyList, shares));
     const delivered = members.map(({ index }) => deliveries.messageFor(index));
     all(({ parts, state, index }) => protocol.handleShareDelivery(parts, state, delivered[index]));
-    const short = protocol.withoutNoise(quantized);
+    const noised = () => protocol.addDiscreteGaussian(aQuantizedUpdate(update), sampler, me.parts.random);
     const receipts = all((member) =>
-      protocol.createMaskedInput(
-        member.parts,
-        member.state,
-        member === me ? protocol.addDiscreteGaussian(quantized, sampler, member.parts.random) : short,
-      ),
+      protocol.createMaskedInput(member.parts, member.state, member === me ? noised() : short),
     );
     const everyone = members.map(({ index }) => index);
     const list = ready(protocol.planSurvivors(crypto, terms, everyone, receipts));
@@ -197,7 +212,7 @@ function participants(n, d, dropped, directory) {
   const deliveries = ready(protocol.planDeliveries(crypto, terms, keyList, shares));
   all(members, ({ parts, state, index }) => protocol.handleShareDelivery(parts, state, deliveries.messageFor(index)));
   const survivors = members.slice(0, n - dropped);
-  const quantized = anUpdate(d);
+  const quantized = aQuantizedUpdate(anUpdate(d));
   const sampler = protocol.discreteGaussianSampler(SHARE_STDDEV);
   const receipts = survivors.map((member) => {
     const noised = protocol.addDiscreteGaussian(quantized, sampler, member.parts.random);
@@ -336,7 +351,7 @@ function simulation(n, d, dropouts) {
   const every = Math.round(1 / dropouts);
   const survivors = members.filter(({ index }) => index % every !== 3);
   const responders = survivors.filter(({ index }) => index % every !== 11);
-  const quantized = anUpdate(d);
+  const quantized = aQuantizedUpdate(anUpdate(d));
   const sampler = protocol.discreteGaussianSampler(SHARE_STDDEV);
   const sum = protocol.emptyMaskedSum(d);
   const receipts = phase('mask', () =>
@@ -388,7 +403,7 @@ function noise(samples) {
   const sampler = protocol.discreteGaussianSampler(SHARE_STDDEV);
   const random = node.systemRandom();
   const target = new Int32Array(samples);
-  const timings = repeated(3, () => timed(() => sampler.sampleInto(target, random)));
+  const timings = repeated(3, () => timed(() => sampler.addTo(target, random)));
   return { samples, ...timings, millionSamplesPerCpuSecond: Number((samples / timings.cpuSeconds / 1e6).toFixed(1)) };
 }
 
@@ -409,7 +424,7 @@ function bytesUp(n, d) {
     const shares = all(({ parts, state }) => protocol.handleKeyList(parts, state, keyList));
     const deliveries = ready(protocol.planDeliveries(crypto, terms, keyList, shares));
     all(({ parts, state, index }) => protocol.handleShareDelivery(parts, state, deliveries.messageFor(index)));
-    const update = protocol.withoutNoise(anUpdate(64));
+    const update = protocol.withoutNoise(aQuantizedUpdate(anUpdate(64)));
     const receipts = all(({ parts, state }) => protocol.createMaskedInput(parts, state, update));
     const everyone = members.map(({ index }) => index);
     const list = ready(protocol.planSurvivors(crypto, terms, everyone, receipts));
@@ -444,25 +459,51 @@ function inOwnProcess(name, index) {
 }
 
 function main() {
-  const wanted = option('--case');
-  const names = Object.keys(cases);
-  if (wanted !== undefined && !names.includes(wanted)) {
-    process.stderr.write(`There is no case ${wanted}.\n  what to do: choose one of ${names.join(', ')}.\n`);
+  const { values } = parseArgs({
+    options: {
+      json: { type: 'boolean', default: false },
+      list: { type: 'boolean', default: false },
+      case: { type: 'string', multiple: true, default: Object.keys(cases) },
+      'no-growth': { type: 'boolean', default: false },
+      'no-build': { type: 'boolean', default: false },
+    },
+  });
+  const unknown = values.case.filter((name) => !Object.hasOwn(cases, name));
+  if (unknown.length > 0) {
+    const remedy = `choose one of ${Object.keys(cases).join(', ')}.`;
+    process.stderr.write(`No case is called ${unknown.join(', ')}.\n  what to do: ${remedy}\n`);
     process.exit(2);
   }
-  const json = process.argv.includes('--json');
-  if (!json) process.stdout.write(`${cpus()[0]?.model ?? 'unknown processor'}, Node.js ${process.versions.node}\n`);
-  for (const name of wanted === undefined ? names : [wanted]) {
+  if (values.list) {
+    process.stdout.write(`${values.case.join('\n')}\n`);
+    return;
+  }
+  if (!values.json)
+    process.stdout.write(`${cpus()[0]?.model ?? 'unknown processor'}, Node.js ${process.versions.node}\n`);
+  for (const name of values.case) {
     const { target, growth } = cases[name];
     const ours = { ...inOwnProcess(name, -1), ...(target === undefined ? {} : { target }) };
-    if (!process.argv.includes('--no-growth')) ours.growth = growth.map((_, index) => inOwnProcess(name, index));
+    if (!values['no-growth']) ours.growth = growth.map((_, index) => inOwnProcess(name, index));
     const line = { bench: 'protocol', case: name, ours, peer: null, ratio: null };
-    process.stdout.write(json ? `${JSON.stringify(line)}\n` : `${name}\n${inspectLines(ours)}`);
+    process.stdout.write(`${values.json ? JSON.stringify(line) : tableOf(name, ours)}\n`);
   }
 }
 
-function inspectLines({ growth = [], ...ours }) {
-  return [ours, ...growth].map((row) => `  ${JSON.stringify(row)}\n`).join('');
+/** One line for each measurement: the case itself, then other n and d. */
+function tableOf(name, { target, growth = [], ...ours }) {
+  const row = ({ n, d, cpuSeconds, wallSeconds, peakMiB, provider: _, ...more }) => {
+    const size = n === undefined ? '' : `n ${n}  d ${d}`;
+    const rest = Object.entries(more).map(([key, value]) => `${key} ${spelled(value)}`);
+    const numbers = `${cpuSeconds.toFixed(3)} CPU s  ${wallSeconds.toFixed(3)} s  ${peakMiB} MiB`;
+    return `  ${size.padEnd(20)} ${[numbers, ...rest].join('  ')}`;
+  };
+  const goal = target === undefined ? '' : `  (target: ${Object.entries(target).flat().join(' ')})`;
+  return [`${name}${goal}`, ...[ours, ...growth].map(row)].join('\n');
+}
+
+function spelled(value) {
+  if (typeof value === 'number') return Number(value.toPrecision(4));
+  return typeof value === 'object' ? JSON.stringify(value) : value;
 }
 
 if (option('--measure') !== undefined) {

@@ -75,7 +75,7 @@ function againstNormal(sigma: number, samples: Int32Array): { chi: number; limit
 
 function draw(sigma: number, count: number, seed: string, internals?: SamplerInternals): Int32Array {
   const target = new Int32Array(count);
-  discreteGaussianSampler(sigma, internals).sampleInto(target, seededRandom(seed));
+  discreteGaussianSampler(sigma, internals).addTo(target, seededRandom(seed));
   return target;
 }
 
@@ -125,12 +125,13 @@ describe('discreteGaussianSampler', () => {
         const target = new Int32Array(1);
         let asked = 0;
         const random = (n: number): Uint8Array => {
-          if (n < 12) return new Uint8Array(n).fill(n === 1 ? 1 : 0); // the rare paths ask: first step of the tail; U goes on with zeros
+          // The rare paths ask: it is the tail's first step, and U goes on with zeros.
+          if (n < 12) return new Uint8Array(n).fill(n === 1 ? 1 : 0);
           if (asked++ > 0) throw new RangeError('rejected');
           return new Uint8Array(Uint32Array.from({ length: n >> 2 }, (_, i) => [word, place, 0][i % 3]).buffer);
         };
         try {
-          sampler.sampleInto(target, random);
+          sampler.addTo(target, random);
           seen.set(target[0], (seen.get(target[0]) ?? 0) + 1);
         } catch (error) {
           if (!(error instanceof RangeError)) throw error;
@@ -243,14 +244,14 @@ describe('discreteGaussianSampler', () => {
       return bytes;
     };
     const target = new Int32Array(1000);
-    discreteGaussianSampler(50).sampleInto(target, unaligned);
+    discreteGaussianSampler(50).addTo(target, unaligned);
     expect([...target]).toEqual([...draw(50, 1000, 'aligned')]);
   });
 
   it('zeroes the randomness it used', () => {
     const given: Uint8Array[] = [];
     const source = seededRandom('zeroed');
-    discreteGaussianSampler(50).sampleInto(new Int32Array(5000), (n) => {
+    discreteGaussianSampler(50).addTo(new Int32Array(5000), (n) => {
       const bytes = source(n);
       given.push(bytes);
       return bytes;

@@ -14,8 +14,8 @@
  *            Step 3 compares a uniform U with a(x). U's first 32 bits are compared with a table (the squeeze, 98 % of the draws),
  *            then with a(x) in f64; each time only if the gap is over FLOAT_MARGIN, about 2^5 times the worst rounding error.
  *            Else (about 2^-32 of the draws) U gets more bits and a(x) is computed in rationals: `isBelowExp`.
- *            The tail, beyond 9.5 sigma (2^-31 of the draws, nearly all rejected), is cut into steps of at least sigma with weights 1/2, 1/4, ...;
- *            it always goes the exact way.
+ *            The tail, beyond 9.5 sigma (2^-31 of the draws, nearly all rejected), is cut into steps of at least sigma with
+ *            weights 1/2, 1/4, ...; it always goes the exact way.
  *
  * Exactness  rests on: the random source; whole-number arithmetic below 2^53; Math.exp with a relative error below 2^-44, which
  *            building a sampler checks at each block's start against rationals. It does not rest on Math.exp being right to
@@ -64,8 +64,8 @@ export interface SamplerInternals {
 
 export interface DiscreteGaussianSampler {
   readonly stddevInSteps: number;
-  /** Overwrites `target` with independent samples, reduced to i32 mod 2^32 (sums in the ring are mod 2^32 anyway). */
-  sampleInto(target: Int32Array, random: RandomSource): void;
+  /** Adds an independent sample to each value of `target`, mod 2^32 (sums in the ring are mod 2^32 anyway). */
+  addTo(target: Int32Array, random: RandomSource): void;
 }
 
 /**
@@ -75,14 +75,14 @@ export interface DiscreteGaussianSampler {
  * Guarantee  samples are independent and follow the law exactly (module comment)
  * Edge cases sigma outside [2^-4, 2^30] or not finite -> privacy/invalid-parameter
  * Cost       some milliseconds and at most 60 KiB for the tables; 12 random bytes a draw, about 1.02 draws a sample
- * Secrets    randomness is zeroed after use; samples are in `target` only
+ * Secrets    randomness is zeroed after use; samples are in the sums in `target` only
  */
 export function discreteGaussianSampler(
   stddevInSteps: number,
   internals: SamplerInternals = {},
 ): DiscreteGaussianSampler {
   const table = buildTable(stddevInSteps, internals);
-  return { stddevInSteps, sampleInto: (target, random) => sampleWith(table, target, random) };
+  return { stddevInSteps, addTo: (target, random) => addSamples(table, target, random) };
 }
 
 interface Table {
@@ -216,7 +216,7 @@ function scaled(rational: Rational, x: bigint): Rational {
  * Alias table (Walker 1977, Vose 1991) in whole numbers: 2^slotBits slots of the weight 2^pickBits each; the weights are filled up
  * with one more entry, after the last, which rejects.
  *
- * Guarantee  entry i is drawn with probability weights[i] / 2^(slotBits + pickBits), exactly. All numbers are whole and at most 2^31.
+ * Guarantee  entry i is drawn with probability weights[i] / 2^(slotBits + pickBits), exactly: all numbers are whole and at most 2^31.
  */
 function aliasTable(
   weights: Float64Array,
@@ -251,7 +251,7 @@ function aliasTable(
   return { slotBits, pickBits, threshold, toAlias };
 }
 
-function sampleWith(table: Table, target: Int32Array, random: RandomSource): void {
+function addSamples(table: Table, target: Int32Array, random: RandomSource): void {
   const { blockBits, blocks, slotBits, threshold, toAlias, squeeze, acceptScale } = table;
   const { inverseTwiceVarianceFloat: inverse, onRarePath } = table;
   const blockLength = 2 ** blockBits;
@@ -277,7 +277,7 @@ function sampleWith(table: Table, target: Int32Array, random: RandomSource): voi
         if (j > blocks) continue; // what fills the table up
         onRarePath('tail');
         const x = sampleTail(table, random);
-        if (x !== undefined) target[i++] = Number(BigInt.asIntN(32, sign < 0 ? -x : x));
+        if (x !== undefined) target[i++] += Number(BigInt.asIntN(32, sign < 0 ? -x : x));
         continue;
       }
       const place = words[w + 1] & placeMask;
@@ -294,7 +294,7 @@ function sampleWith(table: Table, target: Int32Array, random: RandomSource): voi
         }
       }
       const x = (j << blockBits) + place; // mod 2^32
-      target[i++] = (x ^ sign) - sign; // -x for -1: reduced mod 2^32 by the array
+      target[i++] += (x ^ sign) - sign; // -x for -1: reduced mod 2^32 by the array
     }
     words.fill(0);
   }
@@ -353,9 +353,8 @@ export function addDiscreteGaussian(
   random: RandomSource,
 ): NoisedUpdate {
   const sampler = typeof stddevInSteps === 'number' ? discreteGaussianSampler(stddevInSteps) : stddevInSteps;
-  const levels = new Int32Array(quantized.levels.length);
-  sampler.sampleInto(levels, random);
-  for (let i = 0; i < levels.length; i++) levels[i] += quantized.levels[i];
+  const levels = quantized.levels.slice();
+  sampler.addTo(levels, random);
   // Safe: this is the step that makes a noised update.
   return { levels } as NoisedUpdate;
 }

@@ -150,7 +150,7 @@ describe('the suggested bound', () => {
       const unit = boundWithMetrics(bound, terms) / bound;
       const sampler = discreteGaussianSampler(unit * steps);
       const noise = new Int32Array(exact.length);
-      sampler.sampleInto(noise, random);
+      sampler.addTo(noise, random);
       const noisy = exact.map((value, i) => value + (noise[i] / steps) * bound);
       bound = suggestedBound(bound, readMetrics(noisy, terms, norms.length).fractionWithin ?? 0, {
         ...clipping,
