@@ -491,7 +491,7 @@ function main() {
 
 /** One line for each measurement: the case itself, then other n and d. */
 function tableOf(name, { target, growth = [], ...ours }) {
-  const row = ({ n, d, cpuSeconds, wallSeconds, peakMiB, provider: _, ...more }) => {
+  const row = ({ n, d, cpuSeconds, wallSeconds, peakMiB, ...more }) => {
     const size = n === undefined ? '' : `n ${n}  d ${d}`;
     const rest = Object.entries(more).map(([key, value]) => `${key} ${spelled(value)}`);
     const numbers = `${cpuSeconds.toFixed(3)} CPU s  ${wallSeconds.toFixed(3)} s  ${peakMiB} MiB`;

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { Secret } from '../../protocol/src/bytes/secret.js';
-import { defaultProvider } from '../../protocol/src/node/index.js';
+import { nodeProvider } from '../../protocol/src/node/index.js';
 import { pureProvider } from '../../protocol/src/primitives/pure.js';
 import { planDeliveries, planKeyList, planSurvivorProof, planSurvivors } from '../../protocol/src/secagg/aggregator.js';
 import { emptyMaskedSum, sumMaskedInto, unmask, wordsHash, wordsToBytes } from '../../protocol/src/secagg/masks.js';
@@ -35,7 +35,7 @@ import {
 } from './secagg-cohort.js';
 
 describe('a round', () => {
-  for (const crypto of [defaultProvider, pureProvider]) {
+  for (const crypto of [nodeProvider, pureProvider]) {
     it(`of three, of whom nobody drops, yields exactly the sum of their updates (${crypto.name} provider)`, () => {
       const cohort = aCohort({ participants: 3, threshold: 3, crypto });
       const collected = collect(cohort);

@@ -205,8 +205,8 @@ describe('fedlora federation', () => {
       identity,
     );
     const { isCertified } = await import('@fedlora/protocol');
-    const { defaultProvider } = await import('@fedlora/protocol/node');
-    expect(isCertified(defaultProvider, key, { name: 'clinic', identity, certificate })).toBe(true);
+    const { nodeProvider } = await import('@fedlora/protocol/node');
+    expect(isCertified(nodeProvider, key, { name: 'clinic', identity, certificate })).toBe(true);
     expect((await fedlora('federation', 'init', '--out', folder)).error).toContain('[identity/exists]');
   });
 
@@ -215,15 +215,15 @@ describe('fedlora federation', () => {
     const { out: key } = await fedlora('federation', 'init', '--out', folder);
     const [file, list] = [join(folder, 'federation.key'), join(folder, 'revoked.json')];
     const { isCertified, readRevocations } = await import('@fedlora/protocol');
-    const { defaultProvider } = await import('@fedlora/protocol/node');
-    const read = async () => readRevocations(defaultProvider, key, await readFile(list, 'utf8'));
+    const { nodeProvider } = await import('@fedlora/protocol/node');
+    const read = async () => readRevocations(nodeProvider, key, await readFile(list, 'utf8'));
     const [first, old, next] = ['ab', 'cd', 'ef'].map((pair) => pair.repeat(32));
 
     const revoked = await fedlora('federation', 'revoke', '--key', file, '--list', list, '--identity', first);
     expect(revoked.out).toContain('epoch 1');
     const replace = ['--key', file, '--list', list, '--name', 'clinic', '--old', old];
     const rotated = await fedlora('federation', 'rotate', ...replace, '--identity', next);
-    expect(isCertified(defaultProvider, key, { name: 'clinic', identity: next, certificate: rotated.out })).toBe(true);
+    expect(isCertified(nodeProvider, key, { name: 'clinic', identity: next, certificate: rotated.out })).toBe(true);
     expect(await read()).toEqual({ version: 1, epoch: 2, revoked: [first, old] });
 
     const same = await fedlora('federation', 'rotate', ...replace, '--identity', old);

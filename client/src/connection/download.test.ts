@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { toHex } from '@fedlora/protocol';
-import { defaultProvider, seededRandom } from '@fedlora/protocol/node';
+import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
 import { versionId, versionMessage, type VersionRecord } from '@fedlora/shared';
 import { AdapterStore } from '../storage/adapters.js';
 import { fakeSignIn, serve, type TestServer } from '../../../test/support/http-server.js';
 import { Http } from './http.js';
 import { downloadVersion } from './download.js';
 
-const { ed25519 } = defaultProvider;
+const { ed25519 } = nodeProvider;
 const secret = ed25519.generateSecret(seededRandom('coordinator'));
 const coordinatorKey = toHex(ed25519.publicKey(secret));
 

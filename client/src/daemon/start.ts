@@ -1,6 +1,6 @@
 /** Puts the daemon together from a home folder: the one place where its parts are constructed. */
 
-import { defaultProvider, systemRandom } from '@fedlora/protocol/node';
+import { nodeProvider, systemRandom } from '@fedlora/protocol/node';
 import { FedloraError } from '@fedlora/shared';
 import type { ClientConfig } from '../config/client-config.js';
 import { readConfig } from '../config/client-config.js';
@@ -128,7 +128,7 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
           downloadVersion(id, { http, signIn, coordinatorKey, signal }),
         ),
         workbench,
-        secagg: { crypto: defaultProvider, random, sign: (message) => identity.sign(message) },
+        secagg: { crypto: nodeProvider, random, sign: (message) => identity.sign(message) },
         random,
         tokensPerBatch: config.engine.tokensPerBatch,
         upload: (roundId, masked, signal) => uploadMasked(roundId, masked, { http, signIn, signal }),

@@ -27,7 +27,7 @@ import {
   type Plan,
   type Roster,
 } from '@fedlora/protocol';
-import { defaultProvider, seededRandom } from '@fedlora/protocol/node';
+import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
 import { adaptedModules, type RequestPhase, type RoundOffer } from '@fedlora/shared';
 import { aManifest } from '../../../test/support/a-manifest.js';
 import type { Engine } from '../engine/engine.js';
@@ -40,7 +40,7 @@ import type { PolicyTerms } from './policy.js';
 import { OfferVerifier, type VerifiedRound } from './verify-offer.js';
 import type { AdapterSource, Workbench } from './workbench.js';
 
-const crypto = defaultProvider;
+const crypto = nodeProvider;
 const config = {
   hidden_size: 8,
   intermediate_size: 16,

@@ -9,12 +9,12 @@ import {
   type Manifest,
   type Roster,
 } from '@fedlora/protocol';
-import { defaultProvider, seededRandom } from '@fedlora/protocol/node';
+import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
 import { adaptedModules, type RoundOffer } from '@fedlora/shared';
 import { aManifest } from '../../../test/support/a-manifest.js';
 import { checkDatasetSize, logTailOfBinomial, OfferVerifier, publicRows, type OfferParts } from './verify-offer.js';
 
-const { ed25519 } = defaultProvider;
+const { ed25519 } = nodeProvider;
 const keyOf = (name: string) => {
   const seed = ed25519.generateSecret(seededRandom(name));
   return { seed, key: toHex(ed25519.publicKey(seed)) };
@@ -35,7 +35,7 @@ const aRoster = (certifiedBy = federation, members = names): Roster => ({
   members: members.map((name) => ({
     name,
     identity: keyOf(name).key,
-    certificate: certifyMember(defaultProvider, certifiedBy.seed, { name, identity: keyOf(name).key }),
+    certificate: certifyMember(nodeProvider, certifiedBy.seed, { name, identity: keyOf(name).key }),
   })),
 });
 
@@ -134,7 +134,7 @@ describe('OfferVerifier', () => {
   describe('with a list of revoked keys', () => {
     const revoking = (epoch: number, ...revoked: string[]) => {
       const list = { version: 1 as const, epoch, revoked: revoked.map((name) => keyOf(name).key).sort() };
-      return { list, text: signRevocations(defaultProvider, federation.seed, list) };
+      return { list, text: signRevocations(nodeProvider, federation.seed, list) };
     };
     const offerWith = (revocations?: string, members = names) => {
       const roster = aRoster(federation, members);
@@ -160,7 +160,7 @@ describe('OfferVerifier', () => {
 
     it('attack: a list that the coordinator signed itself, or none', () => {
       const { list } = revoking(1, 'council');
-      const forged = signRevocations(defaultProvider, coordinator.seed, list);
+      const forged = signRevocations(nodeProvider, coordinator.seed, list);
       expect(codeOf(offerWith(forged))).toBe('roster/revocations-invalid');
       expect(codeOf(offerWith('{}'))).toBe('roster/revocations-invalid');
       expect(codeOf({ ...offerWith(), revocations: 5 as unknown as string })).toBe('offer/malformed');

@@ -32,7 +32,7 @@ import {
   type SecaggTerms,
   type TrainedFactor,
 } from '@fedlora/protocol';
-import { defaultProvider } from '@fedlora/protocol/node';
+import { nodeProvider } from '@fedlora/protocol/node';
 import { adaptedModules, expandTargetModules, FedloraError, type RoundOffer, type ShapeConfig } from '@fedlora/shared';
 import type { Pins } from '../storage/pins.js';
 import type { Charge } from '../storage/spending.js';
@@ -146,7 +146,7 @@ export class OfferVerifier {
     const offered =
       offer.revocations === undefined
         ? undefined
-        : readRevocations(defaultProvider, pins.federationKey, offer.revocations);
+        : readRevocations(nodeProvider, pins.federationKey, offer.revocations);
     checkSupersedes(remembered(), offered);
     return offered;
   }
@@ -167,12 +167,12 @@ function verifyTerms(offer: RoundOffer, parts: OfferParts): VerifiedTerms {
   const signature = /^[0-9a-f]{128}$/.test(offer.manifestSignature)
     ? fromHex(offer.manifestSignature)
     : new Uint8Array(64);
-  if (!defaultProvider.ed25519.verify(signature, manifestMessage(manifest), fromHex(pins.coordinatorKey))) {
+  if (!nodeProvider.ed25519.verify(signature, manifestMessage(manifest), fromHex(pins.coordinatorKey))) {
     throw new FedloraError('offer/bad-signature');
   }
 
   const roster = parse<Roster>(offer.roster);
-  wellFormed('roster/invalid', () => checkRoster(defaultProvider, pins.federationKey, roster));
+  wellFormed('roster/invalid', () => checkRoster(nodeProvider, pins.federationKey, roster));
   const hash = rosterHash(roster);
   if (hash !== manifest.rosterHash) throw new FedloraError('offer/roster-mismatch');
   const me = roster.members.findIndex((member) => member.identity === identity);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { fromHex, utf8 } from '@fedlora/protocol';
-import { defaultProvider } from '@fedlora/protocol/node';
+import { nodeProvider } from '@fedlora/protocol/node';
 import { createIdentity, readIdentity } from './identity.js';
 
 const keyPath = async (): Promise<string> => join(await mkdtemp(join(tmpdir(), 'fedlora-identity-')), 'identity.key');
@@ -17,7 +17,7 @@ describe('identity', () => {
     const read = await readIdentity(path);
     expect(read.publicKey).toBe(made.publicKey);
     const message = utf8('hello');
-    expect(defaultProvider.ed25519.verify(read.sign(message), message, fromHex(made.publicKey))).toBe(true);
+    expect(nodeProvider.ed25519.verify(read.sign(message), message, fromHex(made.publicKey))).toBe(true);
   });
 
   it('never replaces a key and never prints one', async () => {

@@ -2,7 +2,7 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import { fromHex, Secret, toHex } from '@fedlora/protocol';
-import { defaultProvider, systemRandom } from '@fedlora/protocol/node';
+import { nodeProvider, systemRandom } from '@fedlora/protocol/node';
 import { FedloraError } from '@fedlora/shared';
 import { writeAtomically } from './atomic-file.js';
 
@@ -18,7 +18,7 @@ export interface Identity {
 /** Makes a new key file. Refuses to replace one. */
 export async function createIdentity(path: string): Promise<Identity> {
   if (await exists(path)) throw new FedloraError('identity/exists');
-  const seed = defaultProvider.ed25519.generateSecret(systemRandom());
+  const seed = nodeProvider.ed25519.generateSecret(systemRandom());
   await writeAtomically(path, `${toHex(seed)}\n`, { mode: 0o600 });
   return identityOf(seed);
 }
@@ -37,8 +37,8 @@ export async function readIdentity(path: string): Promise<Identity> {
 function identityOf(seedBytes: Uint8Array): Identity {
   const seed = new Secret(seedBytes);
   return {
-    publicKey: toHex(defaultProvider.ed25519.publicKey(seedBytes)),
-    sign: (message) => defaultProvider.ed25519.sign(seed.reveal(), message),
+    publicKey: toHex(nodeProvider.ed25519.publicKey(seedBytes)),
+    sign: (message) => nodeProvider.ed25519.sign(seed.reveal(), message),
     seed,
   };
 }

@@ -9,7 +9,7 @@
  */
 
 import { canonicalJson, fromHex, sha256, toHex } from '@fedlora/protocol';
-import { defaultProvider } from '@fedlora/protocol/node';
+import { nodeProvider } from '@fedlora/protocol/node';
 import { FedloraError } from '@fedlora/shared';
 import { AppendLog } from './append-log.js';
 import type { Identity } from './identity.js';
@@ -136,7 +136,7 @@ function checkLine(text: string, number: number, previous: string, publicKey: st
   if (entry.previous !== previous) throw tampered(number, 'does not follow the one before');
   const computed = entryHash(entry);
   if (toHex(computed) !== hash) throw tampered(number, 'was changed');
-  if (publicKey !== undefined && !defaultProvider.ed25519.verify(fromHex(signature), computed, fromHex(publicKey))) {
+  if (publicKey !== undefined && !nodeProvider.ed25519.verify(fromHex(signature), computed, fromHex(publicKey))) {
     throw tampered(number, 'is not signed by this identity');
   }
   return line;

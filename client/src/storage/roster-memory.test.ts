@@ -3,18 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { nextRevocations, signRevocations, toHex, type Roster } from '@fedlora/protocol';
-import { defaultProvider, seededRandom } from '@fedlora/protocol/node';
+import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
 import { RosterMemory } from './roster-memory.js';
 
 const seed = seededRandom('federation')(32);
-const federationKey = toHex(defaultProvider.ed25519.publicKey(seed));
+const federationKey = toHex(nodeProvider.ed25519.publicKey(seed));
 const roster = (...members: [name: string, key: string][]): Roster => ({
   version: 1,
   members: members.map(([name, key]) => ({ name, identity: key.repeat(64), certificate: '' })),
 });
 const none = { revocations: undefined, revocationsText: undefined };
 const list = nextRevocations(undefined, ['c'.repeat(64)]);
-const listed = { revocations: list, revocationsText: signRevocations(defaultProvider, seed, list) };
+const listed = { revocations: list, revocationsText: signRevocations(nodeProvider, seed, list) };
 
 describe('the memory of members', () => {
   let path: string;

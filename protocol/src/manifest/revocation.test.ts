@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../bytes/hex.js';
 import { ProtocolError } from '../errors.js';
-import { defaultProvider, nodeProvider } from '../node/index.js';
+import { nodeProvider } from '../node/index.js';
 import { seededRandom } from '../node/random.js';
 import { pureProvider } from '../primitives/pure.js';
 import {
@@ -16,10 +16,10 @@ import {
 import { certifyMember, type Roster } from './roster.js';
 
 const seed = seededRandom('federation')(32);
-const federationKey = toHex(defaultProvider.ed25519.publicKey(seed));
-const keyOf = (name: string): string => toHex(defaultProvider.ed25519.publicKey(seededRandom(name)(32)));
+const federationKey = toHex(nodeProvider.ed25519.publicKey(seed));
+const keyOf = (name: string): string => toHex(nodeProvider.ed25519.publicKey(seededRandom(name)(32)));
 const first = nextRevocations(undefined, [keyOf('clinic')]);
-const text = signRevocations(defaultProvider, seed, first);
+const text = signRevocations(nodeProvider, seed, first);
 
 function codeOf(act: () => unknown): string {
   try {
@@ -30,11 +30,11 @@ function codeOf(act: () => unknown): string {
   }
   return 'accepted';
 }
-const read = (value: string, key = federationKey): RevocationList => readRevocations(defaultProvider, key, value);
+const read = (value: string, key = federationKey): RevocationList => readRevocations(nodeProvider, key, value);
 
 describe('a revocation list', () => {
   it('is read back as it was signed, the same by every provider', () => {
-    for (const crypto of [defaultProvider, nodeProvider, pureProvider]) {
+    for (const crypto of [nodeProvider, pureProvider]) {
       expect(signRevocations(crypto, seed, first)).toBe(text);
       expect(readRevocations(crypto, federationKey, text)).toEqual(first);
     }
@@ -46,7 +46,7 @@ describe('a revocation list', () => {
   });
 
   it('attack: a list that the federation key did not sign', () => {
-    const forged = signRevocations(defaultProvider, seededRandom('coordinator')(32), first);
+    const forged = signRevocations(nodeProvider, seededRandom('coordinator')(32), first);
     expect(codeOf(() => read(forged))).toBe('roster/revocations-invalid');
     expect(codeOf(() => read(text, keyOf('other')))).toBe('roster/revocations-invalid');
     expect(codeOf(() => read(text, 'not a key'))).toBe('roster/revocations-invalid');
@@ -74,7 +74,7 @@ describe('a revocation list', () => {
     ['a key that is none', { ...first, revoked: ['ff'] }],
     ['no keys at all', { version: 1, epoch: 1 }],
   ])('with %s is not signed', (_, list) => {
-    expect(codeOf(() => signRevocations(defaultProvider, seed, list as RevocationList))).toBe(
+    expect(codeOf(() => signRevocations(nodeProvider, seed, list as RevocationList))).toBe(
       'roster/revocations-invalid',
     );
   });
@@ -109,7 +109,7 @@ describe('a roster', () => {
     members: ['bank', 'clinic'].map((name) => ({
       name,
       identity: keyOf(name),
-      certificate: certifyMember(defaultProvider, seed, { name, identity: keyOf(name) }),
+      certificate: certifyMember(nodeProvider, seed, { name, identity: keyOf(name) }),
     })),
   };
 

@@ -1,4 +1,4 @@
-/** The Node entry of the protocol: fast providers over node:crypto. The main entry stays pure. */
+/** The Node entry of the protocol: the fast provider over node:crypto. The main entry stays pure. */
 
-export { defaultProvider, nodeProvider } from './providers.js';
+export { nodeProvider } from './providers.js';
 export { publicRandom, seededRandom, systemRandom } from './random.js';

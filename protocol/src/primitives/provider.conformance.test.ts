@@ -5,14 +5,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../bytes/hex.js';
 import { ProtocolError, type ProtocolErrorCode } from '../errors.js';
-import { defaultProvider, nodeProvider } from '../node/index.js';
+import { nodeProvider } from '../node/index.js';
 import { seededRandom, systemRandom } from '../node/random.js';
 import { deriveKey } from './kdf.js';
 import { domains } from './domains.js';
 import { hashTagged, sha256, tagged } from './hash.js';
 import { pureProvider } from './pure.js';
 
-const providers = [pureProvider, defaultProvider, nodeProvider];
+const providers = [pureProvider, nodeProvider];
 
 function refusal(act: () => unknown): ProtocolErrorCode {
   try {
@@ -206,21 +206,18 @@ for (const provider of providers) {
 }
 
 describe('verification of bytes in a Node Buffer, whose slice shares memory', () => {
-  it.each([pureProvider, defaultProvider, nodeProvider])(
-    'leaves the signature and the key as they were: $name',
-    (crypto) => {
-      // A seed whose public key and signature have their sign bits set, so that clearing one would show.
-      for (let first = 0; first < 64; first++) {
-        const seed = new Uint8Array(32).fill(first);
-        const key = Buffer.from(crypto.ed25519.publicKey(seed));
-        const message = Buffer.from('message');
-        const signature = Buffer.from(crypto.ed25519.sign(seed, message));
-        const before = [key.toString('hex'), signature.toString('hex')];
-        expect(crypto.ed25519.verify(signature, message, key)).toBe(true);
-        expect([key.toString('hex'), signature.toString('hex')]).toEqual(before);
-      }
-    },
-  );
+  it.each([pureProvider, nodeProvider])('leaves the signature and the key as they were: $name', (crypto) => {
+    // A seed whose public key and signature have their sign bits set, so that clearing one would show.
+    for (let first = 0; first < 64; first++) {
+      const seed = new Uint8Array(32).fill(first);
+      const key = Buffer.from(crypto.ed25519.publicKey(seed));
+      const message = Buffer.from('message');
+      const signature = Buffer.from(crypto.ed25519.sign(seed, message));
+      const before = [key.toString('hex'), signature.toString('hex')];
+      expect(crypto.ed25519.verify(signature, message, key)).toBe(true);
+      expect([key.toString('hex'), signature.toString('hex')]).toEqual(before);
+    }
+  });
 });
 
 describe('providers together', () => {
@@ -242,7 +239,7 @@ describe('providers together', () => {
           ];
         });
         for (const other of others) expect(other).toEqual(first);
-        expect(first.slice(5)).toEqual([1, 1, 1]);
+        expect(first.slice(5)).toEqual(providers.map(() => 1));
       }),
       { numRuns: 20 },
     );
