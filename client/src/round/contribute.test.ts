@@ -1,7 +1,7 @@
 import { mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   canonicalJson,
   certifyMember,
@@ -39,6 +39,41 @@ import { Conversation } from './conversation.js';
 import type { PolicyTerms } from './policy.js';
 import { OfferVerifier, type VerifiedRound } from './verify-offer.js';
 import type { AdapterSource, Workbench } from './workbench.js';
+
+/** Arrays of numbers that went into or came out of a stage of privacy; and the stage that shall fail. */
+const stages = vi.hoisted(() => {
+  const seen = new Set<ArrayLike<number>>();
+  const look = (value: unknown): void => {
+    if (ArrayBuffer.isView(value) && !(value instanceof DataView)) seen.add(value as Float64Array);
+    else if (Array.isArray(value) && value.every((one) => typeof one === 'number')) seen.add(value);
+    else if (typeof value === 'object' && value !== null) Object.values(value).forEach(look);
+  };
+  return { seen, look, failing: '' };
+});
+
+vi.mock('@fedlora/protocol', async (importOriginal) => {
+  const original = await importOriginal<typeof import('@fedlora/protocol')>();
+  /** The stage, with its first argument and its result looked at. */
+  const watched = <Of extends unknown[], Result>(name: string, stage: (...of: Of) => Result) => ({
+    [name]: (...of: Of): Result => {
+      stages.look(of[0]);
+      if (stages.failing === name) throw new Error(`${name} fails`);
+      const result = stage(...of);
+      stages.look(result);
+      return result;
+    },
+  });
+  return {
+    ...original,
+    ...watched('withMetrics', original.withMetrics),
+    ...watched('difference', original.difference),
+    ...watched('clipToL2Norm', original.clipToL2Norm),
+    ...watched('clippedRecordSum', original.clippedRecordSum),
+    ...watched('quantize', original.quantize),
+    ...watched('addDiscreteGaussian', original.addDiscreteGaussian),
+    ...watched('withoutNoise', original.withoutNoise),
+  };
+});
 
 const crypto = defaultProvider;
 const config = {
@@ -374,6 +409,108 @@ describe('contribute', () => {
     expect(seats[0].uploads).toEqual([]);
     players.slice(1).forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
     await Promise.allSettled(players.map((player) => player.result));
+  });
+
+  describe.each([
+    ['record steps', { kind: 'record-step', samplingRate: 1, expectedRecords: 30, maximumRecords: 40 }, 'record'],
+    ['local steps', { kind: 'local-steps', steps: 2, batchSize: 4, learningRate: 1, maximumGradientNorm: 1 }, 'client'],
+  ] as const)('overwrites what was computed from rows: %s', (_, training, unit) => {
+    /** Organisation 0 up to its training, alone: the others shared their keys. */
+    async function atTraining(): Promise<readonly Player[]> {
+      const offer = aRound(seats, { training, privacy: { ...aManifest().privacy, unit } });
+      const players = seats.map((seat) => new Player(seat, offer));
+      const { secagg: terms } = players[0].round;
+      const all = (phase: RequestPhase): Promise<Uint8Array[]> =>
+        Promise.all(players.map((player) => player.answer(phase)));
+      const keyList = ready(planKeyList(crypto, terms, await all('advertising')));
+      players.forEach((player) => player.ask('sharing', keyList));
+      const deliveries = ready(planDeliveries(crypto, terms, keyList, await all('sharing')));
+      stages.seen.clear();
+      players[0].ask('training', deliveries.messageFor(0));
+      return players;
+    }
+    const left = (): number[] =>
+      [...stages.seen].map((values) => Array.from(values).filter((value) => value !== 0).length);
+    async function end(players: readonly Player[]): Promise<void> {
+      players.forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
+      await Promise.allSettled(players.map((player) => player.result));
+    }
+    afterEach(() => {
+      stages.failing = '';
+    });
+
+    it('every stage before the masked words is zero by the time they are sent', async () => {
+      let whenSent: number[] = [];
+      const sent = new Promise<void>((resolve) => {
+        const upload: Parts['upload'] = async (_roundId, masked) => {
+          whenSent = left();
+          resolve();
+          return masked.words.byteLength;
+        };
+        seats[0] = { ...seats[0], parts: { ...seats[0].parts, upload } };
+      });
+      const players = await atTraining();
+      await sent;
+      expect(whenSent.length).toBeGreaterThanOrEqual(5); // raw, with metrics, clipped, rounded, noised
+      expect(whenSent.every((count) => count === 0)).toBe(true);
+      await end(players);
+    });
+
+    it.each([
+      'withMetrics',
+      unit === 'record' ? 'clippedRecordSum' : 'clipToL2Norm',
+      'quantize',
+      'addDiscreteGaussian',
+    ])('also when %s fails', async (stage) => {
+      stages.failing = stage;
+      const players = await atTraining();
+      await expect(players[0].result).rejects.toThrow(`${stage} fails`);
+      expect(stages.seen.size).toBeGreaterThan(0);
+      expect(left().every((count) => count === 0)).toBe(true);
+      expect(seats[0].uploads).toEqual([]);
+      await end(players);
+    });
+
+    it('also when masking fails', async () => {
+      const { parts, ...seat } = seats[0];
+      const broken = { ...parts.secagg.crypto, addMask: () => expect.fail('no mask') };
+      seats[0] = { ...seat, parts: { ...parts, secagg: { ...parts.secagg, crypto: broken } } };
+      const players = await atTraining();
+      await expect(players[0].result).rejects.toThrow('no mask');
+      expect(stages.seen.size).toBeGreaterThanOrEqual(5);
+      expect(left().every((count) => count === 0)).toBe(true);
+      await end(players);
+    });
+  });
+
+  it('overwrites the gradients and losses that the engine gave, whether the round goes on or not', async () => {
+    for (const isLeft of [false, true]) {
+      const given: Float32Array[] = [];
+      const { engine } = seats[0];
+      const gradients = engine.gradients.bind(engine);
+      const players = seats.map((seat) => new Player(seat, aRound(seats, { runId: `run-${String(isLeft)}` })));
+      engine.gradients = async (...of) => {
+        const result = await gradients(...of);
+        given.push(result.clippedSum, result.losses);
+        if (isLeft) players[0].talk.end({ kind: 'aborted', cause: 'left' });
+        return result;
+      };
+      const { secagg: terms } = players[0].round;
+      const all = (phase: RequestPhase): Promise<Uint8Array[]> =>
+        Promise.all(players.map((player) => player.answer(phase)));
+      const keyList = ready(planKeyList(crypto, terms, await all('advertising')));
+      players.forEach((player) => player.ask('sharing', keyList));
+      const deliveries = ready(planDeliveries(crypto, terms, keyList, await all('sharing')));
+      players[0].ask('training', deliveries.messageFor(0));
+      await (isLeft
+        ? expect(players[0].result).rejects.toMatchObject({ code: 'round/aborted' })
+        : players[0].answer('training'));
+      expect(given.length).toBeGreaterThan(0);
+      expect(given.flatMap((values) => [...values]).filter((value) => value !== 0)).toEqual([]);
+      players.forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
+      await Promise.allSettled(players.map((player) => player.result));
+      engine.gradients = gradients;
+    }
   });
 
   it('refuses a round over the epsilon cap before a row is read, a key is made or anything is charged', async () => {
