@@ -5,9 +5,11 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   canonicalJson,
   certifyMember,
+  decodeAdvertiseKeys,
   decodeMaskedInput,
   dequantize,
   emptyMaskedSum,
+  encodeKeyList,
   fromHex,
   manifestMessage,
   planDeliveries,
@@ -28,7 +30,7 @@ import {
   type Roster,
 } from '@fedlora/protocol';
 import { defaultProvider, seededRandom } from '@fedlora/protocol/node';
-import { adaptedModules, type RequestPhase, type RoundOffer } from '@fedlora/shared';
+import { adaptedModules, FedloraError, type RequestPhase, type RoundOffer } from '@fedlora/shared';
 import { aManifest } from '../../../test/support/a-manifest.js';
 import type { Engine } from '../engine/engine.js';
 import { Decisions } from '../storage/decisions.js';
@@ -610,5 +612,115 @@ describe('contribute', () => {
     expect(seats[0].uploads).toEqual([]);
     players.slice(1).forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
     await Promise.allSettled(players.map((player) => player.result));
+  });
+});
+
+describe('attack', () => {
+  let seats: Seat[];
+  beforeEach(async () => {
+    seats = await Promise.all([aSeat('bank', 10), aSeat('clinic', 12), aSeat('council', 8)]);
+  });
+  afterEach(async () => {
+    await Promise.allSettled(openFiles.splice(0).map((file) => file.close()));
+  });
+  const take = (offer: RoundOffer, from = seats): Player[] => from.map((seat) => new Player(seat, offer));
+  /** The next round, in which the coordinator is honest, counts everyone. */
+  async function nextRoundWorks(after: RoundOffer): Promise<void> {
+    for (const { uploads } of seats) uploads.length = 0;
+    const next = take({ ...after, roundId: 'run-1-next', number: after.number + 7 });
+    await wholeRound(next);
+    expect(await Promise.all(next.map(({ result }) => result))).toEqual(
+      Array(3).fill({ kind: 'counted', version: 'v2' }),
+    );
+  }
+
+  it('two base adapters in one round: nobody accepts the keys of a cohort with another base', async () => {
+    const offer = aRound(seats, { privacy: withoutNoise });
+    const evil = { ...offer, baseVersion: 'e'.repeat(40) };
+    const [victim, ...others] = [new Player(seats[0], evil), ...take(offer, seats.slice(1))];
+    const keys = await Promise.all([victim, ...others].map((player) => player.answer('advertising')));
+    const { secagg: terms } = others[0].round;
+    expect(planKeyList(crypto, terms, keys).refused).toEqual([{ sender: 0, code: 'secagg/wrong-session' }]);
+    const mixed = encodeKeyList({ sid: terms.sid, keys: keys.map(decodeAdvertiseKeys) });
+    for (const player of [victim, ...others]) player.ask('sharing', mixed);
+    await expect(victim.result).rejects.toMatchObject({ code: 'secagg/wrong-session' });
+    for (const { result } of others) await expect(result).rejects.toMatchObject({ code: 'crypto/bad-signature' });
+    expect(seats.every(({ uploads, parts }) => uploads.length === 0 && parts.ledger.entries.length === 0)).toBe(true);
+    await nextRoundWorks(offer);
+  });
+
+  it('the server asking after a restart: the session was joined on disk, and no share is given', async () => {
+    const offer = aRound(seats, { privacy: withoutNoise });
+    const players = take(offer);
+    const { proof } = await upToUnmasking(players);
+    players.forEach((player) => player.talk.abort(new FedloraError('round/aborted')));
+    await Promise.allSettled(players.map(({ result }) => result));
+    for (const { folder, verifier } of seats) {
+      const decisions = await Decisions.open(join(folder, 'decisions.jsonl'));
+      openFiles.push(decisions);
+      expect(decisions.hasJoined(players[0].round.sid)).toBe(true);
+      expect(() => verifier.verify(offer)).toThrowError(expect.objectContaining({ code: 'offer/session-reused' }));
+    }
+    expect(proof.length).toBeGreaterThan(0);
+    expect(players.every(({ answers }) => !answers.has('unmasking'))).toBe(true);
+    await nextRoundWorks(offer);
+  });
+
+  it('differencing by forced retry: the retry has new noise and new masks, and is charged again', async () => {
+    const offer = aRound(seats);
+    const first = await wholeRound(take(offer));
+    const before = seats.map(({ uploads }) => uploads.splice(0)[0].words);
+    const retry = { ...offer, roundId: 'run-1-r2', number: 2 };
+    const players = take(retry);
+    const second = await wholeRound(players);
+    const noise = first.map((value, i) => value - second[i]); // same rows, same adapter, sampling rate 1
+    const stddev = (players[0].round.shareStddev * Math.sqrt(2 * 3)) / players[0].round.manifest.encoding.stepsPerUnit;
+    const spread = Math.sqrt(noise.reduce((sum, value) => sum + value * value, 0) / noise.length);
+    expect(noise.every((value) => value !== 0)).toBe(true);
+    // Root mean square of 18 normal values: outside 0.45 to 1.7 standard deviations with probability below 1e-4.
+    expect(spread / stddev).toBeGreaterThan(0.45);
+    expect(spread / stddev).toBeLessThan(1.7);
+    seats.forEach(({ uploads, parts }, i) => {
+      expect(uploads[0].words.some((word, j) => word === before[i][j])).toBe(false);
+      expect(parts.ledger.entries.map(({ roundId }) => roundId)).toEqual(['run-1-r1', 'run-1-r2']);
+    });
+    await nextRoundWorks(offer);
+  });
+
+  it('free numbers on the wire: of all that a client sends or tells, only masked words and their hash depend on its rows', async () => {
+    /** What each of three organisations sends, and what they tell the log, where the first has these gradients and losses. */
+    const transcript = async (size: number): Promise<{ sent: string[][]; told: string[] }> => {
+      const told: string[] = [];
+      const cast = await Promise.all(['bank', 'clinic', 'council'].map((name) => aSeat(name, 10)));
+      const identities = seats.map(({ identity }) => identity);
+      const same = cast.map((seat, i) => ({
+        ...seat,
+        identity: identities[i],
+        engine: fakeEngine(i === 0 ? size : 0.5),
+      }));
+      const offer = aRound(seats, { privacy: withoutNoise });
+      const players = same.map((seat, i) => {
+        const parts: Parts = {
+          ...seat.parts,
+          secagg: { ...seat.parts.secagg, sign: (message) => identities[i].sign(message) },
+          workbench: { ...seat.parts.workbench, engine: async () => seat.engine } as unknown as Workbench,
+          observe: (stage, facts) => told.push(`${i} ${stage} ${JSON.stringify(facts ?? {})}`),
+        };
+        return new Player({ ...seat, parts, verifier: seats[i].verifier }, offer);
+      });
+      await wholeRound(players);
+      const sent = players.map(({ answers }) => [...answers].map(([phase, bytes]) => `${phase} ${toHex(bytes)}`));
+      return { sent, told: told.sort() };
+    };
+    const [calm, wild] = [await transcript(0.1), await transcript(0.9)];
+    expect(wild.told).toEqual(calm.told);
+    expect(wild.sent.slice(1)).toEqual(calm.sent.slice(1));
+    const differing = calm.sent[0].filter((message, i) => message !== wild.sent[0][i]).map((one) => one.split(' ')[0]);
+    expect(differing).toEqual(['training']); // the receipt: hash of the words, and signature over it
+    const receipts = [calm, wild].map(({ sent }) =>
+      decodeMaskedInput(fromHex(sent[0].find((one) => one.startsWith('training'))!.split(' ')[1])),
+    );
+    expect({ ...receipts[0], wordsHash: 0, signature: 0 }).toEqual({ ...receipts[1], wordsHash: 0, signature: 0 });
+    await nextRoundWorks(aRound(seats, { privacy: withoutNoise }));
   });
 });
