@@ -24,6 +24,12 @@ export default defineConfig({
       project('architecture', ['test/architecture/**/*.test.ts'], 60_000),
       project('unit', ['{protocol,shared,client,coordinator}/src/**/*.test.ts', 'test/demo/**/*.test.ts'], 60_000),
       project('vectors', ['test/vectors/**/*.test.ts'], 120_000),
+      // By `npm run test:nightly` with very many cases.
+      project(
+        'fuzz',
+        ['test/fuzz/**/*.test.ts'],
+        process.env['FEDLORA_FUZZ_CASES'] === undefined ? 120_000 : 3_600_000,
+      ),
       project('scenario', ['test/scenario/**/*.test.ts'], 120_000),
       project('conformance', ['test/conformance/**/*.test.ts'], 120_000),
       project('e2e', ['test/e2e/**/*.test.ts'], 600_000),

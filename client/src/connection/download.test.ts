@@ -3,7 +3,7 @@ import { mkdtemp, readdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { toHex } from '@fedlora/protocol';
+import { canonicalJson, toHex } from '@fedlora/protocol';
 import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
 import { versionId, versionMessage, type VersionRecord } from '@fedlora/shared';
 import { AdapterStore } from '../storage/adapters.js';
@@ -49,7 +49,7 @@ function aVersion(changes: Partial<VersionRecord> = {}, signWith = secret): { id
     id: record.id,
     files: {
       ...contents,
-      'manifest.json': Buffer.from(JSON.stringify(record)),
+      'manifest.json': Buffer.from(canonicalJson(record)),
       'manifest.sig': Buffer.from(toHex(ed25519.sign(signWith, versionMessage(record)))),
     },
   };

@@ -48,7 +48,7 @@ export interface Batch {
   readonly answerMask: Uint8Array;
 }
 
-/** What one call of `gradients` gives: never the gradient of one example. */
+/** What one call of `gradients` gives: never the gradient of one example. The arrays are the caller's, who overwrites them. */
 export interface GradientSum {
   /** [P] f32: sum over examples of g * min(1, l2Bound / |g|), g the gradient of the example's mean answer loss. */
   readonly clippedSum: Float32Array;

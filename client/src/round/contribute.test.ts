@@ -1,13 +1,15 @@
 import { mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   canonicalJson,
   certifyMember,
+  decodeAdvertiseKeys,
   decodeMaskedInput,
   dequantize,
   emptyMaskedSum,
+  encodeKeyList,
   fromHex,
   manifestMessage,
   planDeliveries,
@@ -28,7 +30,7 @@ import {
   type Roster,
 } from '@fedlora/protocol';
 import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
-import { adaptedModules, type RequestPhase, type RoundOffer } from '@fedlora/shared';
+import { adaptedModules, FedloraError, type RequestPhase, type RoundOffer } from '@fedlora/shared';
 import { aManifest } from '../../../test/support/a-manifest.js';
 import type { Engine } from '../engine/engine.js';
 import { Decisions } from '../storage/decisions.js';
@@ -39,6 +41,41 @@ import { Conversation } from './conversation.js';
 import type { PolicyTerms } from './policy.js';
 import { OfferVerifier, type VerifiedRound } from './verify-offer.js';
 import type { AdapterSource, Workbench } from './workbench.js';
+
+/** Arrays of numbers that went into or came out of a stage of privacy; and the stage that shall fail. */
+const stages = vi.hoisted(() => {
+  const seen = new Set<ArrayLike<number>>();
+  const look = (value: unknown): void => {
+    if (ArrayBuffer.isView(value) && !(value instanceof DataView)) seen.add(value as Float64Array);
+    else if (Array.isArray(value) && value.every((one) => typeof one === 'number')) seen.add(value);
+    else if (typeof value === 'object' && value !== null) Object.values(value).forEach(look);
+  };
+  return { seen, look, failing: '' };
+});
+
+vi.mock('@fedlora/protocol', async (importOriginal) => {
+  const original = await importOriginal<typeof import('@fedlora/protocol')>();
+  /** The stage, with its first argument and its result looked at. */
+  const watched = <Of extends unknown[], Result>(name: string, stage: (...of: Of) => Result) => ({
+    [name]: (...of: Of): Result => {
+      stages.look(of[0]);
+      if (stages.failing === name) throw new Error(`${name} fails`);
+      const result = stage(...of);
+      stages.look(result);
+      return result;
+    },
+  });
+  return {
+    ...original,
+    ...watched('withMetrics', original.withMetrics),
+    ...watched('difference', original.difference),
+    ...watched('clipToL2Norm', original.clipToL2Norm),
+    ...watched('clippedRecordSum', original.clippedRecordSum),
+    ...watched('quantize', original.quantize),
+    ...watched('addDiscreteGaussian', original.addDiscreteGaussian),
+    ...watched('withoutNoise', original.withoutNoise),
+  };
+});
 
 const crypto = nodeProvider;
 const config = {
@@ -376,6 +413,108 @@ describe('contribute', () => {
     await Promise.allSettled(players.map((player) => player.result));
   });
 
+  describe.each([
+    ['record steps', { kind: 'record-step', samplingRate: 1, expectedRecords: 30, maximumRecords: 40 }, 'record'],
+    ['local steps', { kind: 'local-steps', steps: 2, batchSize: 4, learningRate: 1, maximumGradientNorm: 1 }, 'client'],
+  ] as const)('overwrites what was computed from rows: %s', (_, training, unit) => {
+    /** Organisation 0 up to its training, alone: the others shared their keys. */
+    async function atTraining(): Promise<readonly Player[]> {
+      const offer = aRound(seats, { training, privacy: { ...aManifest().privacy, unit } });
+      const players = seats.map((seat) => new Player(seat, offer));
+      const { secagg: terms } = players[0].round;
+      const all = (phase: RequestPhase): Promise<Uint8Array[]> =>
+        Promise.all(players.map((player) => player.answer(phase)));
+      const keyList = ready(planKeyList(crypto, terms, await all('advertising')));
+      players.forEach((player) => player.ask('sharing', keyList));
+      const deliveries = ready(planDeliveries(crypto, terms, keyList, await all('sharing')));
+      stages.seen.clear();
+      players[0].ask('training', deliveries.messageFor(0));
+      return players;
+    }
+    const left = (): number[] =>
+      [...stages.seen].map((values) => Array.from(values).filter((value) => value !== 0).length);
+    async function end(players: readonly Player[]): Promise<void> {
+      players.forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
+      await Promise.allSettled(players.map((player) => player.result));
+    }
+    afterEach(() => {
+      stages.failing = '';
+    });
+
+    it('every stage before the masked words is zero by the time they are sent', async () => {
+      let whenSent: number[] = [];
+      const sent = new Promise<void>((resolve) => {
+        const upload: Parts['upload'] = async (_roundId, masked) => {
+          whenSent = left();
+          resolve();
+          return masked.words.byteLength;
+        };
+        seats[0] = { ...seats[0], parts: { ...seats[0].parts, upload } };
+      });
+      const players = await atTraining();
+      await sent;
+      expect(whenSent.length).toBeGreaterThanOrEqual(5); // raw, with metrics, clipped, rounded, noised
+      expect(whenSent.every((count) => count === 0)).toBe(true);
+      await end(players);
+    });
+
+    it.each([
+      'withMetrics',
+      unit === 'record' ? 'clippedRecordSum' : 'clipToL2Norm',
+      'quantize',
+      'addDiscreteGaussian',
+    ])('also when %s fails', async (stage) => {
+      stages.failing = stage;
+      const players = await atTraining();
+      await expect(players[0].result).rejects.toThrow(`${stage} fails`);
+      expect(stages.seen.size).toBeGreaterThan(0);
+      expect(left().every((count) => count === 0)).toBe(true);
+      expect(seats[0].uploads).toEqual([]);
+      await end(players);
+    });
+
+    it('also when masking fails', async () => {
+      const { parts, ...seat } = seats[0];
+      const broken = { ...parts.secagg.crypto, addMask: () => expect.fail('no mask') };
+      seats[0] = { ...seat, parts: { ...parts, secagg: { ...parts.secagg, crypto: broken } } };
+      const players = await atTraining();
+      await expect(players[0].result).rejects.toThrow('no mask');
+      expect(stages.seen.size).toBeGreaterThanOrEqual(5);
+      expect(left().every((count) => count === 0)).toBe(true);
+      await end(players);
+    });
+  });
+
+  it('overwrites the gradients and losses that the engine gave, whether the round goes on or not', async () => {
+    for (const isLeft of [false, true]) {
+      const given: Float32Array[] = [];
+      const { engine } = seats[0];
+      const gradients = engine.gradients.bind(engine);
+      const players = seats.map((seat) => new Player(seat, aRound(seats, { runId: `run-${String(isLeft)}` })));
+      engine.gradients = async (...of) => {
+        const result = await gradients(...of);
+        given.push(result.clippedSum, result.losses);
+        if (isLeft) players[0].talk.end({ kind: 'aborted', cause: 'left' });
+        return result;
+      };
+      const { secagg: terms } = players[0].round;
+      const all = (phase: RequestPhase): Promise<Uint8Array[]> =>
+        Promise.all(players.map((player) => player.answer(phase)));
+      const keyList = ready(planKeyList(crypto, terms, await all('advertising')));
+      players.forEach((player) => player.ask('sharing', keyList));
+      const deliveries = ready(planDeliveries(crypto, terms, keyList, await all('sharing')));
+      players[0].ask('training', deliveries.messageFor(0));
+      await (isLeft
+        ? expect(players[0].result).rejects.toMatchObject({ code: 'round/aborted' })
+        : players[0].answer('training'));
+      expect(given.length).toBeGreaterThan(0);
+      expect(given.flatMap((values) => [...values]).filter((value) => value !== 0)).toEqual([]);
+      players.forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
+      await Promise.allSettled(players.map((player) => player.result));
+      engine.gradients = gradients;
+    }
+  });
+
   it('refuses a round over the epsilon cap before a row is read, a key is made or anything is charged', async () => {
     const careful = await aSeat('museum', 10, { epsilonCap: 0.5 });
     const player = new Player(careful, aRound([careful, ...seats.slice(1)]));
@@ -473,5 +612,115 @@ describe('contribute', () => {
     expect(seats[0].uploads).toEqual([]);
     players.slice(1).forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
     await Promise.allSettled(players.map((player) => player.result));
+  });
+});
+
+describe('attack', () => {
+  let seats: Seat[];
+  beforeEach(async () => {
+    seats = await Promise.all([aSeat('bank', 10), aSeat('clinic', 12), aSeat('council', 8)]);
+  });
+  afterEach(async () => {
+    await Promise.allSettled(openFiles.splice(0).map((file) => file.close()));
+  });
+  const take = (offer: RoundOffer, from = seats): Player[] => from.map((seat) => new Player(seat, offer));
+  /** The next round, in which the coordinator is honest, counts everyone. */
+  async function nextRoundWorks(after: RoundOffer): Promise<void> {
+    for (const { uploads } of seats) uploads.length = 0;
+    const next = take({ ...after, roundId: 'run-1-next', number: after.number + 7 });
+    await wholeRound(next);
+    expect(await Promise.all(next.map(({ result }) => result))).toEqual(
+      Array(3).fill({ kind: 'counted', version: 'v2' }),
+    );
+  }
+
+  it('two base adapters in one round: nobody accepts the keys of a cohort with another base', async () => {
+    const offer = aRound(seats, { privacy: withoutNoise });
+    const evil = { ...offer, baseVersion: 'e'.repeat(40) };
+    const [victim, ...others] = [new Player(seats[0], evil), ...take(offer, seats.slice(1))];
+    const keys = await Promise.all([victim, ...others].map((player) => player.answer('advertising')));
+    const { secagg: terms } = others[0].round;
+    expect(planKeyList(crypto, terms, keys).refused).toEqual([{ sender: 0, code: 'secagg/wrong-session' }]);
+    const mixed = encodeKeyList({ sid: terms.sid, keys: keys.map(decodeAdvertiseKeys) });
+    for (const player of [victim, ...others]) player.ask('sharing', mixed);
+    await expect(victim.result).rejects.toMatchObject({ code: 'secagg/wrong-session' });
+    for (const { result } of others) await expect(result).rejects.toMatchObject({ code: 'crypto/bad-signature' });
+    expect(seats.every(({ uploads, parts }) => uploads.length === 0 && parts.ledger.entries.length === 0)).toBe(true);
+    await nextRoundWorks(offer);
+  });
+
+  it('the server asking after a restart: the session was joined on disk, and no share is given', async () => {
+    const offer = aRound(seats, { privacy: withoutNoise });
+    const players = take(offer);
+    const { proof } = await upToUnmasking(players);
+    players.forEach((player) => player.talk.abort(new FedloraError('round/aborted')));
+    await Promise.allSettled(players.map(({ result }) => result));
+    for (const { folder, verifier } of seats) {
+      const decisions = await Decisions.open(join(folder, 'decisions.jsonl'));
+      openFiles.push(decisions);
+      expect(decisions.hasJoined(players[0].round.sid)).toBe(true);
+      expect(() => verifier.verify(offer)).toThrowError(expect.objectContaining({ code: 'offer/session-reused' }));
+    }
+    expect(proof.length).toBeGreaterThan(0);
+    expect(players.every(({ answers }) => !answers.has('unmasking'))).toBe(true);
+    await nextRoundWorks(offer);
+  });
+
+  it('differencing by forced retry: the retry has new noise and new masks, and is charged again', async () => {
+    const offer = aRound(seats);
+    const first = await wholeRound(take(offer));
+    const before = seats.map(({ uploads }) => uploads.splice(0)[0].words);
+    const retry = { ...offer, roundId: 'run-1-r2', number: 2 };
+    const players = take(retry);
+    const second = await wholeRound(players);
+    const noise = first.map((value, i) => value - second[i]); // same rows, same adapter, sampling rate 1
+    const stddev = (players[0].round.shareStddev * Math.sqrt(2 * 3)) / players[0].round.manifest.encoding.stepsPerUnit;
+    const spread = Math.sqrt(noise.reduce((sum, value) => sum + value * value, 0) / noise.length);
+    expect(noise.every((value) => value !== 0)).toBe(true);
+    // Root mean square of 18 normal values: outside 0.45 to 1.7 standard deviations with probability below 1e-4.
+    expect(spread / stddev).toBeGreaterThan(0.45);
+    expect(spread / stddev).toBeLessThan(1.7);
+    seats.forEach(({ uploads, parts }, i) => {
+      expect(uploads[0].words.some((word, j) => word === before[i][j])).toBe(false);
+      expect(parts.ledger.entries.map(({ roundId }) => roundId)).toEqual(['run-1-r1', 'run-1-r2']);
+    });
+    await nextRoundWorks(offer);
+  });
+
+  it('free numbers on the wire: of all that a client sends or tells, only masked words and their hash depend on its rows', async () => {
+    /** What each of three organisations sends, and what they tell the log, where the first has these gradients and losses. */
+    const transcript = async (size: number): Promise<{ sent: string[][]; told: string[] }> => {
+      const told: string[] = [];
+      const cast = await Promise.all(['bank', 'clinic', 'council'].map((name) => aSeat(name, 10)));
+      const identities = seats.map(({ identity }) => identity);
+      const same = cast.map((seat, i) => ({
+        ...seat,
+        identity: identities[i],
+        engine: fakeEngine(i === 0 ? size : 0.5),
+      }));
+      const offer = aRound(seats, { privacy: withoutNoise });
+      const players = same.map((seat, i) => {
+        const parts: Parts = {
+          ...seat.parts,
+          secagg: { ...seat.parts.secagg, sign: (message) => identities[i].sign(message) },
+          workbench: { ...seat.parts.workbench, engine: async () => seat.engine } as unknown as Workbench,
+          observe: (stage, facts) => told.push(`${i} ${stage} ${JSON.stringify(facts ?? {})}`),
+        };
+        return new Player({ ...seat, parts, verifier: seats[i].verifier }, offer);
+      });
+      await wholeRound(players);
+      const sent = players.map(({ answers }) => [...answers].map(([phase, bytes]) => `${phase} ${toHex(bytes)}`));
+      return { sent, told: told.sort() };
+    };
+    const [calm, wild] = [await transcript(0.1), await transcript(0.9)];
+    expect(wild.told).toEqual(calm.told);
+    expect(wild.sent.slice(1)).toEqual(calm.sent.slice(1));
+    const differing = calm.sent[0].filter((message, i) => message !== wild.sent[0][i]).map((one) => one.split(' ')[0]);
+    expect(differing).toEqual(['training']); // the receipt: hash of the words, and signature over it
+    const receipts = [calm, wild].map(({ sent }) =>
+      decodeMaskedInput(fromHex(sent[0].find((one) => one.startsWith('training'))!.split(' ')[1])),
+    );
+    expect({ ...receipts[0], wordsHash: 0, signature: 0 }).toEqual({ ...receipts[1], wordsHash: 0, signature: 0 });
+    await nextRoundWorks(aRound(seats, { privacy: withoutNoise }));
   });
 });

@@ -13,6 +13,7 @@ import {
   quantize,
   sha256,
   toHex,
+  usingOnce,
   type MaskedUpdate,
   type ParticipantParts,
   type RandomSource,
@@ -89,12 +90,13 @@ export async function contribute(round: VerifiedRound, talk: Conversation, parts
     parts.observe('recorded');
     const clipped = await learn(engine, examples, round, parts, talk.signal); //                   [d]    f64
 
-    // Make private: round, then integer noise.
-    const quantized = quantize(clipped, manifest.encoding.stepsPerUnit); //                        [d]    i32 steps
-    const noised = addNoiseShare(quantized, round, parts.random); //                               [d]    i32 steps
+    // Make private: round, then integer noise. What a stage was made from is overwritten when the stage is there.
+    const { stepsPerUnit } = manifest.encoding;
+    const quantized = usingOnce(clipped.values, () => quantize(clipped, stepsPerUnit)); //         [d]    i32 steps
+    const noised = usingOnce(quantized.levels, () => addNoiseShare(quantized, round, parts.random)); //  [d] i32 steps
 
     // Hide in the crowd.
-    const { masked, receipt } = seat.mask(noised); //                                              [d]    u32 mod 2^32
+    const { masked, receipt } = usingOnce(noised.levels, () => seat.mask(noised)); //              [d]    u32 mod 2^32
     const bytes = await parts.upload(round.roundId, masked, talk.signal);
     talk.answer('training', receipt);
     parts.observe('uploaded', { bytes });

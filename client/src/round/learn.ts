@@ -8,6 +8,7 @@ import {
   ARITHMETIC_SLACK,
   clippedRecordSum,
   unitBound,
+  usingOnce,
   withMetrics,
   type ClippedUpdate,
   type Manifest,
@@ -20,6 +21,7 @@ import type { Example } from '../data/tokenize.js';
 import { trainedParameterCount, type Engine, type GradientSum, type TrainedFactor } from '../engine/engine.js';
 import { SUMMED_IN_F32 } from '../engine/onnx/clip.js';
 import { localSteps } from './local-steps.js';
+import { Scratch } from './scratch.js';
 import type { VerifiedRound } from './verify-offer.js';
 
 export interface LearnParts {
@@ -100,7 +102,11 @@ export function needsIndependentExamples({ privacy, training }: Pick<Manifest, '
   return privacy.unit === 'record' && training.kind === 'record-step' && training.maximumRecords > RECORDS_IN_COMPANY;
 }
 
-/** The clipped update of a round. [d] f64 */
+/**
+ * The clipped update of a round. [d] f64
+ *
+ * Secrets    whatever was computed on the way is overwritten, also if learning fails; the caller overwrites the result.
+ */
 export async function learn(
   engine: Engine,
   examples: readonly Example[],
@@ -109,13 +115,18 @@ export async function learn(
   signal: AbortSignal,
 ): Promise<ClippedUpdate> {
   const { training } = round.manifest;
-  switch (training.kind) {
-    case 'record-step':
-      return recordStep(engine, examples, round, parts, signal);
-    case 'local-steps':
-      return localSteps(engine, examples, round, training, parts, signal);
-    default:
-      return training satisfies never;
+  const scratch = new Scratch();
+  try {
+    switch (training.kind) {
+      case 'record-step':
+        return await recordStep(engine, examples, round, parts, signal, scratch);
+      case 'local-steps':
+        return await localSteps(engine, examples, round, training, parts, signal, scratch);
+      default:
+        return training satisfies never;
+    }
+  } finally {
+    scratch.wipe();
   }
 }
 
@@ -135,14 +146,15 @@ async function recordStep(
   { manifest, trained }: VerifiedRound,
   { random, tokensPerBatch }: LearnParts,
   signal: AbortSignal,
+  scratch: Scratch,
 ): Promise<ClippedUpdate> {
   if (manifest.training.kind !== 'record-step') throw new FedloraError('internal/unexpected');
   const { samplingRate, maximumRecords } = manifest.training;
   const sample = poissonSample(examples.length, samplingRate, random);
   if (sample.length > maximumRecords) throw new FedloraError('round/too-many-records');
 
-  const sum = new Float64Array(trainedParameterCount(engine.modules, engine.lora.r, trained)); // [P]
-  const losses: number[] = [];
+  const sum = scratch.keep(new Float64Array(trainedParameterCount(engine.modules, engine.lora.r, trained))); // [P]
+  const losses = scratch.keep<number[]>([]);
   const limits = { maximumTokens: tokensPerBatch, maximumLength: engine.maximumLength };
   const { l2Bound } = manifest.privacy;
   /** Adds a batch. `false`, and nothing added, where the engine did not give clipped gradients and losses. */
@@ -150,8 +162,8 @@ async function recordStep(
     signal.throwIfAborted();
     const gradients = await gradientsOrNone(engine, batch, { trained, l2Bound });
     if (gradients === undefined) return false;
-    addInto(sum, gradients.clippedSum);
-    for (const loss of gradients.losses) losses.push(loss);
+    usingOnce(gradients.clippedSum, (values) => addInto(sum, values));
+    usingOnce(gradients.losses, (values) => losses.push(...values));
     return true;
   };
   const inCompany = manifest.privacy.unit !== 'record' || largestChange(engine) <= MAXIMUM_CHANGE_IN_COMPANY;
@@ -162,7 +174,8 @@ async function recordStep(
       if (!(await add(alone))) losses.push(manifest.metrics.lossBound);
     }
   }
-  return clippedRecordSum(withMetrics(sum, { losses }, manifest.metrics, l2Bound), sample.length, unitBound(manifest));
+  const whole = scratch.keep(withMetrics(sum, { losses }, manifest.metrics, l2Bound)); // [d]
+  return clippedRecordSum(whole, sample.length, unitBound(manifest));
 }
 
 /** What the engine gives for a batch, or `undefined` where that is not finite or longer than clipped gradients can be. */
@@ -179,7 +192,10 @@ async function gradientsOrNone(
     throw error;
   }
   const longest = batch.examples * options.l2Bound * (1 + ARITHMETIC_SLACK / 2);
-  return norm(gradients.clippedSum) <= longest && gradients.losses.every(Number.isFinite) ? gradients : undefined;
+  if (norm(gradients.clippedSum) <= longest && gradients.losses.every(Number.isFinite)) return gradients;
+  gradients.clippedSum.fill(0);
+  gradients.losses.fill(0);
+  return undefined;
 }
 
 /** target += values, in f64. */

@@ -19,6 +19,7 @@ import { toVector } from '../engine/adapter-init.js';
 import type { Engine } from '../engine/engine.js';
 import { train } from '../engine/train.js';
 import type { LearnParts } from './learn.js';
+import type { Scratch } from './scratch.js';
 import { shuffledBatches } from './shuffled-batches.js';
 import type { VerifiedRound } from './verify-offer.js';
 
@@ -36,6 +37,7 @@ export async function localSteps(
   training: LocalSteps,
   { random, tokensPerBatch }: LearnParts,
   signal: AbortSignal,
+  scratch: Scratch,
 ): Promise<ClippedUpdate> {
   const { steps, batchSize, learningRate, maximumGradientNorm } = training;
   const before = toVector(engine.adapter(), trained); // [P]
@@ -60,10 +62,15 @@ export async function localSteps(
     hasDiverged = true;
   }
 
-  const after = toVector(engine.adapter(), trained); // [P]
+  const after = scratch.keep(toVector(engine.adapter(), trained)); // [P]
   hasDiverged ||= !Number.isFinite(lossSum) || !after.every(Number.isFinite);
-  const clipped = clipToL2Norm(difference(hasDiverged ? before : after, before), manifest.privacy.l2Bound);
+  const raw = difference(hasDiverged ? before : after, before); // [P]
+  scratch.keep(raw.values);
+  const clipped = clipToL2Norm(raw, manifest.privacy.l2Bound); // [P]
+  scratch.keep(clipped.values);
   const loss = hasDiverged ? manifest.metrics.lossBound : lossSum / steps;
-  const whole = withMetrics(clipped.values, { losses: [loss] }, manifest.metrics, manifest.privacy.l2Bound); // [d]
+  const whole = scratch.keep(
+    withMetrics(clipped.values, { losses: [loss] }, manifest.metrics, manifest.privacy.l2Bound), // [d]
+  );
   return clipToL2Norm(toRawUpdate(whole), unitBound(manifest));
 }

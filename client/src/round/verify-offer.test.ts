@@ -95,6 +95,22 @@ describe('OfferVerifier', () => {
     }
   };
 
+  it('attack: terms in another spelling than the one that is signed and hashed', () => {
+    const roster = aRoster();
+    const offer = anOffer(aTermsManifest(roster), roster);
+    for (const field of ['manifest', 'roster'] as const) {
+      const honest = offer[field];
+      for (const other of [
+        `${honest} `,
+        honest.replace('{', '{"version":2,'),
+        honest.replace('"version":1', '"version":1.0'),
+      ]) {
+        expect(JSON.parse(other)).toEqual(JSON.parse(honest));
+        expect(codeOf({ ...offer, [field]: other })).toBe('offer/malformed');
+      }
+    }
+  });
+
   it('accepts an honest offer and knows its own seat and price', () => {
     const roster = aRoster();
     const round = new OfferVerifier(parts).verify(anOffer(aTermsManifest(roster), roster));

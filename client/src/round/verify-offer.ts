@@ -17,6 +17,7 @@ import {
   leastThreshold,
   manifestHash,
   manifestMessage,
+  parseCanonicalJson,
   ProtocolError,
   readRevocations,
   roundCharge,
@@ -278,9 +279,10 @@ function checkShape(offer: RoundOffer): void {
   }
 }
 
+/** Terms in the one encoding that their signature and hash are over: two readers of the text cannot see different terms. */
 function parse<T>(text: string): T {
   try {
-    const value = JSON.parse(text) as unknown;
+    const value = parseCanonicalJson(text);
     if (typeof value === 'object' && value !== null) return value as T;
   } catch (cause) {
     throw new FedloraError('offer/malformed', undefined, { cause });

@@ -121,6 +121,8 @@ describe('Ledger', () => {
     ['a removed first line', (lines: string[]) => lines.slice(1)],
     ['two lines swapped', (lines: string[]) => [lines[1], lines[0], lines[2]]],
     ['a line twice', (lines: string[]) => [...lines, lines[2]]],
+    ['a line spelt differently', (lines: string[]) => [lines[0], lines[1].replace('{', '{ '), lines[2]]],
+    ['a note beside an entry', (lines: string[]) => [lines[0], lines[1].replace('{', '{"note":1,'), lines[2]]],
     ['a line of nonsense in the middle', (lines: string[]) => [lines[0], 'nonsense', lines[2]]],
     [
       'a forged signature at the end',

@@ -146,12 +146,15 @@ function parseLine(text: string): LedgerLine | undefined {
   try {
     const { entry, hash, signature } = JSON.parse(text) as Partial<LedgerLine>;
     if (entry === undefined || typeof entry !== 'object' || typeof entry.sequence !== 'number') return undefined;
-    if (!/^[0-9a-f]{64}$/.test(hash ?? '') || !/^[0-9a-f]{128}$/.test(signature ?? '')) return undefined;
+    if (typeof hash !== 'string' || typeof signature !== 'string') return undefined;
+    if (!/^[0-9a-f]{64}$/.test(hash) || !/^[0-9a-f]{128}$/.test(signature)) return undefined;
     const numbers = [entry.noiseMultiplier, entry.samplingRate, entry.steps, entry.delta];
     if (!numbers.every((value) => typeof value === 'number' && Number.isFinite(value))) return undefined;
     if (!['record', 'client', 'none'].includes(entry.unit)) return undefined;
+    // As `record` wrote it: nothing beside these fields, which the hash would not cover, and no other spelling.
+    if (JSON.stringify({ entry, hash, signature }) !== text) return undefined;
     // Safe: each field that is used was checked; the hash covers the rest.
-    return { entry, hash, signature } as LedgerLine;
+    return { entry, hash, signature };
   } catch {
     // Not JSON: a torn or foreign line, which the caller reports.
     return undefined;

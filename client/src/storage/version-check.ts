@@ -1,7 +1,7 @@
 /** What makes a version believable: its record's signature and id, and each file's length and hash. Used on arrival and on every read. */
 
 import { createHash } from 'node:crypto';
-import { fromHex } from '@fedlora/protocol';
+import { fromHex, parseCanonicalJson } from '@fedlora/protocol';
 import { nodeProvider } from '@fedlora/protocol/node';
 import { FedloraError, limits, versionFileNames, versionId, versionMessage, type VersionRecord } from '@fedlora/shared';
 
@@ -22,7 +22,7 @@ export function checkRecord(
   let record: VersionRecord;
   let message: Uint8Array;
   try {
-    record = JSON.parse(Buffer.from(recordBytes).toString('utf8')) as VersionRecord;
+    record = parseCanonicalJson(Buffer.from(recordBytes).toString('utf8')) as VersionRecord;
     message = versionMessage(record);
   } catch (cause) {
     throw new FedloraError('version/malformed', undefined, { cause });
@@ -31,12 +31,16 @@ export function checkRecord(
     throw new FedloraError('version/bad-signature');
   }
   // From here on the record is the coordinator's own, but a coordinator may lie or err.
+  if (!hasForm(record)) throw new FedloraError('version/malformed');
   if (record.id !== id || versionId(record) !== id) throw new FedloraError('version/wrong-id');
   const names = new Set<string>();
   for (const { name, bytes, sha256 } of record.files) {
-    const isContent = (versionFileNames as readonly string[]).includes(name) && !name.startsWith('manifest.');
+    const isContent =
+      typeof name === 'string' &&
+      (versionFileNames as readonly string[]).includes(name) &&
+      !name.startsWith('manifest.');
     const isSized = Number.isSafeInteger(bytes) && bytes >= 0 && bytes <= limits.adapterFileBytes;
-    if (!isContent || names.has(name) || !isSized || !/^[0-9a-f]{64}$/.test(sha256))
+    if (!isContent || names.has(name) || !isSized || typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))
       throw new FedloraError('version/malformed');
     names.add(name);
   }
@@ -44,6 +48,13 @@ export function checkRecord(
     if (!names.has(needed)) throw new FedloraError('version/malformed', `The version has no ${needed}.`);
   }
   return record;
+}
+
+/** Whether what is read of a record is there. */
+function hasForm(record: unknown): boolean {
+  const { base, files } = (record ?? {}) as { readonly base?: unknown; readonly files?: unknown };
+  const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
+  return isObject(base) && Array.isArray(files) && files.every(isObject);
 }
 
 /** @throws FedloraError version/file-mismatch */

@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProtocolError, type ProtocolErrorCode } from '../errors.js';
-import { canonicalJson } from './canonical-json.js';
+import { canonicalJson, parseCanonicalJson } from './canonical-json.js';
 import { equalBytes, isAllZero } from './equal.js';
 import { fromHex, toHex } from './hex.js';
 import { Reader } from './reader.js';
@@ -148,6 +148,35 @@ describe('canonicalJson', () => {
     const deep: unknown[] = [];
     deep.push(deep);
     expect(refusal(() => canonicalJson(deep)).code).toBe('codec/malformed');
+  });
+
+  it('is read back in this one spelling only', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ noUnicodeString: false }), (value) => {
+        let text: string;
+        try {
+          text = print(value);
+        } catch {
+          return; // a lone surrogate or -0
+        }
+        expect(print(parseCanonicalJson(text))).toBe(text);
+      }),
+    );
+    for (const other of [
+      '{"a":1,"a":1}',
+      '{"b":1,"a":2}',
+      '[1.0]',
+      '[1e0]',
+      ' 1',
+      '"\\u0061"',
+      '-0',
+      '',
+      '{',
+      '\ufeff1',
+    ]) {
+      expect(refusal(() => parseCanonicalJson(other)).code).toBe('codec/malformed');
+    }
+    expect(refusal(() => parseCanonicalJson('['.repeat(100_000) + ']'.repeat(100_000))).code).toBe('codec/malformed');
   });
 
   it('does not depend on the order in which fields were added', () => {

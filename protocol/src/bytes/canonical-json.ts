@@ -22,6 +22,25 @@ export function canonicalJson(value: unknown): Uint8Array {
   return utf8(print(value, '$', 0));
 }
 
+/**
+ * The value of a text that must be its canonical JSON, so that what is hashed and signed is what was sent: no field twice, no white
+ * space, no other spelling of a number.
+ *
+ * Guarantee  `canonicalJson` of the result gives the same text again
+ * @throws ProtocolError codec/malformed: no JSON, or another encoding than the canonical one
+ */
+export function parseCanonicalJson(text: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new ProtocolError('codec/malformed', 'The text is not JSON.', {}, { cause });
+  }
+  if (print(value, '$', 0) !== text)
+    throw new ProtocolError('codec/malformed', 'The JSON is not in its canonical form.');
+  return value;
+}
+
 function print(value: unknown, path: string, depth: number): string {
   if (depth > MAXIMUM_DEPTH) refuse(path, 'is nested too deeply');
   if (value === null) return 'null';

@@ -79,11 +79,16 @@ export function wipingOnThrow<Result>(work: (keep: Keep) => Result): Result {
   }
 }
 
-/** Lends secret bytes to a computation and overwrites them with zeros afterwards, also if it throws. */
-export function usingOnce<Result>(bytes: Uint8Array, use: (bytes: Uint8Array) => Result): Result {
+/** Numbers that can be overwritten: any typed array, or an array of numbers. */
+export interface Wipeable {
+  fill(value: 0): unknown;
+}
+
+/** Lends secret bytes or numbers to a computation and overwrites them with zeros afterwards, also if it throws. */
+export function usingOnce<Values extends Wipeable, Result>(values: Values, use: (values: Values) => Result): Result {
   try {
-    return use(bytes);
+    return use(values);
   } finally {
-    bytes.fill(0);
+    values.fill(0);
   }
 }

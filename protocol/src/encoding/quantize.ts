@@ -43,6 +43,7 @@ export function sensitivityInSteps(l2Sensitivity: number, stepsPerUnit: number, 
  * Guarantee  |levels - s * values| <= 1/2 each; the sensitivity is `sensitivityInSteps`. The exact integer norm of the result is
  *            checked against contributors * s * C + sqrt(d) / 2, which for one contributor is below D2.
  * Edge cases |level| >= 2^31 -> update/over-bound | NaN or infinity -> update/not-finite | empty -> empty
+ * Secrets    the levels of an update that is refused are wiped; the caller wipes the clipped values.
  * @throws ProtocolError update/over-bound: not clipped, or a scale that `checkNoWrap` would refuse; a bug of ours
  * @throws ProtocolError privacy/invalid-parameter: stepsPerUnit is not a power of two
  */
@@ -56,6 +57,7 @@ export function quantize(clipped: ClippedUpdate, stepsPerUnit: number): Quantize
   for (let i = 0; i < d; i++) {
     const scaled = values[i] * stepsPerUnit;
     if (!(Math.abs(scaled) < RING_HALF - 0.5)) {
+      levels.fill(0);
       throw new ProtocolError(Number.isFinite(values[i]) ? 'update/over-bound' : 'update/not-finite');
     }
     levels[i] = scaled + ROUND_TO_INTEGER - ROUND_TO_INTEGER;
@@ -63,6 +65,7 @@ export function quantize(clipped: ClippedUpdate, stepsPerUnit: number): Quantize
   // |round(v)|_2 <= |v|_2 + sqrt(d) / 2. The margin covers the rounding of this f64 comparison, not of the levels.
   const longest = contributors * stepsPerUnit * l2Sensitivity + Math.sqrt(d) / 2;
   if (Math.sqrt(Number(squaredNorm(levels))) > longest * (1 + 2 ** -48)) {
+    levels.fill(0);
     throw new ProtocolError('update/over-bound', 'A rounded update is longer than its bound.');
   }
   const l2SensitivityInSteps = sensitivityInSteps(l2Sensitivity, stepsPerUnit, d);

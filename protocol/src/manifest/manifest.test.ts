@@ -37,6 +37,10 @@ describe('checkManifest', () => {
     expect(() => checkManifest(aManifest({ privacy: none }), 3)).not.toThrow();
   });
 
+  it.each([null, undefined, 7, 'terms', []])('attack: %j instead of terms', (value) => {
+    expect(() => checkManifest(value as unknown as Manifest, 3)).toThrowError(refused);
+  });
+
   describe.each(paths(aManifest()))('attack: terms whose %s', (path) => {
     it.each([
       ['is missing', undefined],

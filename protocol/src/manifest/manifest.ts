@@ -268,6 +268,7 @@ export function checkManifest(manifest: Manifest, members: number): void {
     'aggregation',
     'server',
   ] as const;
+  if (typeof manifest !== 'object' || manifest === null) refuse('manifest', 'is missing.');
   for (const part of parts) {
     if (typeof manifest[part] !== 'object' || manifest[part] === null) refuse(part, 'is missing.');
   }

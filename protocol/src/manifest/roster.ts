@@ -59,7 +59,10 @@ export function certifyMember(
 
 /** Whether a certificate is the federation key's for this member. */
 export function isCertified(crypto: CryptoProvider, federationKey: string, member: RosterMember): boolean {
-  if (!KEY.test(federationKey) || !KEY.test(member.identity) || !SIGNATURE.test(member.certificate)) return false;
+  const { identity, certificate } = member;
+  // A list of one text would pass the patterns, too.
+  if (typeof identity !== 'string' || typeof certificate !== 'string') return false;
+  if (!KEY.test(federationKey) || !KEY.test(identity) || !SIGNATURE.test(certificate)) return false;
   return crypto.ed25519.verify(
     fromHex(member.certificate),
     certificateMessage(member.name, member.identity),
@@ -74,13 +77,16 @@ export function isCertified(crypto: CryptoProvider, federationKey: string, membe
  * @throws ProtocolError roster/invalid: names the first member that fails
  */
 export function checkRoster(crypto: CryptoProvider, federationKey: string, roster: Roster): void {
-  if (roster.version !== 1) throw new ProtocolError('roster/invalid', 'The roster has an unknown version.');
+  if (roster?.version !== 1) throw new ProtocolError('roster/invalid', 'The roster has an unknown version.');
+  const listed: unknown = roster.members;
+  if (!Array.isArray(listed)) throw new ProtocolError('roster/invalid', 'The roster has no list of members.');
   if (roster.members.length === 0 || roster.members.length > MAXIMUM_MEMBERS) {
     throw new ProtocolError('roster/invalid', `A roster has 1 to ${MAXIMUM_MEMBERS} members.`);
   }
   const seen = new Set<string>();
   for (const member of roster.members) {
-    if (!isMemberName(member.name)) throw new ProtocolError('roster/invalid', 'A member has no valid name.');
+    if (typeof member?.name !== 'string' || !isMemberName(member.name))
+      throw new ProtocolError('roster/invalid', 'A member has no valid name.');
     if (seen.has(member.name) || seen.has(member.identity)) {
       throw new ProtocolError('roster/invalid', `The roster names "${member.name}" or its key twice.`);
     }

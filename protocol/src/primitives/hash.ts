@@ -1,6 +1,7 @@
 /** SHA-256, and the framing under which everything is hashed or signed. */
 
 import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';
+import { usingOnce } from '../bytes/secret.js';
 import { utf8 } from '../bytes/utf8.js';
 import { domains, type Domain } from './domains.js';
 
@@ -39,7 +40,7 @@ export function tagged(domain: Domain, ...parts: readonly Uint8Array[]): Uint8Ar
   return message;
 }
 
-/** SHA-256 over `tagged(domain, ...parts)`. */
+/** SHA-256 over `tagged(domain, ...parts)`. The framed copy of the parts, some of which are secret, is wiped. */
 export function hashTagged(domain: Domain, ...parts: readonly Uint8Array[]): Uint8Array {
-  return sha256(tagged(domain, ...parts));
+  return usingOnce(tagged(domain, ...parts), sha256);
 }

@@ -67,6 +67,47 @@ for (const provider of providers) {
       expect(toHex(x25519.sharedSecret(bob, x25519.publicKey(alice)))).toBe(shared);
     });
 
+    it.each([
+      [
+        'a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4',
+        'e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c',
+        'c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552',
+      ],
+      [
+        // The top bit of this u is set, and must be ignored.
+        '4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d',
+        'e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493',
+        '95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957',
+      ],
+    ])('multiplies as RFC 7748 §5.2: scalar %s', (scalar, u, product) => {
+      expect(toHex(x25519.sharedSecret(fromHex(scalar), fromHex(u)))).toBe(product);
+    });
+
+    it('multiplies a thousand times over as RFC 7748 §5.2 iterates', () => {
+      let [k, u] = [fromHex(`09${'00'.repeat(31)}`), fromHex(`09${'00'.repeat(31)}`)];
+      for (let i = 1; i <= 1000; i++) {
+        [k, u] = [x25519.sharedSecret(k, u), k];
+        if (i === 1) expect(toHex(k)).toBe('422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079');
+      }
+      expect(toHex(k)).toBe('684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51');
+    });
+
+    it('reads a public key that is not canonical as the point that it stands for', () => {
+      const secret = random(32);
+      const base = toHex(x25519.publicKey(secret));
+      const over = fromHex(`f6${'ff'.repeat(30)}7f`); // p + 9, where 9 is the base point
+      const signed = fromHex(`09${'00'.repeat(30)}80`); // 9 with the top bit
+      for (const key of [over, signed]) expect(toHex(x25519.sharedSecret(secret, key))).toBe(base);
+    });
+
+    it('clamps scalars: bits that RFC 7748 sets or clears make no difference', () => {
+      const [secret, key] = [random(32), x25519.publicKey(random(32))];
+      const other = secret.slice();
+      other[0] ^= 7;
+      other[31] ^= 0xc0;
+      expect(x25519.sharedSecret(other, key)).toEqual(x25519.sharedSecret(secret, key));
+    });
+
     it('refuses every public key of small order', () => {
       for (const key of SMALL_ORDER_U) {
         expect(refusal(() => x25519.sharedSecret(random(32), fromHex(key)))).toBe('crypto/low-order-point');
@@ -99,6 +140,59 @@ for (const provider of providers) {
         '6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a',
       );
       expect(ed25519.verify(signature, Uint8Array.of(0xaf, 0x82), publicKey)).toBe(true);
+    });
+
+    it.each([
+      [
+        '9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60',
+        'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a',
+        '',
+        'e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b',
+      ],
+      [
+        '4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb',
+        '3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c',
+        '72',
+        '92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00',
+      ],
+    ])('signs as RFC 8032 §7.1: seed %s', (seed, publicKey, message, signature) => {
+      expect(toHex(ed25519.publicKey(fromHex(seed)))).toBe(publicKey);
+      expect(toHex(ed25519.sign(fromHex(seed), fromHex(message)))).toBe(signature);
+      expect(ed25519.verify(fromHex(signature), fromHex(message), fromHex(publicKey))).toBe(true);
+    });
+
+    it('refuses S outside 0 to L - 1 in whatever way, R replaced, and the halves swapped', () => {
+      const [seed, message] = [random(32), random(20)];
+      const key = ed25519.publicKey(seed);
+      const good = ed25519.sign(seed, message);
+      const withS = (s: bigint): Uint8Array => {
+        const bytes = good.slice();
+        for (let i = 0; i < 32; i++) bytes[32 + i] = Number((s >> BigInt(8 * i)) & 255n);
+        return bytes;
+      };
+      let s = 0n;
+      for (let i = 0; i < 32; i++) s += BigInt(good[32 + i]) << BigInt(8 * i);
+      expect(ed25519.verify(withS(s), message, key)).toBe(true);
+      for (const bad of [
+        0n,
+        1n,
+        L - 1n,
+        L,
+        L + 1n,
+        L - s,
+        s + 2n * L,
+        s + 8n * L,
+        s | (1n << 253n),
+        s | (1n << 255n),
+        2n ** 256n - 1n,
+      ]) {
+        expect(ed25519.verify(withS(bad), message, key)).toBe(false);
+      }
+      expect(ed25519.verify(new Uint8Array([...good.slice(32), ...good.slice(0, 32)]), message, key)).toBe(false);
+      for (const small of SMALL_ORDER_A) {
+        expect(ed25519.verify(new Uint8Array([...fromHex(small), ...good.slice(32)]), message, key)).toBe(false);
+      }
+      expect(ed25519.verify(new Uint8Array(64), message, key)).toBe(false);
     });
 
     it('refuses a signature with any bit changed, and one for another message or key', () => {
@@ -140,6 +234,32 @@ for (const provider of providers) {
         signature.set(high(low));
         expect(ed25519.verify(signature, random(3), ed25519.publicKey(random(32)))).toBe(false);
       }
+    });
+
+    it('seals as the known answer of NaCl (crypto_secretbox, tests/secretbox)', () => {
+      const key = fromHex('1b27556473e985d462cd51197a9a46c76009549eac6474f206c4ee0844f68389');
+      const nonce = fromHex('69696ee955b62b73cd62bda875fc73d68219e0036b7a0b37');
+      const plaintext = fromHex(
+        'be075fc53c81f2d5cf141316ebeb0c7b5228c52a4c62cbd44b66849b64244ffce5ecbaaf33bd751a1ac728d45e6c61296cdc3c01233561f41db66cce314adb310e3be8250c46f06dceea3a7fa1348057e2f6556ad6b1318a024a838f21af1fde048977eb48f59ffd4924ca1c60902e52f0a089bc76897040e082f937763848645e0705',
+      );
+      const sealed =
+        'f3ffc7703f9400e52a7dfb4b3d3305d98e993b9f48681273c29650ba32fc76ce48332ea7164d96a4476fb8c531a1186ac0dfc17c98dce87b4da7f011ec48c97271d2c20f9b928fe2270d6fb863d51738b48eeee314a7cc8ab932164548e526ae90224368517acfeabd6bb3732bc0e9da99832b61ca01b6de56244a9e88d5f9b37973f622a43d14a6599b1f654cb45a74e355a5';
+      expect(toHex(provider.seal(key, nonce, plaintext))).toBe(sealed);
+      expect(provider.open(key, nonce, fromHex(sealed))).toEqual(plaintext);
+    });
+
+    it('opens a box neither cut, extended, under another nonce nor with its tag replaced; an empty one it does open', () => {
+      const [key, nonce] = [random(32), random(24)];
+      const sealed = provider.seal(key, nonce, random(50));
+      const other = nonce.slice();
+      other[23] ^= 1;
+      for (let length = 0; length < sealed.length; length++) {
+        expect(refusal(() => provider.open(key, nonce, sealed.slice(0, length)))).toBe('crypto/cannot-open');
+      }
+      const bad = [new Uint8Array([...sealed, 0]), new Uint8Array([...new Uint8Array(16), ...sealed.slice(16)])];
+      for (const box of bad) expect(refusal(() => provider.open(key, nonce, box))).toBe('crypto/cannot-open');
+      expect(refusal(() => provider.open(key, other, sealed))).toBe('crypto/cannot-open');
+      expect(provider.open(key, nonce, provider.seal(key, nonce, new Uint8Array(0)))).toHaveLength(0);
     });
 
     it('opens what it sealed and nothing else', () => {
@@ -242,6 +362,27 @@ describe('providers together', () => {
         expect(first.slice(5)).toEqual(providers.map(() => 1));
       }),
       { numRuns: 20 },
+    );
+  });
+
+  it('seal the same boxes and add the same masks', () => {
+    const bytes24 = fc.uint8Array({ minLength: 24, maxLength: 24 });
+    fc.assert(
+      fc.property(
+        bytes32,
+        bytes24,
+        fc.uint8Array({ maxLength: 200 }),
+        fc.nat(2 ** 33),
+        (key, nonce, text, firstWord) => {
+          const [first, ...others] = providers.map((provider) => {
+            const words = new Uint32Array(text.length).fill(5);
+            provider.addMask(words, key, -1, firstWord);
+            return [toHex(provider.seal(key, nonce, text)), words.join()];
+          });
+          for (const other of others) expect(other).toEqual(first);
+        },
+      ),
+      { numRuns: 50 },
     );
   });
 

@@ -63,11 +63,17 @@ export function selfMaskKey(seed: Uint8Array, sid: Uint8Array, index: number): U
  *
  * Shapes     levels [P] i32 -> words [P] u32 mod 2^32
  * Guarantee  levels are taken modulo 2^32; whether the sum wraps is the manifest's business (`checkNoWrap`).
- * Secrets    reads the seeds; the caller wipes them. The noised update itself is not changed.
+ * Secrets    reads the seeds; the caller wipes them. The noised update itself is not changed. If a mask cannot be added, the words,
+ *            which do not have all masks yet, are wiped.
  */
 export function mask(crypto: CryptoProvider, noised: NoisedUpdate, masks: readonly SignedMask[]): MaskedUpdate {
   const words = new Uint32Array(noised.levels); // [P], converts modulo 2^32
-  for (const { seed, sign } of masks) crypto.addMask(words, seed, sign);
+  try {
+    for (const { seed, sign } of masks) crypto.addMask(words, seed, sign);
+  } catch (error) {
+    words.fill(0);
+    throw error;
+  }
   return { words } as MaskedUpdate;
 }
 

@@ -9,6 +9,7 @@
  */
 
 import { Reader } from '../bytes/reader.js';
+import { usingOnce } from '../bytes/secret.js';
 import { Writer } from '../bytes/writer.js';
 import { ProtocolError } from '../errors.js';
 import { domains } from '../primitives/domains.js';
@@ -615,7 +616,10 @@ export function shareCommitment(
   share: Uint8Array,
 ): Uint8Array {
   const kind = Uint8Array.of(kindNumbers[of.kind]);
-  return crypto.sha256(tagged(domains.shareCommitment, of.sid, indices([of.dealer, of.receiver]), kind, share));
+  // The framed copy of the share is wiped.
+  return usingOnce(tagged(domains.shareCommitment, of.sid, indices([of.dealer, of.receiver]), kind, share), (framed) =>
+    crypto.sha256(framed),
+  );
 }
 
 /** The hash that commits a dealer to its self-mask seed, so that inconsistent shares of it are traced to the dealer. */

@@ -30,7 +30,7 @@ import { HASH_BYTES } from '../primitives/hash.js';
 import { deriveKey, KEY_BYTES } from '../primitives/kdf.js';
 import { SEAL_NONCE_BYTES, type CryptoProvider } from '../primitives/provider.js';
 import type { RandomSource } from '../random.js';
-import { isCanonicalShare, SHARE_BYTES, split } from '../sharing/shamir.js';
+import { isCanonicalShare, SHARE_BYTES, split, type Share } from '../sharing/shamir.js';
 import type { MaskedUpdate, NoisedUpdate } from '../update/stages.js';
 import { checkRevealList, readCohort, type Cohort } from './cohort.js';
 import { graphCommitment, GRAPH_RANDOMNESS_BYTES, type Graph } from './graph.js';
@@ -121,7 +121,7 @@ export interface AdvertisedState extends CommonState {
   readonly encryptionSecret: Secret;
   readonly maskSecret: Secret;
   /** With a graph: what this participant committed to, to be shown for one key list. */
-  readonly graphRandomness?: Uint8Array;
+  readonly graphRandomness?: Secret;
 }
 
 /** With a graph: randomness was shown for one key list. Ends when that of the others arrives. */
@@ -229,13 +229,15 @@ export function createAdvertise(parts: ParticipantParts, terms: SecaggTerms, me:
   return wipingOnThrow((keep) => {
     const encryptionSecret = keep(parts.crypto.x25519.generateSecret(parts.random));
     const maskSecret = keep(parts.crypto.x25519.generateSecret(parts.random));
-    const graphRandomness = terms.graph === undefined ? undefined : parts.random(GRAPH_RANDOMNESS_BYTES);
+    const graphRandomness = terms.graph === undefined ? undefined : keep(parts.random(GRAPH_RANDOMNESS_BYTES));
     const body = {
       sid: terms.sid,
       sender: me,
       encryptionKey: parts.crypto.x25519.publicKey(encryptionSecret.reveal()),
       maskKey: parts.crypto.x25519.publicKey(maskSecret.reveal()),
-      ...(graphRandomness === undefined ? {} : { graphCommitment: graphCommitment(terms.sid, me, graphRandomness) }),
+      ...(graphRandomness === undefined
+        ? {}
+        : { graphCommitment: graphCommitment(terms.sid, me, graphRandomness.reveal()) }),
     };
     const signature = parts.sign(advertiseKeysToSign(body));
     const { sid, ...keys } = body;
@@ -282,10 +284,10 @@ function reveal(
   parts: ParticipantParts,
   state: AdvertisedState,
   bytes: Uint8Array,
-  randomness: Uint8Array,
+  randomness: Secret,
 ): Step<RevealedState> {
   const { terms, me, own, encryptionSecret, maskSecret } = state;
-  const body = { sid: terms.sid, sender: me, keyListHash: keyListHash(bytes), randomness };
+  const body = { sid: terms.sid, sender: me, keyListHash: keyListHash(bytes), randomness: randomness.reveal() };
   const message = encodeRevealRandomness({ ...body, signature: parts.sign(revealRandomnessToSign(body)) });
   return {
     state: {
@@ -300,7 +302,7 @@ function reveal(
       keyList: new Uint8Array(bytes),
     },
     message,
-    consumed: [],
+    consumed: [randomness],
   };
 }
 
@@ -618,6 +620,7 @@ export function handleSurvivorProof(parts: ParticipantParts, state: ParticipantS
 export function secretsIn(state: ParticipantState): readonly Secret[] {
   switch (state.phase) {
     case 'advertised':
+      return [state.encryptionSecret, state.maskSecret, ...present([state.graphRandomness])];
     case 'revealed':
       return [state.encryptionSecret, state.maskSecret];
     case 'shared':
@@ -694,9 +697,12 @@ function deal(
   const { crypto, random } = parts;
   const { terms, me } = state;
   const among = { threshold: shareThreshold(terms), xs: peers.map(pointOf) };
-  const selfMaskShares = split(selfSeed.reveal(), among, random);
-  const maskKeyShares = split(state.maskSecret.reveal(), among, random);
+  const shares: Share[] = [];
   try {
+    const selfMaskShares = split(selfSeed.reveal(), among, random);
+    shares.push(...selfMaskShares);
+    const maskKeyShares = split(state.maskSecret.reveal(), among, random);
+    shares.push(...maskKeyShares);
     return peers.map((receiver, i) => {
       // split returns one share for each point, and there is one key for each peer.
       const selfMask = selfMaskShares[i].bytes;
@@ -713,7 +719,7 @@ function deal(
       };
     });
   } finally {
-    for (const share of [...selfMaskShares, ...maskKeyShares]) share.bytes.fill(0);
+    for (const share of shares) share.bytes.fill(0);
   }
 }
 
