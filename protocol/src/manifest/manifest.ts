@@ -1,5 +1,5 @@
 /**
- * The manifest: the signed terms of a run, and every rule that they must keep.
+ * The manifest: the signed terms of a run, and every rule that they must keep. Source: SPEC §13.
  *
  * It is declarative: no code ever travels to a client. Every participant verifies it, checks it against its owner's policy, and
  * hashes it into every key of every round (`secagg/session.ts`). Whatever would weaken privacy is fixed here, before the first

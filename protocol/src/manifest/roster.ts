@@ -1,5 +1,5 @@
 /**
- * The roster: the organisations of a run with their identity keys, each certified by the federation key.
+ * The roster: the organisations of a run with their identity keys, each certified by the federation key. Source: SPEC §14.
  *
  * The federation key is kept offline by the operator and pinned by every client at enrolment. A coordinator can leave members
  * out, but can add nobody: a member without a certificate under the pinned key makes the whole roster invalid.

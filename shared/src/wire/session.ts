@@ -30,7 +30,7 @@ export interface RoundRequest {
   readonly sentAt: number;
   /** `advertising`: the offer. */
   readonly offer?: RoundOffer;
-  /** Other phases: the protocol message(s) of that phase, SPEC section "messages". */
+  /** Other phases: the protocol message(s) of that phase, SPEC §6. */
   readonly messages?: readonly Uint8Array[];
 }
 
