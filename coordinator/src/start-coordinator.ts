@@ -8,7 +8,7 @@ import type { Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { IoAdapter } from '@nestjs/platform-socket.io';
-import { defaultProvider } from '@fedlora/protocol/node';
+import { nodeProvider } from '@fedlora/protocol/node';
 import { FedloraError } from '@fedlora/shared';
 import { OptimizerStore } from './adapters/optimizer-store.js';
 import { VersionStore } from './adapters/version-store.js';
@@ -126,7 +126,8 @@ function construct(
   log: Log,
 ): Parts {
   const now = Date.now;
-  const crypto = defaultProvider;
+  // A large cohort has thousands of signatures a round. What OpenSSL accepts the clients' noble-curves accept, too.
+  const crypto = nodeProvider;
   const { federationKey } = config;
   const announcements = new Announcements();
   const audit = new AuditRepository(db, now);

@@ -8,7 +8,7 @@ const text = readFileSync(join(root, 'protocol/SPEC.md'), 'utf8');
 
 /** Headings `## 4. `, paragraphs `4.1 ` and rows `| 4.1 ` of the specification. */
 const sections = new Set(
-  [...text.matchAll(/^(?:## (\d+)\. |(\d+\.\d+) |\| (\d+(?:\.\d+)+) )/gm)].map(
+  [...text.matchAll(/^(?:## (\d+)\. |(\d+(?:\.\d+)+) |\| (\d+(?:\.\d+)+) )/gm)].map(
     (match) => match[1] ?? match[2] ?? match[3],
   ),
 );

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FedloraError, type RequestPhase, type RoundOffer, type RoundRequest } from '@fedlora/shared';
+import { FedloraError, phasesOfRound, type RequestPhase, type RoundOffer, type RoundRequest } from '@fedlora/shared';
 import { Conversation } from './conversation.js';
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
@@ -60,7 +60,7 @@ describe('Conversation', () => {
   it('attack: a deadline of years in a request does not keep this client beyond the deadlines of the signed terms', async () => {
     const { talk } = aConversation(20);
     talk.receive({ ...request('advertising'), deadlineAt: 1e18 });
-    talk.limitDeadlines(30);
+    talk.follow(phasesOfRound(false), 30);
     talk.answer('advertising', bytes(7));
     await expect(talk.asked('sharing')).rejects.toMatchObject({ code: 'round/deadline-passed' });
   });

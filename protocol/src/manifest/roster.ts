@@ -12,9 +12,7 @@ import { ProtocolError } from '../errors.js';
 import { sha256 } from '../primitives/hash.js';
 import type { CryptoProvider } from '../primitives/provider.js';
 import { domains } from '../primitives/domains.js';
-
-/** Most members a run may have with the complete graph. */
-export const MAXIMUM_MEMBERS = 128;
+import { MAXIMUM_GRAPH_COHORT } from '../secagg/graph.js';
 
 export interface RosterMember {
   /** Short name chosen at enrolment, unique in the federation: lower-case letters, digits and hyphens. */
@@ -75,8 +73,8 @@ export function isCertified(crypto: CryptoProvider, federationKey: string, membe
  */
 export function checkRoster(crypto: CryptoProvider, federationKey: string, roster: Roster): void {
   if (roster.version !== 1) throw new ProtocolError('roster/invalid', 'The roster has an unknown version.');
-  if (roster.members.length === 0 || roster.members.length > MAXIMUM_MEMBERS) {
-    throw new ProtocolError('roster/invalid', `A roster has 1 to ${MAXIMUM_MEMBERS} members.`);
+  if (roster.members.length === 0 || roster.members.length > MAXIMUM_GRAPH_COHORT) {
+    throw new ProtocolError('roster/invalid', `A roster has 1 to ${MAXIMUM_GRAPH_COHORT} members.`);
   }
   const seen = new Set<string>();
   for (const member of roster.members) {
