@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { domains } from '../../protocol/src/primitives/domains.js';
 import { describe, expect, it } from 'vitest';
@@ -24,6 +24,33 @@ const vectors = readdirSync(join(root, 'protocol/vectors')).map((name) => ({
   name,
   spec: (JSON.parse(readFileSync(join(root, 'protocol/vectors', name), 'utf8')) as { spec?: string }).spec ?? '',
 }));
+
+/** Rows of tables in PITFALLS.md, by their cells. */
+const pitfalls = readFileSync(join(root, 'protocol/PITFALLS.md'), 'utf8')
+  .split('\n')
+  .filter((line) => line.startsWith('| ') && !line.startsWith('| pitfall') && !line.startsWith('| ---'))
+  .map((line) => line.split(' | ').map((cell) => cell.replace(/^\| | *\|?$/g, '')));
+
+describe('the pitfalls page', () => {
+  it('names for each pitfall code that exists, and a test that exists', () => {
+    expect(pitfalls.length).toBeGreaterThan(25);
+    for (const [pitfall, , prevented, held] of pitfalls) {
+      const [, file, title] = /^`([^`]+)` "(.+)"$/.exec(held.trim()) ?? [];
+      expect(readFileSync(join(root, file), 'utf8'), pitfall).toContain(title);
+      for (const [, path] of prevented.matchAll(/`([a-z-]+\/[^`]+\.ts)`/g)) {
+        expect(existsSync(join(root, path)), path).toBe(true);
+      }
+    }
+  });
+});
+
+describe('the README of the protocol', () => {
+  it('names every file of vectors, and none that is not there', () => {
+    const readme = readFileSync(join(root, 'protocol/README.md'), 'utf8');
+    const named = [...readme.matchAll(/`vectors\/([a-z-]+\.json)`/g)].map(([, name]) => name);
+    expect([...new Set(named)].sort()).toEqual(vectors.map(({ name }) => name).sort());
+  });
+});
 
 describe('the specification', () => {
   it('has every section that code cites', () => {
