@@ -43,7 +43,7 @@ function json(): VectorFile {
     family: 'canonical-json',
     description:
       'Values and their canonical JSON. Members are sorted by UTF-16 code unit, so the emoji comes before U+FFFF.',
-    spec: '12.1',
+    spec: '20.1',
     program: PROGRAM,
     content: { rows: values.map((value) => ({ value, canonical: text(value) })) },
   };
