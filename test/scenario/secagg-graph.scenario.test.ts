@@ -43,46 +43,70 @@ import {
   type CohortOptions,
 } from './secagg-cohort.js';
 
-const MEMBERS = 140;
-/** k = 40 of which 20 recover a secret; the terms of SPEC §10.5 hold for 3 colluders, 100 to 140 participants and one silent. */
-const GRAPH = { neighbours: 40, threshold: 20, silent: 1 };
+const MEMBERS = 130;
+/** k = 22 of which 6 shares recover a secret: 2 colluders and 18 dropouts cannot cut it (SPEC §10.6.1). */
+const GRAPH = { neighbours: 22, threshold: 6, silent: 1 };
+const LEAST = 112;
 const everyone = Array.from({ length: MEMBERS }, (_, i) => i);
-/** All but those who vanish: every ninth member. */
-const present = everyone.filter((i) => i % 9 !== 4);
 
 const crypto = remembering(nodeProvider);
 
 function aLargeCohort(options: Partial<CohortOptions> = {}): Cohort {
   return aCohort({
     participants: MEMBERS,
-    threshold: 100,
-    minContributors: 20,
-    assumedColluders: 3,
+    threshold: LEAST,
+    minContributors: LEAST,
+    assumedColluders: 2,
     graph: GRAPH,
     crypto,
     ...options,
   });
 }
 
-describe('a round of 140', () => {
+/** Computed when it is first asked for: what several tests look at and none changes. */
+function once<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
+/** Everyone showed its randomness; nobody has dealt. */
+const revealed = once(() => {
+  const cohort = aLargeCohort();
+  return { cohort, ...showRandomness(cohort) };
+});
+
+/** Everyone uploaded and answered. */
+const complete = once(() => {
+  const cohort = aLargeCohort();
+  const collected = upload(cohort, dealInGraph(cohort), everyone);
+  return { cohort, collected, answers: answer(cohort, prove(cohort, collected), everyone) };
+});
+
+/** Some were lost in every phase. */
+const depleted = once(() => {
+  const cohort = aLargeCohort();
+  const revealers = everyone.filter((i) => i !== 77);
+  const sharers = revealers.filter((i) => i !== 5);
+  const survivors = sharers.filter((i) => i % 9 !== 4);
+  const collected = upload(cohort, dealInGraph(cohort, { revealers, sharers }), survivors);
+  const signers = survivors.filter((i) => i !== 11);
+  const responders = signers.filter((i) => i % 7 !== 3);
+  return { cohort, collected, survivors, answers: answer(cohort, prove(cohort, collected, signers), responders) };
+});
+
+describe('a round of 130', () => {
   it('over a graph loses some in every phase and yields the sum of those who uploaded', () => {
-    const cohort = aLargeCohort();
-    const revealers = everyone.filter((i) => i !== 77);
-    const sharers = revealers.filter((i) => i !== 5);
-    const survivors = sharers.filter((i) => i % 9 !== 4);
-    const collected = upload(cohort, dealInGraph(cohort, { revealers, sharers }), survivors);
-    const signers = survivors.filter((i) => i !== 11);
-    const responders = signers.filter((i) => i % 7 !== 3);
-    const plan = recover(cohort, collected, answer(cohort, prove(cohort, collected, signers), responders));
+    const { cohort, collected, survivors, answers } = depleted();
+    const plan = recover(cohort, collected, answers);
+    expect(survivors.length).toBeLessThan(MEMBERS - 15);
     expect(plan.refused).toEqual([]);
     expect(unmaskedSum(cohort, collected, plan)).toEqual(plainSum(cohort, survivors));
   });
 
   it('ties everyone to k neighbours only, and gives shares to nobody else', () => {
-    const cohort = aLargeCohort();
-    const { keyList, revealList, shareMessages } = dealInGraph(cohort);
-    const { graph } = readCohort(cohort.terms, keyList, revealList);
-    for (const bytes of shareMessages) {
+    const { cohort, collected } = complete();
+    const { graph } = readCohort(cohort.terms, collected.keyList, collected.revealList);
+    for (const bytes of collected.shareMessages) {
       const { sender, entries } = decodeShareKeys(bytes);
       expect(entries.map((entry) => entry.receiver)).toEqual(graph.holdersOf(sender));
       expect(entries).toHaveLength(GRAPH.neighbours + 1);
@@ -91,42 +115,37 @@ describe('a round of 140', () => {
   });
 
   it('stays hidden when one survivor has fewer than t neighbours who answer', () => {
-    const cohort = aLargeCohort();
-    const collected = upload(cohort, dealInGraph(cohort), everyone);
+    const { cohort, collected, answers } = complete();
     const { graph } = readCohort(cohort.terms, collected.keyList, collected.revealList);
-    const silent = new Set(graph.holdersOf(0).slice(0, 22)); // of 41 holders 19 are left
-    const responders = everyone.filter((i) => !silent.has(i));
-    const plan = recover(cohort, collected, answer(cohort, prove(cohort, collected), responders));
+    const silent = new Set(graph.holdersOf(0).slice(0, 18)); // of 23 holders 5 are left
+    const plan = recover(
+      cohort,
+      collected,
+      answers.filter((_, i) => !silent.has(i)),
+    );
     expect(plan).toMatchObject({ kind: 'too-few', needed: GRAPH.threshold });
   });
 
   it('survives wrong shares, and traces them to their sender', () => {
-    const cohort = aLargeCohort();
-    const collected = upload(cohort, dealInGraph(cohort), present);
-    const answers = answer(cohort, prove(cohort, collected), present);
-    for (const place of [3, 8]) {
-      const message = decodeUnmaskShares(answers[place]);
-      const bent = {
-        ...message,
-        entries: message.entries.map((entry) =>
-          entry.kind === 'unusable' ? entry : { ...entry, share: new Uint8Array(33).fill(place) },
-        ),
-      };
-      const signature = cohort.members[message.sender].parts.sign(unmaskSharesToSign(bent));
-      answers[place] = encodeUnmaskShares({ ...bent, signature });
-    }
-    const plan = recover(cohort, collected, answers);
-    expect(plan.refused).toEqual([
-      { sender: present[3], code: 'secagg/wrong-share' },
-      { sender: present[8], code: 'secagg/wrong-share' },
-    ]);
-    expect(unmaskedSum(cohort, collected, plan)).toEqual(plainSum(cohort, present));
+    const { cohort, collected, survivors, answers } = depleted();
+    const bent = answers.map((bytes, place) => {
+      if (place !== 3 && place !== 8) return bytes;
+      const message = decodeUnmaskShares(bytes);
+      const entries = message.entries.map((entry) =>
+        entry.kind === 'unusable' ? entry : { ...entry, share: new Uint8Array(33).fill(place) },
+      );
+      const signature = cohort.members[message.sender].parts.sign(unmaskSharesToSign({ ...message, entries }));
+      return encodeUnmaskShares({ ...message, entries, signature });
+    });
+    const plan = recover(cohort, collected, bent);
+    const culprits = [3, 8].map((place) => decodeUnmaskShares(answers[place]).sender);
+    expect(plan.refused).toEqual(culprits.map((sender) => ({ sender, code: 'secagg/wrong-share' })));
+    expect(unmaskedSum(cohort, collected, plan)).toEqual(plainSum(cohort, survivors));
   });
 
   it('keeps a single update hidden from a coordinator that knows every self mask', () => {
-    const cohort = aLargeCohort();
-    const collected = upload(cohort, dealInGraph(cohort), everyone);
-    const { masks } = ready(recover(cohort, collected, answer(cohort, prove(cohort, collected), everyone)));
+    const { cohort, collected, answers } = complete();
+    const { masks } = ready(recover(cohort, collected, answers));
     const single = emptyMaskedSum(cohort.terms.length);
     sumMaskedInto(single, cohort.members[0].masked!.words);
     const guess = unmask(crypto, single, [masks[0]]).levels;
@@ -147,7 +166,7 @@ describe('a round of 140', () => {
 describe('the graph', () => {
   it('is another one for every seed, and the same for everyone who saw the same lists', () => {
     const participants = everyone;
-    const graphs = ['a', 'b', 'a'].map((seed) => hararyGraph(seededRandom(seed)(32), participants, 40));
+    const graphs = ['a', 'b', 'a'].map((seed) => hararyGraph(seededRandom(seed)(32), participants, GRAPH.neighbours));
     const [a, b, again] = graphs.map((graph) => participants.map((u) => graph.holdersOf(u)));
     expect(a).toEqual(again);
     expect(a).not.toEqual(b);
@@ -166,13 +185,12 @@ describe('the graph', () => {
   });
 
   it('moves when anyone’s randomness does: no coordinator and no member places another', () => {
-    const cohort = aLargeCohort();
-    const { keyList, revealList } = showRandomness(cohort);
+    const { cohort, keyList, revealList } = revealed();
     const list = decodeRevealList(revealList);
     const other = encodeRevealList({
       ...list,
       revealed: list.revealed.map((shown) =>
-        shown.sender === 139 ? { ...shown, randomness: new Uint8Array(32) } : shown,
+        shown.sender === MEMBERS - 1 ? { ...shown, randomness: new Uint8Array(32) } : shown,
       ),
     });
     const before = readCohort(cohort.terms, keyList, revealList).graph;
@@ -183,8 +201,7 @@ describe('the graph', () => {
 
 describe('randomness', () => {
   it('that is not what its sender committed to is refused by the coordinator and by everyone', () => {
-    const cohort = aLargeCohort();
-    const { keyList, reveals, revealList } = showRandomness(cohort);
+    const { cohort, keyList, reveals, revealList } = revealed();
     const honest = decodeRevealRandomness(reveals[9]);
     const body = { ...honest, randomness: new Uint8Array(32) };
     const signature = cohort.members[9].parts.sign(revealRandomnessToSign(body));
@@ -204,9 +221,9 @@ describe('randomness', () => {
 
   it('shown for another key list is refused: each shows it once', () => {
     const cohort = aLargeCohort();
-    const fewer = ready(planKeyList(crypto, cohort.terms, cohort.advertised.slice(0, 139)));
+    const fewer = ready(planKeyList(crypto, cohort.terms, cohort.advertised.slice(0, MEMBERS - 1)));
     const all = ready(planKeyList(crypto, cohort.terms, cohort.advertised));
-    const reveals = everyone.slice(0, 139).map((i) => {
+    const reveals = everyone.slice(0, MEMBERS - 1).map((i) => {
       const member = cohort.members[i];
       return apply(member, handleKeyList(member.parts, member.state, i === 0 ? fewer : all));
     });
@@ -219,27 +236,25 @@ describe('randomness', () => {
   });
 
   it('left out by the coordinator for more than the terms allow is noticed: it could choose the graph that way', () => {
-    const cohort = aLargeCohort();
-    const { keyList, reveals, revealList } = showRandomness(cohort);
+    const { cohort, keyList, reveals, revealList } = revealed();
     const list = decodeRevealList(revealList);
     const without = (count: number) => encodeRevealList({ ...list, revealed: list.revealed.slice(0, MEMBERS - count) });
     expect(refusal(() => askReveals(cohort, 0, without(2)))).toBe('secagg/cohort-too-small');
-    expect(refusal(() => askReveals(cohort, 139, without(1)))).toBe('secagg/left-out');
-    expect(planReveals(crypto, cohort.terms, keyList, reveals.slice(0, 138))).toMatchObject({
+    expect(refusal(() => askReveals(cohort, MEMBERS - 1, without(1)))).toBe('secagg/left-out');
+    expect(planReveals(crypto, cohort.terms, keyList, reveals.slice(0, MEMBERS - 2))).toMatchObject({
       kind: 'too-few',
-      needed: 139,
+      needed: MEMBERS - 1,
     });
   });
 
   it('of a stranger, or unsigned, is refused', () => {
-    const cohort = aLargeCohort();
-    const { revealList } = showRandomness(cohort);
+    const { cohort, revealList } = revealed();
     const list = decodeRevealList(revealList);
     const forged = list.revealed.map((shown) => ({ ...shown, signature: new Uint8Array(64) }));
     expect(refusal(() => askReveals(cohort, 0, encodeRevealList({ ...list, revealed: forged })))).toBe(
       'crypto/bad-signature',
     );
-    const strange = [...list.revealed.slice(0, 139), { ...list.revealed[139], sender: 200 }];
+    const strange = [...list.revealed.slice(0, -1), { ...list.revealed[MEMBERS - 1], sender: 200 }];
     expect(refusal(() => askReveals(cohort, 0, encodeRevealList({ ...list, revealed: strange })))).toBe(
       'secagg/not-in-roster',
     );
@@ -303,7 +318,7 @@ describe('shares in a graph', () => {
       handleRevealList(cohort.members[0].parts, cohort.members[0].state, revealList),
     );
     const list = decodeRevealList(revealList);
-    const fewer = encodeRevealList({ ...list, revealed: list.revealed.slice(0, 139) });
+    const fewer = encodeRevealList({ ...list, revealed: list.revealed.slice(0, -1) });
     expect(refusal(() => checkShareKeys(crypto, cohort.terms, keyList, message, fewer))).toBe(
       'secagg/key-lists-differ',
     );
@@ -314,20 +329,20 @@ describe('shares in a graph', () => {
 describe('terms with a graph', () => {
   it('that do not protect the cohort are refused', () => {
     const weak = (graph: Partial<typeof GRAPH>) => refusal(() => aLargeCohort({ graph: { ...GRAPH, ...graph } }));
-    expect(weak({ neighbours: 41 })).toBe('manifest/invalid');
-    expect(weak({ neighbours: 140 })).toBe('manifest/invalid');
-    expect(weak({ threshold: 41 })).toBe('manifest/invalid');
+    expect(weak({ neighbours: 23 })).toBe('manifest/invalid');
+    expect(weak({ neighbours: LEAST })).toBe('manifest/invalid');
+    expect(weak({ threshold: 23 })).toBe('manifest/invalid');
     expect(weak({ silent: 5 })).toBe('manifest/invalid');
-    // A lying coordinator may cut the circle into pieces of t.
-    expect(weak({ threshold: 19 })).toBe('manifest/invalid');
+    // A lying coordinator could cut this circle into pieces of t, far below the least number of contributors.
+    expect(weak({ neighbours: 20 })).toBe('manifest/invalid');
     expect(refusal(() => aCohort({ participants: 6, threshold: 5, graph: GRAPH }))).toBe('manifest/invalid');
-    expect(refusal(() => aCohort({ participants: MEMBERS, threshold: 100 }))).toBe('roster/invalid');
+    expect(refusal(() => aCohort({ participants: MEMBERS, threshold: LEAST }))).toBe('roster/invalid');
   });
 
   it('with too few neighbours or too low a threshold for those who turned up are refused in the key list', () => {
     for (const graph of [
       { neighbours: 10, threshold: 8, silent: 1 },
-      { neighbours: 40, threshold: 3, silent: 1 },
+      { neighbours: 22, threshold: 2, silent: 1 },
     ]) {
       const cohort = aLargeCohort({ graph, minContributors: 2 });
       expect(refusal(() => planKeyList(crypto, cohort.terms, cohort.advertised))).toBe('secagg/threshold-too-low');

@@ -304,7 +304,7 @@ function publicPart(value: unknown): unknown {
 }
 
 describe('the wire', () => {
-  it('has the bytes of SPEC version 1: a change here is a new version of the protocol', () => {
+  it('has the bytes of version 1 (SPEC §6): a change here is a new version of the protocol', () => {
     const cohort = aCohort({ participants: 4, threshold: 3 });
     const collected = collect(cohort, { survivors: [0, 1, 2] });
     const proof = prove(cohort, collected);

@@ -12,14 +12,15 @@ import {
   createMaskedInput,
   fromHex,
   handleKeyList,
+  handleRevealList,
   handleShareDelivery,
   handleSurvivorList,
   handleSurvivorProof,
   manifestHash,
   nextRevocations,
   quantize,
-  roundLength,
   rosterHash,
+  secaggTerms,
   sessionId,
   shareStddevInSteps,
   signRevocations,
@@ -28,6 +29,7 @@ import {
   utf8,
   withoutNoise,
   wordsToBytes,
+  type CryptoProvider,
   type Manifest,
   type ParticipantParts,
   type ParticipantState,
@@ -63,6 +65,9 @@ export class FakeFederation {
   private readonly seed = seededRandom('federation')(32);
   readonly organisations: FakeOrganisation[] = [];
 
+  /** `crypto`: what the organisations use; with a hundred of them in one process, one that remembers signatures saves minutes. */
+  constructor(private readonly crypto: CryptoProvider = nodeProvider) {}
+
   get federationKey(): string {
     return toHex(nodeProvider.ed25519.publicKey(this.seed));
   }
@@ -70,7 +75,7 @@ export class FakeFederation {
   /** Invites, enrols and certifies organisations of these names. */
   async enrol(url: string, operatorToken: string, names: readonly string[]): Promise<void> {
     for (const name of names) {
-      const organisation = new FakeOrganisation(name);
+      const organisation = new FakeOrganisation(name, name, this.crypto);
       const { token } = await operate<{ token: string }>(url, operatorToken, 'POST', routes.invitations, { name });
       await organisation.enrol(url, token);
       const certificate = certifyMember(nodeProvider, this.seed, { name, identity: organisation.identity });
@@ -129,10 +134,11 @@ export class FakeOrganisation {
   constructor(
     readonly name: string,
     keyName = name,
+    crypto: CryptoProvider = nodeProvider,
   ) {
     this.seed = seededRandom(`organisation/${keyName}`)(32);
     this.parts = {
-      crypto: nodeProvider,
+      crypto,
       random: seededRandom(`random/${name}/${process.hrtime.bigint()}`),
       sign: (message) => nodeProvider.ed25519.sign(this.seed, message),
     };
@@ -220,8 +226,12 @@ export class FakeOrganisation {
     switch (phase) {
       case 'advertising':
         return void (await this.reply(roundId, phase, memory.advertisement));
-      case 'sharing':
+      case 'revealing':
         return this.step(roundId, phase, memory, handleKeyList(this.parts, memory.state, message));
+      case 'sharing': {
+        const handle = memory.terms.graph === undefined ? handleKeyList : handleRevealList;
+        return this.step(roundId, phase, memory, handle(this.parts, memory.state, message));
+      }
       case 'training':
         return this.contribute(roundId, memory, message);
       case 'checking':
@@ -243,21 +253,15 @@ export class FakeOrganisation {
     const manifest = JSON.parse(offer.manifest) as Manifest;
     const roster = JSON.parse(offer.roster) as Roster;
     const trained = trainedFactor(manifest, offer.completedRounds);
-    const terms: SecaggTerms = {
-      sid: sessionId({
-        manifestHash: fromHex(manifestHash(manifest)),
-        rosterHash: fromHex(rosterHash(roster)),
-        runId: offer.runId,
-        round: offer.number,
-        baseVersion: offer.baseVersion,
-        previousSid: fromHex(offer.previousSid),
-      }),
-      threshold: manifest.aggregation.threshold,
-      minContributors: manifest.privacy.minimumContributors,
-      assumedColluders: manifest.privacy.assumedColluders,
-      members: roster.members.map((member, index) => ({ index, identity: fromHex(member.identity) })),
-      length: roundLength(manifest, trained),
-    };
+    const sid = sessionId({
+      manifestHash: fromHex(manifestHash(manifest)),
+      rosterHash: fromHex(rosterHash(roster)),
+      runId: offer.runId,
+      round: offer.number,
+      baseVersion: offer.baseVersion,
+      previousSid: fromHex(offer.previousSid),
+    });
+    const terms = secaggTerms(manifest, roster, { sid, trained });
     const me = roster.members.findIndex((member) => member.name === this.name);
     const { state, message } = createAdvertise(this.parts, terms, me);
     this.rounds.set(roundId, { manifest, terms, trained, advertisement: message, state });

@@ -46,15 +46,16 @@ export const policySettings: readonly Setting<unknown>[] = [
   },
   {
     key: 'minimumContributors',
-    comment: 'Fewest organisations whose updates a run may add up. With 2, each of the two can subtract its own part.',
-    kind: wholeBetween(2, 128),
+    comment:
+      'Fewest organisations whose updates any sum may have that can be read. With 2, each of the two can subtract its own part.',
+    kind: wholeBetween(2, 4096),
     fallback: 2,
   },
   {
     key: 'leastThreshold',
     comment:
       'Fewest organisations that must agree before a sum is uncovered. Runs also keep the safe minimum, whatever this says.',
-    kind: wholeBetween(2, 128),
+    kind: wholeBetween(2, 4096),
     fallback: 2,
   },
   {

@@ -18,7 +18,7 @@ import {
   type ParticipantParts,
   type RandomSource,
 } from '@fedlora/protocol';
-import type { FedloraErrorCode } from '@fedlora/shared';
+import { phasesOfRound, type FedloraErrorCode } from '@fedlora/shared';
 import type { Decisions } from '../storage/decisions.js';
 import type { Ledger } from '../storage/ledger.js';
 import type { Conversation } from './conversation.js';
@@ -60,7 +60,8 @@ export type Contribution =
 
 export async function contribute(round: VerifiedRound, talk: Conversation, parts: Parts): Promise<Contribution> {
   const { manifest } = round;
-  talk.limitDeadlines(Math.max(...Object.values(manifest.aggregation.deadlinesMs)));
+  const hasGraph = round.secagg.graph !== undefined;
+  talk.follow(phasesOfRound(hasGraph), Math.max(...Object.values(manifest.aggregation.deadlinesMs)));
 
   // Before any data is read: would the owner of this machine accept these terms?
   const refusal = refuse(parts.policy, manifest, projectedEpsilon(parts.ledger.spending, round.charge));
@@ -74,9 +75,10 @@ export async function contribute(round: VerifiedRound, talk: Conversation, parts
 
   const seat = new SecaggSeat(parts.secagg, round.secagg, round.me);
   try {
-    // Meet the cohort: fresh signed keys, then sealed shares of this round's secrets.
+    // Meet the cohort: fresh signed keys, in a large one the randomness of its graph, then sealed shares of this round's secrets.
     talk.answer('advertising', seat.advertise());
     parts.observe('joined');
+    if (hasGraph) talk.answer('revealing', seat.reveal(await talk.asked('revealing')));
     talk.answer('sharing', seat.share(await talk.asked('sharing')));
     parts.observe('shared');
     const faulty = seat.receive(await talk.asked('training'));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FedloraError, type RequestPhase, type RoundOffer, type RoundRequest } from '@fedlora/shared';
+import { FedloraError, phasesOfRound, type RequestPhase, type RoundOffer, type RoundRequest } from '@fedlora/shared';
 import { Conversation } from './conversation.js';
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
@@ -57,10 +57,23 @@ describe('Conversation', () => {
     expect(sent).toHaveLength(1);
   });
 
+  it('follows the phases of the signed terms: randomness is asked for before shares exactly in rounds with a graph', () => {
+    const outOfOrder = expect.objectContaining({ code: 'round/out-of-order' });
+    for (const hasGraph of [false, true]) {
+      const { talk } = aConversation();
+      talk.receive(request('advertising'));
+      talk.follow(phasesOfRound(hasGraph), 1000);
+      talk.answer('advertising', bytes(7));
+      const [asked, refused] = hasGraph ? (['revealing', 'sharing'] as const) : (['sharing', 'revealing'] as const);
+      expect(() => talk.receive(request(refused, bytes(2)))).toThrowError(outOfOrder);
+      expect(() => talk.receive(request(asked, bytes(2)))).not.toThrow();
+    }
+  });
+
   it('attack: a deadline of years in a request does not keep this client beyond the deadlines of the signed terms', async () => {
     const { talk } = aConversation(20);
     talk.receive({ ...request('advertising'), deadlineAt: 1e18 });
-    talk.limitDeadlines(30);
+    talk.follow(phasesOfRound(false), 30);
     talk.answer('advertising', bytes(7));
     await expect(talk.asked('sharing')).rejects.toMatchObject({ code: 'round/deadline-passed' });
   });

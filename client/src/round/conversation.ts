@@ -7,7 +7,7 @@
 
 import { createHash } from 'node:crypto';
 import { ProtocolError } from '@fedlora/protocol';
-import { FedloraError, requestPhases, type RequestPhase, type RoundOutcome, type RoundRequest } from '@fedlora/shared';
+import { FedloraError, phasesOfRound, type RequestPhase, type RoundOutcome, type RoundRequest } from '@fedlora/shared';
 
 export interface ConversationParts {
   /** Sends an answer; delivery is not certain, since the coordinator asks again after every loss. */
@@ -34,6 +34,7 @@ export class Conversation {
   private wake: (() => void) | undefined;
   private requestedMs = 0;
   private mostMs = Infinity;
+  private phases = phasesOfRound(false);
 
   constructor(
     readonly roundId: string,
@@ -49,7 +50,7 @@ export class Conversation {
    * Takes in a request. Answers at once what was answered before.
    *
    * @throws ProtocolError secagg/wrong-phase: another question in a phase that has one
-   * @throws FedloraError round/out-of-order: a phase before its turn | offer/malformed
+   * @throws FedloraError round/out-of-order: a phase before its turn, or that this round has not | offer/malformed
    */
   receive(request: RoundRequest): void {
     const message = contentOf(request);
@@ -64,8 +65,8 @@ export class Conversation {
       if (known.answer !== undefined) this.parts.send(request.phase, known.answer);
       return;
     }
-    const previous = requestPhases[requestPhases.indexOf(request.phase) - 1];
-    if (previous !== undefined && this.questions.get(previous)?.answer === undefined) {
+    const place = this.phases.indexOf(request.phase);
+    if (place < 0 || (place > 0 && this.questions.get(this.phases[place - 1])?.answer === undefined)) {
       throw new FedloraError('round/out-of-order', undefined, { details: { phase: request.phase } });
     }
     this.questions.set(request.phase, { hash, message });
@@ -74,8 +75,12 @@ export class Conversation {
     this.wake?.();
   }
 
-  /** Whatever deadlines the requests name, none is longer than this: the longest of the signed terms. */
-  limitDeadlines(mostMs: number): void {
+  /**
+   * Holds the coordinator to the signed terms: these phases in this order, and whatever deadlines the requests name, none longer than
+   * the terms' longest. Called before the first answer, so that nothing but the offer was asked under other rules.
+   */
+  follow(phases: readonly RequestPhase[], mostMs: number): void {
+    this.phases = phases;
     this.mostMs = mostMs;
   }
 

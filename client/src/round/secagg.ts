@@ -4,6 +4,7 @@ import {
   createAdvertise,
   createMaskedInput,
   handleKeyList,
+  handleRevealList,
   handleShareDelivery,
   handleSurvivorList,
   handleSurvivorProof,
@@ -34,9 +35,17 @@ export class SecaggSeat {
     return step.message;
   }
 
-  /** Shares of this round's two secrets, sealed for each of the cohort. */
-  share(keyList: Uint8Array): Uint8Array {
+  /** With a graph: the randomness that this client committed to, for one key list. */
+  reveal(keyList: Uint8Array): Uint8Array {
     const step = handleKeyList(this.parts, this.current(), keyList);
+    this.keep(step);
+    return step.message;
+  }
+
+  /** Shares of this round's two secrets, sealed for each who is to hold them. `list`: of keys, or with a graph of randomness. */
+  share(list: Uint8Array): Uint8Array {
+    const handle = this.terms.graph === undefined ? handleKeyList : handleRevealList;
+    const step = handle(this.parts, this.current(), list);
     this.keep(step);
     return step.message;
   }

@@ -21,8 +21,8 @@ import {
   ProtocolError,
   readRevocations,
   roundCharge,
-  roundLength,
   rosterHash,
+  secaggTerms,
   sessionId,
   shareStddevInSteps,
   toHex,
@@ -130,14 +130,7 @@ export class OfferVerifier {
         delta: manifest.privacy.delta,
         ...charge,
       },
-      secagg: {
-        sid,
-        threshold: manifest.aggregation.threshold,
-        minContributors: manifest.privacy.minimumContributors,
-        assumedColluders: manifest.privacy.assumedColluders,
-        members: terms.roster.members.map(({ identity }, index) => ({ index, identity: fromHex(identity) })),
-        length: roundLength(manifest, trained),
-      },
+      secagg: secaggTerms(manifest, terms.roster, { sid, trained }),
     };
   }
 

@@ -2,7 +2,7 @@
  * What this organisation has promised in secure aggregation, one line each, on disk before it is acted on.
  *
  * Two promises: a session (`sid`) is joined at most once, and the unmasking of a session is decided at most once. The second is
- * what keeps a coordinator from asking for both kinds of share of one participant, even across a restart (SPEC, unmasking).
+ * what keeps a coordinator from asking for both kinds of share of one participant, even across a restart (SPEC §7.6).
  */
 
 import { FedloraError } from '@fedlora/shared';

@@ -1,6 +1,7 @@
 /**
  * The privacy ledger of one data set: what each round spent, written before a row is learned from.
  *
+ * Source     SPEC §19
  * Format     JSON lines `{"entry": {...}, "hash": hex, "signature": hex}`. `hash` is SHA-256 over the canonical JSON of the entry
  *            under a tag; each entry names the hash before it; `signature` is the identity key's over the hash. Since hashes are
  *            chained, the last signature vouches for every line.

@@ -8,6 +8,11 @@ export const phases: readonly { readonly name: WorkPhase; readonly meaning: stri
   { name: 'recruiting', meaning: 'Waits until enough organisations are connected.' },
   { name: 'advertising', meaning: 'Participants read the terms and send fresh public keys for this round.' },
   {
+    name: 'revealing',
+    meaning:
+      'In a large round participants show randomness that nobody could choose: it decides who shares secrets with whom.',
+  },
+  {
     name: 'sharing',
     meaning: 'Participants exchange encrypted shares of their masks, so that the sum survives drop-outs.',
   },

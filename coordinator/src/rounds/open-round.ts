@@ -8,16 +8,19 @@ import {
   checkAdvertiseKeys,
   checkConsistencySignature,
   checkMaskedInput,
+  checkRevealRandomness,
   checkShareKeys,
   checkUnmaskShares,
+  decodeAdvertiseKeys,
   equalBytes,
   fromHex,
   planDeliveries,
   planKeyList,
+  planReveals,
   planSurvivorProof,
   planSurvivors,
   ProtocolError,
-  roundLength,
+  secaggTerms,
   sessionId,
   trainedFactor,
   type CryptoProvider,
@@ -50,6 +53,7 @@ export class OpenRound {
   readonly refusals = new Map<string, number>();
   private readonly planned = new Map<RequestPhase, Outgoing>();
   private keyListSent: Uint8Array | undefined;
+  private revealListSent: Uint8Array | undefined;
 
   constructor(
     readonly record: RoundRecord,
@@ -61,7 +65,7 @@ export class OpenRound {
     private readonly revocations: () => string | undefined,
   ) {
     this.trained = trainedFactor(run.manifest, record.completedRounds);
-    this.terms = secaggTerms(run, record.sid, this.trained);
+    this.terms = secaggTerms(run.manifest, run.roster, { sid: fromHex(record.sid), trained: this.trained });
     this.state = events.reduce((state, event) => transition(state, event).state, recruiting);
     this.sequence = events.length;
   }
@@ -85,7 +89,13 @@ export class OpenRound {
   /** The lists that this round has settled. Complete from `checking` on. */
   view(): SecaggView {
     const { answered } = this.state;
-    return { keyList: this.keyList(), sharers: inOrder(answered.sharing), survivors: inOrder(answered.training) };
+    const revealList = this.revealList();
+    return {
+      keyList: this.keyList(),
+      ...(revealList === undefined ? {} : { revealList }),
+      sharers: inOrder(answered.sharing),
+      survivors: inOrder(answered.training),
+    };
   }
 
   /** The stored messages of those who answered a phase, in the order of arrival. */
@@ -143,12 +153,17 @@ export class OpenRound {
   private plan(phase: Exclude<RequestPhase, 'advertising'>): Outgoing {
     const { crypto, terms } = this;
     switch (phase) {
-      case 'sharing': {
+      case 'revealing': {
         const keyList = this.keyList();
         return () => [keyList];
       }
+      case 'sharing': {
+        const list = this.revealList() ?? this.keyList();
+        return () => [list];
+      }
       case 'training': {
-        const deliveries = ready(planDeliveries(crypto, terms, this.keyList(), this.answersTo('sharing')));
+        const answers = this.answersTo('sharing');
+        const deliveries = ready(planDeliveries(crypto, terms, this.keyList(), answers, this.revealList()));
         return (participant) => [deliveries.messageFor(participant)];
       }
       case 'checking': {
@@ -169,13 +184,23 @@ export class OpenRound {
     return this.keyListSent;
   }
 
+  /** With a graph: the randomness that everyone showed. */
+  private revealList(): Uint8Array | undefined {
+    if (this.terms.graph === undefined) return undefined;
+    const { crypto, terms } = this;
+    this.revealListSent ??= ready(planReveals(crypto, terms, this.keyList(), this.answersTo('revealing')));
+    return this.revealListSent;
+  }
+
   private checked(phase: RequestPhase, message: Uint8Array): { readonly sender: number } {
     const { crypto, terms } = this;
     switch (phase) {
       case 'advertising':
         return checkAdvertiseKeys(crypto, terms, message);
+      case 'revealing':
+        return checkRevealRandomness(crypto, terms, this.keyList(), message);
       case 'sharing':
-        return checkShareKeys(crypto, terms, this.keyList(), message);
+        return checkShareKeys(crypto, terms, this.keyList(), message, this.revealList());
       case 'training':
         return checkMaskedInput(crypto, terms, this.view().sharers, message);
       case 'checking':
@@ -189,11 +214,12 @@ export class OpenRound {
 
   /** A key that another participant advertised before is refused now, so that the key list has everyone who was accepted. */
   private refuseCopiedKeys(participant: number, message: Uint8Array): void {
-    const own = checkAdvertiseKeys(this.crypto, this.terms, message);
+    const own = decodeAdvertiseKeys(message);
     const keys = [own.encryptionKey, own.maskKey];
+    // Only decoded: stored messages were checked when they came.
     const isCopied = [...this.messages.advertising].some(([sender, other]) => {
       if (sender === participant) return false;
-      const theirs = checkAdvertiseKeys(this.crypto, this.terms, other);
+      const theirs = decodeAdvertiseKeys(other);
       return keys.some((key) => equalBytes(key, theirs.encryptionKey) || equalBytes(key, theirs.maskKey));
     });
     if (isCopied || equalBytes(own.encryptionKey, own.maskKey)) {
@@ -213,18 +239,6 @@ export function nextSid(run: Run, number: number): string {
     previousSid: fromHex(run.previousSid),
   });
   return Buffer.from(sid).toString('hex');
-}
-
-function secaggTerms(run: Run, sid: string, trained: TrainedFactor): SecaggTerms {
-  const { manifest, roster } = run;
-  return {
-    sid: fromHex(sid),
-    threshold: manifest.aggregation.threshold,
-    minContributors: manifest.privacy.minimumContributors,
-    assumedColluders: manifest.privacy.assumedColluders,
-    members: roster.members.map((member, index) => ({ index, identity: fromHex(member.identity) })),
-    length: roundLength(manifest, trained),
-  };
 }
 
 /** What a plan sends. Every message was checked on arrival and the machine counted them, so a plan that is not ready is a bug. */

@@ -1,7 +1,7 @@
 /** A round as the API and the dashboard show it. */
 
 import type { RoundView } from '@fedlora/shared';
-import type { RoundState } from './round.machine.js';
+import { phasesUnder, type RoundState } from './round.machine.js';
 import type { RoundRecord } from './rounds.repository.js';
 
 export function roundView(record: RoundRecord, state: RoundState): RoundView {
@@ -10,6 +10,7 @@ export function roundView(record: RoundRecord, state: RoundState): RoundView {
     runId: record.runId,
     number: record.number,
     phase: state.phase,
+    phases: ['recruiting', ...phasesUnder(state.terms), 'applying'],
     cause: state.cause,
     startedAt: record.startedAt,
     endedAt: state.endedAt,

@@ -1,4 +1,4 @@
-import { requestPhases, type RequestPhase } from '@fedlora/shared';
+import { phasesOfRound, requestPhases, type RequestPhase } from '@fedlora/shared';
 import { describe, expect, it } from 'vitest';
 import {
   asked,
@@ -11,6 +11,8 @@ import {
 } from './round.machine.js';
 
 const DEADLINE_MS = 60_000;
+/** Without a graph. */
+const phases = phasesOfRound(false);
 const names = ['clinic', 'bank', 'council', 'museum', 'school'];
 
 /** A round told as a story: each step is an event; `at` advances by a second. */
@@ -20,8 +22,8 @@ class Story {
   readonly events: RoundEvent[] = [];
   at = 1000;
 
-  constructor(options: { participants: number; threshold: number; minimumContributors?: number }) {
-    const { participants, threshold, minimumContributors = threshold } = options;
+  constructor(options: { participants: number; threshold: number; minimumContributors?: number; silent?: number }) {
+    const { participants, threshold, minimumContributors = threshold, silent } = options;
     const deadlinesMs = Object.fromEntries(requestPhases.map((phase) => [phase, DEADLINE_MS])) as Record<
       RequestPhase,
       number
@@ -29,7 +31,7 @@ class Story {
     this.tell({
       kind: 'round.started',
       at: this.at,
-      terms: { threshold, minimumContributors, deadlinesMs },
+      terms: { threshold, minimumContributors, deadlinesMs, ...(silent === undefined ? {} : { silent }) },
       participants: names.slice(0, participants).map((name, index) => ({ name, index })),
     });
   }
@@ -75,7 +77,7 @@ describe('a round in which everyone answers', () => {
   });
 
   it('goes from phase to phase as soon as the last answer is in', () => {
-    for (const phase of requestPhases) {
+    for (const phase of phases) {
       expect(story.state.phase).toBe(phase);
       story.answer(phase, 2, 0);
       expect(story.state.phase).toBe(phase);
@@ -92,7 +94,7 @@ describe('a round in which everyone answers', () => {
     story.tell({ kind: 'sum.applied', at: story.at, version: 'v1' });
     expect(story.state).toMatchObject({ phase: 'done', cause: null, version: 'v1', deadlineAt: null });
     expect(story.effects).toEqual([{ kind: 'end' }]);
-    expect(Object.keys(story.state.phaseDurationsMs)).toEqual([...requestPhases, 'applying']);
+    expect(Object.keys(story.state.phaseDurationsMs)).toEqual([...phases, 'applying']);
   });
 
   it('gives the same state when its events are told again', () => {
@@ -101,31 +103,28 @@ describe('a round in which everyone answers', () => {
 });
 
 describe('absence', () => {
-  it.each(requestPhases)(
-    'of one of three with a threshold of three aborts phase %s at the deadline and names it',
-    (phase) => {
-      const story = new Story({ participants: 3, threshold: 3 });
-      for (const earlier of requestPhases.slice(0, requestPhases.indexOf(phase))) story.answer(earlier, 0, 1, 2);
-      story.answer(phase, 0, 2).deadline();
-      expect(story.state.phase).toBe('aborted');
-      expect(story.effects).toEqual([{ kind: 'end' }]);
-      expect(story.state.cause).toMatch(new RegExp(`phase ${phase}: 2 left of 3, 3 needed.*bank \\(dropped`));
-      expect(story.state.isCharged).toBe(phase === 'unmasking');
-    },
-  );
+  it.each(phases)('of one of three with a threshold of three aborts phase %s at the deadline and names it', (phase) => {
+    const story = new Story({ participants: 3, threshold: 3 });
+    for (const earlier of phases.slice(0, phases.indexOf(phase))) story.answer(earlier, 0, 1, 2);
+    story.answer(phase, 0, 2).deadline();
+    expect(story.state.phase).toBe('aborted');
+    expect(story.effects).toEqual([{ kind: 'end' }]);
+    expect(story.state.cause).toMatch(new RegExp(`phase ${phase}: 2 left of 3, 3 needed.*bank \\(dropped`));
+    expect(story.state.isCharged).toBe(phase === 'unmasking');
+  });
 
-  it.each(requestPhases)('of one of five with a threshold of four is survived in phase %s', (phase) => {
+  it.each(phases)('of one of five with a threshold of four is survived in phase %s', (phase) => {
     const story = new Story({ participants: 5, threshold: 4 });
-    for (const earlier of requestPhases.slice(0, requestPhases.indexOf(phase))) story.answer(earlier, ...all(5));
+    for (const earlier of phases.slice(0, phases.indexOf(phase))) story.answer(earlier, ...all(5));
     story.answer(phase, 0, 1, 2, 4).deadline();
     expect(story.statuses()[3]).toBe('dropped');
-    for (const later of requestPhases.slice(requestPhases.indexOf(phase) + 1)) {
+    for (const later of phases.slice(phases.indexOf(phase) + 1)) {
       expect(story.state.phase).toBe(later);
       expect(asked(story.state)).toEqual([0, 1, 2, 4]);
       story.answer(later, 0, 1, 2, 4);
     }
     expect(story.state.phase).toBe('applying');
-    expect(story.state.answered.training).toHaveLength(requestPhases.indexOf(phase) <= 2 ? 4 : 5);
+    expect(story.state.answered.training).toHaveLength(phases.indexOf(phase) <= 2 ? 4 : 5);
   });
 
   it('is decided at once when too few could still answer', () => {
@@ -222,10 +221,47 @@ describe('news that do not fit', () => {
 
   it('a declined participant while the sum is applied stays in the sum', () => {
     const story = new Story({ participants: 3, threshold: 3 });
-    for (const phase of requestPhases) story.answer(phase, 0, 1, 2);
+    for (const phase of phases) story.answer(phase, 0, 1, 2);
     story.decline(1);
     expect(story.state.phase).toBe('applying');
     expect(story.effects).toEqual([]);
+  });
+});
+
+describe('a round with a graph', () => {
+  it('asks for randomness between keys and shares', () => {
+    const story = new Story({ participants: 3, threshold: 3, silent: 1 });
+    for (const phase of requestPhases) {
+      expect(story.state.phase).toBe(phase);
+      story.answer(phase, 0, 1, 2);
+    }
+    expect(story.state.phase).toBe('applying');
+    expect(Object.keys(story.state.phaseDurationsMs)).toEqual(requestPhases);
+  });
+
+  it('bears as many as the terms allow who send keys and stay silent, and no more, however many are left', () => {
+    const one = new Story({ participants: 5, threshold: 3, silent: 1 }).answer('advertising', ...all(5));
+    one.answer('revealing', 0, 1, 2, 4).deadline();
+    expect(one.state.phase).toBe('sharing');
+    expect(one.statuses()[3]).toBe('dropped');
+    const two = new Story({ participants: 5, threshold: 3, silent: 1 }).answer('advertising', ...all(5));
+    two.answer('revealing', 0, 1, 2).deadline();
+    expect(two.state.cause).toMatch(/phase revealing: 3 left of 5, 4 needed/);
+  });
+
+  it('counts one who leaves after it has shown its randomness as silent', () => {
+    const story = new Story({ participants: 5, threshold: 3, silent: 1 }).answer('advertising', ...all(5));
+    story.answer('revealing', 0, 1).decline(1).answer('revealing', 2, 3, 4);
+    expect(story.state.phase).toBe('sharing');
+    expect(story.state.answered.revealing).toEqual([0, 2, 3, 4]);
+    expect(story.state.answered.advertising).toEqual(all(5));
+  });
+
+  it('is not asked to wait for keys that never came: only those of the key list can be silent', () => {
+    const story = new Story({ participants: 5, threshold: 3, silent: 0 }).answer('advertising', 0, 1, 2, 3).deadline();
+    expect(story.state.phase).toBe('revealing');
+    story.answer('revealing', 0, 1, 2, 3);
+    expect(story.state.phase).toBe('sharing');
   });
 });
 
@@ -241,7 +277,7 @@ describe('a coordinator that comes back', () => {
 
   it('concludes again when it was killed while applying', () => {
     const story = new Story({ participants: 3, threshold: 3 });
-    for (const phase of requestPhases) story.answer(phase, 0, 1, 2);
+    for (const phase of phases) story.answer(phase, 0, 1, 2);
     story.tell({ kind: 'coordinator.resumed', at: story.at });
     expect(story.effects).toEqual([{ kind: 'conclude' }]);
   });

@@ -8,7 +8,13 @@
  *            out         = declined or dropped: nothing more is expected of it in this round
  */
 
-import { requestPhases, type ParticipantView, type RequestPhase, type RoundPhase } from '@fedlora/shared';
+import {
+  phasesOfRound,
+  requestPhases,
+  type ParticipantView,
+  type RequestPhase,
+  type RoundPhase,
+} from '@fedlora/shared';
 
 export interface ParticipantState {
   readonly index: number;
@@ -20,11 +26,13 @@ export interface ParticipantState {
 
 /** The terms that the machine needs. */
 export interface RoundTerms {
-  /** Answers that recover a secret: t. */
+  /** Participants that every phase needs: t. */
   readonly threshold: number;
   /** Fewest contributions a sum may have: m. */
   readonly minimumContributors: number;
-  readonly deadlinesMs: Readonly<Record<RequestPhase, number>>;
+  readonly deadlinesMs: Readonly<Record<Exclude<RequestPhase, 'revealing'>, number>> & { readonly revealing?: number };
+  /** With a graph only: participants that may send keys and then not show their randomness. */
+  readonly silent?: number;
 }
 
 export interface RoundState {
@@ -96,6 +104,7 @@ export const LEAST_AFTER_RESUME_MS = 20_000;
 
 const answeredStatus: Readonly<Record<RequestPhase, ParticipantState['status']>> = {
   advertising: 'advertised',
+  revealing: 'revealed',
   sharing: 'shared',
   training: 'uploaded',
   checking: 'checked',
@@ -111,7 +120,7 @@ export const recruiting: RoundState = {
     deadlinesMs: { advertising: 0, sharing: 0, training: 0, checking: 0, unmasking: 0 },
   },
   participants: [],
-  answered: { advertising: [], sharing: [], training: [], checking: [], unmasking: [] },
+  answered: { advertising: [], revealing: [], sharing: [], training: [], checking: [], unmasking: [] },
   startedAt: 0,
   phaseStartedAt: 0,
   deadlineAt: null,
@@ -193,13 +202,13 @@ function settle(state: RoundState, at: number): Transition {
   const missing = active.filter((one) => !state.answered[phase].includes(one.index));
   // Whoever left after its contribution arrived is still in the sum, but will not answer the phases after.
   const reachable = state.answered[phase].length + missing.length;
-  const { needed } = needs(state.terms, phase);
+  const needed = needs(state, phase);
   // Nobody is asked anything after the last phase, so there it does not matter how many are still in.
-  const isLast = phaseAfter(phase) === 'applying';
+  const isLast = phaseAfter(state.terms, phase) === 'applying';
   if (reachable < needed || (!isLast && active.length < state.terms.threshold))
     return end(state, 'aborted', tooFew(state, phase), at);
   if (missing.length > 0) return unchanged(state);
-  const next = phaseAfter(phase);
+  const next = phaseAfter(state.terms, phase);
   if (next === 'applying') {
     return {
       state: { ...finishPhase(state, at), phase: 'applying', deadlineAt: null },
@@ -209,18 +218,28 @@ function settle(state: RoundState, at: number): Transition {
   return enter(finishPhase(state, at), next, at);
 }
 
-/** Answers that a phase needs. Before the survivors are fixed the sum must stay large enough; after, only secrets must be recovered. */
-function needs(terms: RoundTerms, phase: RequestPhase): { readonly needed: number } {
-  const isFixed = phase === 'checking' || phase === 'unmasking';
-  return { needed: isFixed ? terms.threshold : Math.max(terms.threshold, terms.minimumContributors) };
+/**
+ * Answers that a phase needs. Before the survivors are fixed the sum must stay large enough; after, only secrets must be recovered.
+ * Nearly all who sent keys must show their randomness: whoever could be left out would be a choice over the graph (SPEC §10.3).
+ */
+function needs({ terms, answered }: RoundState, phase: RequestPhase): number {
+  if (phase === 'checking' || phase === 'unmasking') return terms.threshold;
+  const least = Math.max(terms.threshold, terms.minimumContributors);
+  return phase === 'revealing' ? Math.max(least, answered.advertising.length - (terms.silent ?? 0)) : least;
 }
 
-function phaseAfter(phase: RequestPhase): RequestPhase | 'applying' {
-  return requestPhases[requestPhases.indexOf(phase) + 1] ?? 'applying';
+/** The phases of a round under these terms, in which it waits for participants. */
+export function phasesUnder(terms: RoundTerms): readonly RequestPhase[] {
+  return phasesOfRound(terms.silent !== undefined);
+}
+
+function phaseAfter(terms: RoundTerms, phase: RequestPhase): RequestPhase | 'applying' {
+  const phases = phasesUnder(terms);
+  return phases[phases.indexOf(phase) + 1] ?? 'applying';
 }
 
 function enter(state: RoundState, phase: RequestPhase, at: number): Transition {
-  const deadlineAt = at + state.terms.deadlinesMs[phase];
+  const deadlineAt = at + durationOf(state.terms, phase);
   const isCharged = state.isCharged || phase === 'unmasking';
   const entered: RoundState = { ...state, phase, phaseStartedAt: at, deadlineAt, isCharged };
   return {
@@ -230,6 +249,11 @@ function enter(state: RoundState, phase: RequestPhase, at: number): Transition {
       { kind: 'arm-deadline', phase, at: deadlineAt },
     ],
   };
+}
+
+/** How long a phase may last. Terms of a round that has `revealing` name a time for it, which `checkManifest` demands. */
+function durationOf({ deadlinesMs }: RoundTerms, phase: RequestPhase): number {
+  return deadlinesMs[phase] ?? deadlinesMs.advertising;
 }
 
 function finishPhase(state: RoundState, at: number): RoundState {
@@ -253,7 +277,7 @@ function resume(state: RoundState, at: number): Transition {
   if (!isRequestPhase(state.phase)) return unchanged(state);
   const deadlineAt = Math.max(
     state.deadlineAt ?? 0,
-    at + Math.min(state.terms.deadlinesMs[state.phase], LEAST_AFTER_RESUME_MS),
+    at + Math.min(durationOf(state.terms, state.phase), LEAST_AFTER_RESUME_MS),
   );
   return {
     state: { ...state, deadlineAt },
@@ -274,7 +298,7 @@ function withAnswer(state: RoundState, participant: number, phase: RequestPhase)
 /** Takes a participant out. Keys and shares of the present phase go with it; a stored contribution still counts. */
 function leave(state: RoundState, participant: number, status: 'declined' | 'dropped', reason: string): RoundState {
   const left = replaceParticipant(state, participant, { status, reason });
-  if (state.phase !== 'advertising' && state.phase !== 'sharing') return left;
+  if (state.phase !== 'advertising' && state.phase !== 'revealing' && state.phase !== 'sharing') return left;
   const remaining = state.answered[state.phase].filter((one) => one !== participant);
   return { ...left, answered: { ...state.answered, [state.phase]: remaining } };
 }
@@ -313,7 +337,7 @@ function isOut(participant: ParticipantState): boolean {
 
 /** The written cause of an abort: the phase, the numbers, and each absent participant with its reason. */
 function tooFew(state: RoundState, phase: RequestPhase): string {
-  const { needed } = needs(state.terms, phase);
+  const needed = needs(state, phase);
   const absent = state.participants
     .filter(isOut)
     .map((one) => `${one.name} (${one.status}: ${one.reason ?? 'no reason'})`);

@@ -122,6 +122,7 @@ export class RoundService {
       threshold: aggregation.threshold,
       minimumContributors: privacy.minimumContributors,
       deadlinesMs: aggregation.deadlinesMs,
+      ...(aggregation.graph === undefined ? {} : { silent: aggregation.graph.silent }),
     };
     const round = new OpenRound(record, run, noMessages(), [], crypto, () => this.parts.revocations.text);
     this.open.set(record.id, round);

@@ -26,7 +26,14 @@ export interface RoundRecord {
 export type RoundMessages = Readonly<Record<RequestPhase, Map<number, Uint8Array>>>;
 
 export function noMessages(): RoundMessages {
-  return { advertising: new Map(), sharing: new Map(), training: new Map(), checking: new Map(), unmasking: new Map() };
+  return {
+    advertising: new Map(),
+    revealing: new Map(),
+    sharing: new Map(),
+    training: new Map(),
+    checking: new Map(),
+    unmasking: new Map(),
+  };
 }
 
 export class RoundsRepository {

@@ -4,9 +4,11 @@ import { setImmediate as pause } from 'node:timers/promises';
 import {
   checkManifest,
   leastThreshold,
+  MAXIMUM_COHORT,
   ProtocolError,
   rosterHash,
   type AdaptedModule,
+  type GraphTerms,
   type LocalSteps,
   type Manifest,
   type RecordStep,
@@ -22,6 +24,7 @@ import {
   type RunDescription,
   type TrainingDescription,
 } from '@fedlora/shared';
+import { planGraph } from './plan-graph.js';
 
 /** How long each phase may last where the description does not say. Training is the operator's to know. */
 const DEFAULT_DEADLINES_MS = {
@@ -61,6 +64,7 @@ export async function planRun(description: RunDescription, runId: string, roster
   const modules = adaptedModules(base.shape, expanded.names);
   checkRank(adapter, modules);
   const threshold = description.threshold ?? leastThreshold(members, privacy.assumedColluders);
+  const { graph, minimumContributors } = contributorsAndGraph(description, members, threshold);
   const draft: Manifest = {
     version: 1,
     runId,
@@ -84,11 +88,15 @@ export async function planRun(description: RunDescription, runId: string, roster
       noiseMultiplier: privacy.noiseMultiplier,
       delta: privacy.delta,
       assumedColluders: privacy.assumedColluders,
-      minimumContributors: privacy.minimumContributors ?? Math.max(threshold, privacy.assumedColluders + 1),
+      minimumContributors,
     },
     metrics: { weight: METRIC_WEIGHT_IN_BOUNDS * privacy.l2Bound, lossBound: LOSS_BOUND },
     encoding: { ringBits: 32, stepsPerUnit: 1 },
-    aggregation: { threshold, deadlinesMs: { ...DEFAULT_DEADLINES_MS, ...plain(description.deadlinesMs) } },
+    aggregation: {
+      threshold,
+      ...(graph === undefined ? {} : { graph }),
+      deadlinesMs: deadlinesOf(description, graph !== undefined),
+    },
     server: {
       kind: server.kind,
       learningRate: server.learningRate,
@@ -118,6 +126,28 @@ function checkRank({ rule, r }: AdapterDescription, modules: readonly AdaptedMod
 
 async function digestOfFrozen(runId: string, adapter: Pick<Manifest['adapter'], 'modules' | 'r'>): Promise<string> {
   return (await frozenFactorsOfRun(runId, adapter, { publicRandom, pause })).digest;
+}
+
+/** The fewest contributors of a sum and, above 128 organisations, the graph that goes with them. */
+function contributorsAndGraph(
+  { privacy, graph }: RunDescription,
+  members: number,
+  threshold: number,
+): { readonly minimumContributors: number; readonly graph?: GraphTerms } {
+  const { assumedColluders, minimumContributors } = privacy;
+  if (members > MAXIMUM_COHORT) {
+    return planGraph({ members, threshold, assumedColluders, minimumContributors, graph: plain(graph) });
+  }
+  return {
+    minimumContributors: minimumContributors ?? Math.max(threshold, assumedColluders + 1),
+    // Too few for it: `checkManifest` says so.
+    ...(graph === undefined ? {} : { graph: { ...graph } }),
+  };
+}
+
+function deadlinesOf({ deadlinesMs }: RunDescription, hasGraph: boolean): Manifest['aggregation']['deadlinesMs'] {
+  const all = { ...DEFAULT_DEADLINES_MS, ...plain(deadlinesMs) };
+  return hasGraph ? { revealing: all.advertising, ...all } : all;
 }
 
 /** The terms with the largest power of two as scale that keeps every rule: the finest rounding that cannot wrap. */

@@ -1,7 +1,7 @@
 /**
  * JSON with one spelling for each value, so that a hash or signature over it means something.
  *
- * Source     RFC 8785 (JSON Canonicalization Scheme): keys sorted by UTF-16 code unit, no white space, numbers and strings as
+ * Source     SPEC §20; RFC 8785 (JSON Canonicalization Scheme): keys sorted by UTF-16 code unit, no white space, numbers and strings as
  *            ECMAScript's JSON.stringify prints them, UTF-8.
  * Divergence stricter on input: what JSON.stringify would silently drop or change (undefined, NaN, functions, bigint, dates,
  *            class instances, holes, -0) is refused.

@@ -4,7 +4,7 @@
  * Rounding is deterministic and comes before the noise: the noise is an integer mechanism on the rounded sum, so what rounding
  * adds to the sensitivity is counted once, here, and everything after the noise is post-processing.
  *
- * Source     DESIGN §5; the effect of rounding on sensitivity as in jax_privacy `_adjusted_clip_norm` and Kairouz et al. 2021,
+ * Source     SPEC §16.4, §16.5; DESIGN §5; the effect of rounding on sensitivity as in jax_privacy `_adjusted_clip_norm` and Kairouz et al. 2021,
  *            arXiv:2102.06387 §4, here without their randomized rounding
  * Legend     s = `stepsPerUnit`, a power of two; C = L2 sensitivity of one unit; d = length of the vector;
  *            M = most units in a sum; D2 = L2 sensitivity in steps

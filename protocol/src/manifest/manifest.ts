@@ -1,5 +1,5 @@
 /**
- * The manifest: the signed terms of a run, and every rule that they must keep.
+ * The manifest: the signed terms of a run, and every rule that they must keep. Source: SPEC §13.
  *
  * It is declarative: no code ever travels to a client. Every participant verifies it, checks it against its owner's policy, and
  * hashes it into every key of every round (`secagg/session.ts`). Whatever would weaken privacy is fixed here, before the first
@@ -7,15 +7,25 @@
  */
 
 import { canonicalJson } from '../bytes/canonical-json.js';
-import { toHex } from '../bytes/hex.js';
+import { fromHex, toHex } from '../bytes/hex.js';
 import { checkNoWrap, sensitivityInSteps } from '../encoding/quantize.js';
 import { ProtocolError } from '../errors.js';
 import { domains } from '../primitives/domains.js';
 import { sha256 } from '../primitives/hash.js';
 import { ARITHMETIC_SLACK } from '../privacy/clip.js';
 import { noiseShareStddev } from '../privacy/noise.js';
+import type { GraphTerms } from '../secagg/graph.js';
+import {
+  canBeCut,
+  checkGraphStrength,
+  checkGraphTerms,
+  MAXIMUM_COHORT,
+  type CohortBounds,
+  type SecaggTerms,
+} from '../secagg/session.js';
 import { aggregatedLength, type AdaptedModule, type TrainedFactor } from '../update/layout.js';
 import { boundWithMetrics, type MetricTerms } from '../update/metrics.js';
+import type { Roster } from './roster.js';
 
 /** What one round protects. `record`: one training row. `client`: one organisation's whole update. `none`: nothing. */
 export type PrivacyUnit = 'record' | 'client' | 'none';
@@ -43,7 +53,10 @@ export interface ManifestPrivacy {
   readonly delta: number;
   /** Participants that may collude with the coordinator; at least 1, since each participant sees the sum. */
   readonly assumedColluders: number;
-  /** Fewest contributions a sum may have. */
+  /**
+   * Fewest contributions that any sum may have which becomes readable: m. Without a graph there is one sum, with at least as many as
+   * the threshold; a graph may let a lying coordinator cut off smaller pieces, and then this is for each of them (SPEC §10.6).
+   */
   readonly minimumContributors: number;
 }
 
@@ -113,10 +126,15 @@ export interface Manifest {
     readonly stepsPerUnit: number;
   };
   readonly aggregation: {
+    /** Participants that every phase needs: t. */
     readonly threshold: number;
+    /** Exactly above 128 members: who shares secrets with whom. */
+    readonly graph?: GraphTerms;
     /** How long each phase may last, in milliseconds. */
     readonly deadlinesMs: {
       readonly advertising: number;
+      /** Exactly with a graph. */
+      readonly revealing?: number;
       readonly sharing: number;
       readonly training: number;
       readonly checking: number;
@@ -197,11 +215,30 @@ export function roundCharge(
   return { noiseMultiplier: manifest.privacy.noiseMultiplier, samplingRate, steps: 1 };
 }
 
-/** The public constant that a sum is divided by. */
+/** The public constant that a sum is divided by: expected records, or the fewest updates that a round goes on with. */
 export function serverDivisor(manifest: Manifest): number {
-  return manifest.training.kind === 'record-step'
-    ? manifest.training.expectedRecords
-    : manifest.privacy.minimumContributors;
+  const { training, aggregation, privacy } = manifest;
+  return training.kind === 'record-step'
+    ? training.expectedRecords
+    : Math.max(aggregation.threshold, privacy.minimumContributors);
+}
+
+/** The terms of secure aggregation in a round of a run: the same for clients and coordinator. */
+export function secaggTerms(
+  manifest: Manifest,
+  roster: Roster,
+  round: { readonly sid: Uint8Array; readonly trained: TrainedFactor },
+): SecaggTerms {
+  const { aggregation, privacy } = manifest;
+  return {
+    sid: round.sid,
+    threshold: aggregation.threshold,
+    minContributors: privacy.minimumContributors,
+    assumedColluders: privacy.assumedColluders,
+    members: roster.members.map(({ identity }, index) => ({ index, identity: fromHex(identity) })),
+    length: roundLength(manifest, round.trained),
+    ...(aggregation.graph === undefined ? {} : { graph: aggregation.graph }),
+  };
 }
 
 /** Public expected number of training units in a sum: rows that are held out from training do not count. */
@@ -222,6 +259,9 @@ export function leastThreshold(participants: number, assumedColluders: number): 
 /** Longest identifiers, titles and names in the terms, in UTF-16 units. */
 const LONGEST_ID = 80;
 const LONGEST_TEXT = 300;
+
+/** A week. */
+const LONGEST_DEADLINE_MS = 7 * 24 * 3600 * 1000;
 
 /**
  * Checks every rule that the terms of a run must keep, for a roster of `members` organisations.
@@ -317,7 +357,21 @@ export function checkManifest(manifest: Manifest, members: number): void {
   whole('privacy.assumedColluders', privacy.assumedColluders, 1, members);
   whole('privacy.minimumContributors', privacy.minimumContributors, privacy.assumedColluders + 1, members);
   whole('aggregation.threshold', aggregation.threshold, leastThreshold(members, privacy.assumedColluders), members);
-  if (privacy.minimumContributors < aggregation.threshold) {
+  const bounds: CohortBounds = {
+    members,
+    threshold: aggregation.threshold,
+    minContributors: privacy.minimumContributors,
+    assumedColluders: privacy.assumedColluders,
+  };
+  const { graph } = aggregation;
+  if (graph !== undefined && (typeof graph !== 'object' || graph === null))
+    refuse('aggregation.graph', 'must be terms.');
+  if (graph === undefined && members > MAXIMUM_COHORT) {
+    refuse('aggregation.graph', `is missing: a roster of ${members} needs it.`);
+  }
+  if (graph !== undefined) checkGraphTerms(bounds, graph);
+  // No sum is smaller than the threshold unless a graph can be cut: a smaller m would only add noise.
+  if (privacy.minimumContributors < aggregation.threshold && (graph === undefined || !canBeCut(bounds, graph))) {
     refuse('privacy.minimumContributors', `must not be below the threshold ${aggregation.threshold}.`);
   }
   positive('privacy.l2Bound', privacy.l2Bound);
@@ -367,8 +421,14 @@ export function checkManifest(manifest: Manifest, members: number): void {
   if (typeof aggregation.deadlinesMs !== 'object' || aggregation.deadlinesMs === null) {
     refuse('aggregation.deadlinesMs', 'is missing.');
   }
+  const { deadlinesMs } = aggregation;
   for (const field of ['advertising', 'sharing', 'training', 'checking', 'unmasking'] as const) {
-    whole(`aggregation.deadlinesMs.${field}`, aggregation.deadlinesMs[field], 100, 7 * 24 * 3600 * 1000);
+    whole(`aggregation.deadlinesMs.${field}`, deadlinesMs[field], 100, LONGEST_DEADLINE_MS);
+  }
+  if (graph !== undefined) {
+    whole('aggregation.deadlinesMs.revealing', deadlinesMs.revealing ?? NaN, 100, LONGEST_DEADLINE_MS);
+  } else if (deadlinesMs.revealing !== undefined) {
+    refuse('aggregation.deadlinesMs.revealing', 'is for runs with a graph.');
   }
 
   if (encoding.ringBits !== 32) refuse('encoding.ringBits', 'only 32 is known.');
@@ -389,4 +449,6 @@ export function checkManifest(manifest: Manifest, members: number): void {
       totalStddevInSteps: shareStddev * Math.sqrt(members),
     });
   }
+  // Last, since it is the one check that takes time.
+  if (graph !== undefined) checkGraphStrength(bounds, graph);
 }

@@ -1,5 +1,5 @@
 /**
- * The revocation list: the identity keys that the federation key has taken back.
+ * The revocation list: the identity keys that the federation key has taken back. Source: SPEC §15.
  *
  * A certificate has no end of its own; this list ends it. It is made offline with the federation key, served by the coordinator
  * with every offer, and remembered by every client. It only grows: a key that was revoked stays revoked, and an organisation that

@@ -1,5 +1,5 @@
 /**
- * The roster: the organisations of a run with their identity keys, each certified by the federation key.
+ * The roster: the organisations of a run with their identity keys, each certified by the federation key. Source: SPEC §14.
  *
  * The federation key is kept offline by the operator and pinned by every client at enrolment. A coordinator can leave members
  * out, but can add nobody: a member without a certificate under the pinned key makes the whole roster invalid.
@@ -12,9 +12,7 @@ import { ProtocolError } from '../errors.js';
 import { sha256 } from '../primitives/hash.js';
 import type { CryptoProvider } from '../primitives/provider.js';
 import { domains } from '../primitives/domains.js';
-
-/** Most members a run may have with the complete graph. */
-export const MAXIMUM_MEMBERS = 128;
+import { MAXIMUM_GRAPH_COHORT } from '../secagg/graph.js';
 
 export interface RosterMember {
   /** Short name chosen at enrolment, unique in the federation: lower-case letters, digits and hyphens. */
@@ -80,8 +78,8 @@ export function checkRoster(crypto: CryptoProvider, federationKey: string, roste
   if (roster?.version !== 1) throw new ProtocolError('roster/invalid', 'The roster has an unknown version.');
   const listed: unknown = roster.members;
   if (!Array.isArray(listed)) throw new ProtocolError('roster/invalid', 'The roster has no list of members.');
-  if (roster.members.length === 0 || roster.members.length > MAXIMUM_MEMBERS) {
-    throw new ProtocolError('roster/invalid', `A roster has 1 to ${MAXIMUM_MEMBERS} members.`);
+  if (roster.members.length === 0 || roster.members.length > MAXIMUM_GRAPH_COHORT) {
+    throw new ProtocolError('roster/invalid', `A roster has 1 to ${MAXIMUM_GRAPH_COHORT} members.`);
   }
   const seen = new Set<string>();
   for (const member of roster.members) {

@@ -6,15 +6,15 @@
  */
 
 export const domains = {
-  /** Hash of the manifest, and what the coordinator signs. */
+  /** Hash of the manifest, and what the coordinator signs (SPEC §13.2). */
   manifest: 'fedlora/v1/manifest',
-  /** Signature of the federation key over a member's name and identity. */
+  /** Signature of the federation key over a member's name and identity (SPEC §14.2). */
   memberCertificate: 'fedlora/v1/member-certificate',
-  /** Signature of the federation key over a revocation list. */
+  /** Signature of the federation key over a revocation list (SPEC §15.2). */
   revocations: 'fedlora/v1/revocations',
-  /** Hash of the roster. */
+  /** Hash of the roster (SPEC §14.4). */
   roster: 'fedlora/v1/roster',
-  /** Hash that people compare. */
+  /** Hash that people compare (SPEC §14.5). */
   fingerprint: 'fedlora/v1/fingerprint',
 
   /** Hash: the session id (SPEC §4). */

@@ -1,4 +1,4 @@
-/** HKDF-SHA-256 with the session id as salt, so that a key of one round means nothing in another. Source: RFC 5869. */
+/** HKDF-SHA-256 with the session id as salt, so that a key of one round means nothing in another. Source: SPEC §3.3, RFC 5869. */
 
 import { hkdf } from '@noble/hashes/hkdf.js';
 import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';

@@ -4,7 +4,7 @@
  * Neighbouring data differ in the presence of one unit (add or remove one): a whole update for unit `client`, one record's
  * vector for unit `record`. The sensitivity that a `ClippedUpdate` carries is for that relation.
  *
- * Source     McMahan et al. 2018, arXiv:1710.06963 (flat clipping); Abadi et al. 2016, arXiv:1607.00133 (per example)
+ * Source     SPEC §16.2; McMahan et al. 2018, arXiv:1710.06963 (flat clipping); Abadi et al. 2016, arXiv:1607.00133 (per example)
  * Legend     P = number of aggregated values, n = number of units summed, C = `l2Bound`, u = 2^-53
  */
 

@@ -25,7 +25,7 @@
  *            accepts is not quite. So the time of a whole vector carries a trace of all its values together, and nobody but this
  *            process can time less than a vector.
  *
- * Source     law: Canonne, Kamath, Steinke 2020, arXiv:2004.00010; shares of the noise: Kairouz, Liu, Steinke 2021, arXiv:2102.06387
+ * Source     SPEC §17; law: Canonne, Kamath, Steinke 2020, arXiv:2004.00010; shares of the noise: Kairouz, Liu, Steinke 2021, arXiv:2102.06387
  */
 
 import { ProtocolError } from '../errors.js';

@@ -17,6 +17,9 @@ export const GRAPH_RANDOMNESS_BYTES = 32;
 /** Most members of a session with a graph: the key list, which everyone reads, stays below a megabyte. */
 export const MAXIMUM_GRAPH_COHORT = 4096;
 
+/** Most neighbours: the delivery of a graph's shares, which has (k + 1)^2 hashes, stays below the 4 MiB of one message. */
+export const MAXIMUM_NEIGHBOURS = 320;
+
 /** Most participants of a key list that may fail to show their randomness. Each more gives the coordinator choices. */
 export const MAXIMUM_SILENT = 4;
 

@@ -14,7 +14,7 @@ import { domains } from '../primitives/domains.js';
 import { HASH_BYTES, hashTagged } from '../primitives/hash.js';
 import { PUBLIC_KEY_BYTES } from '../primitives/provider.js';
 import { choiceBits, GRAPH_ASSURANCE, isGraphPrivate } from './graph-parameters.js';
-import { MAXIMUM_GRAPH_COHORT, MAXIMUM_SILENT, type GraphTerms } from './graph.js';
+import { MAXIMUM_GRAPH_COHORT, MAXIMUM_NEIGHBOURS, MAXIMUM_SILENT, type GraphTerms } from './graph.js';
 
 /** Most members of a session without a graph: each participant agrees on keys with every other. */
 export const MAXIMUM_COHORT = 128;
@@ -38,7 +38,7 @@ export interface SecaggTerms {
   readonly sid: Uint8Array;
   /** Participants that every phase needs, and without a graph the shares that recover a secret: t. */
   readonly threshold: number;
-  /** Fewest contributions a sum may have. */
+  /** Fewest contributions that any sum may have which becomes readable: m. */
   readonly minContributors: number;
   /** Participants that may collude with the coordinator: c. */
   readonly assumedColluders: number;
@@ -117,33 +117,85 @@ export function checkTerms(terms: SecaggTerms): void {
   whole('minContributors', terms.minContributors, 2, members);
   whole('assumedColluders', terms.assumedColluders, 0, members - 1);
   whole('length', terms.length, 1, MAXIMUM_LENGTH);
-  if (terms.graph !== undefined) checkGraphTerms(terms, terms.graph, whole);
+  if (terms.graph !== undefined) checkGraphTerms({ ...terms, members }, terms.graph);
+}
+
+/** The numbers of a session's terms that the rules for a graph depend on. */
+export interface CohortBounds {
+  /** Organisations of the roster. */
+  readonly members: number;
+  readonly threshold: number;
+  readonly minContributors: number;
+  readonly assumedColluders: number;
 }
 
 /**
  * The rules for a graph that do not depend on who turns up.
  *
- * The last one: a coordinator that lies about who dropped out can cut the circle, and then learns the sum over each piece. A piece
- * that is unmasked holds a participant and at least t of its neighbours, itself among those who hold its shares.
+ * @throws ProtocolError manifest/invalid: names the field
  */
-function checkGraphTerms(
-  terms: SecaggTerms,
-  graph: GraphTerms,
-  whole: (name: string, value: number, least: number, most: number) => void,
-): void {
-  if (terms.members.length <= MAXIMUM_COHORT) {
-    throw new ProtocolError(
-      'manifest/invalid',
-      `graph: is for more than ${MAXIMUM_COHORT} members; leave it out for ${terms.members.length}.`,
+export function checkGraphTerms(bounds: CohortBounds, graph: GraphTerms): void {
+  const refuse = (field: string, why: string): never => {
+    throw new ProtocolError('manifest/invalid', `${field}: ${why}`, { field });
+  };
+  const whole = (name: keyof GraphTerms, least: number, most: number): void => {
+    const value = graph[name];
+    if (!Number.isInteger(value) || value < least || value > most) {
+      refuse(`aggregation.graph.${name}`, `must be a whole number from ${least} to ${most}, is ${value}.`);
+    }
+  };
+  if (bounds.members <= MAXIMUM_COHORT) {
+    refuse('aggregation.graph', `is for more than ${MAXIMUM_COHORT} members; leave it out for ${bounds.members}.`);
+  }
+  whole('neighbours', 2, Math.min(leastRemaining(bounds) - 1, MAXIMUM_NEIGHBOURS));
+  if (graph.neighbours % 2 !== 0) refuse('aggregation.graph.neighbours', `must be even, is ${graph.neighbours}.`);
+  whole('threshold', 2, graph.neighbours);
+  whole('silent', 0, MAXIMUM_SILENT);
+  if (bounds.minContributors > leastPiece(bounds, graph)) {
+    refuse(
+      'privacy.minimumContributors',
+      `must be at most ${graph.threshold}: ${bounds.members - leastRemaining(bounds)} dropouts could cut this graph.`,
     );
   }
-  whole('graph.neighbours', graph.neighbours, 2, terms.members.length - 1);
-  if (graph.neighbours % 2 !== 0) {
-    throw new ProtocolError('manifest/invalid', `graph.neighbours must be even, is ${graph.neighbours}.`);
+}
+
+/**
+ * Whether a coordinator that chooses who drops out could cut the circle (SPEC §10.6.1): without any k - 1 participants a Harary graph
+ * is still connected. Missing at most are those whom no phase needs, and the colluders, whose masks the coordinator knows.
+ *
+ * Source     Harary 1962, "The maximum connectivity of a graph": the graph's connectivity is k
+ */
+export function canBeCut(bounds: CohortBounds, graph: Pick<GraphTerms, 'neighbours'>): boolean {
+  return bounds.members - leastRemaining(bounds) + bounds.assumedColluders >= graph.neighbours;
+}
+
+/**
+ * Fewest participants of a sum that may become readable, colluders among them: what `minContributors`, and with it each share of
+ * the noise, has to be right for.
+ *
+ * Source     SPEC §10.6.2, §10.7
+ *
+ * A piece that was cut off and is unmasked holds an honest participant and at least t' holders of its secrets, itself among them;
+ * those of them that are honest survivors are in its piece, as holders are neighbours.
+ */
+export function leastPiece(bounds: CohortBounds, graph: GraphTerms | undefined): number {
+  return graph !== undefined && canBeCut(bounds, graph) ? graph.threshold : leastRemaining(bounds);
+}
+
+/**
+ * Checks that a graph protects whoever turns up: every cohort from the fewest that may finish to the whole roster.
+ *
+ * @throws ProtocolError manifest/invalid
+ */
+export function checkGraphStrength(bounds: CohortBounds, graph: GraphTerms): void {
+  for (let participants = leastRemaining(bounds); participants <= bounds.members; participants++) {
+    if (isStrong(bounds, graph, participants)) continue;
+    throw new ProtocolError(
+      'manifest/invalid',
+      `aggregation.graph: ${graph.neighbours} neighbours with a threshold of ${graph.threshold} do not protect a cohort of ${participants}.`,
+      { field: 'aggregation.graph' },
+    );
   }
-  whole('graph.threshold', graph.threshold, 2, graph.neighbours);
-  whole('graph.silent', graph.silent, 0, MAXIMUM_SILENT);
-  whole('minContributors with this graph', terms.minContributors, 2, graph.threshold);
 }
 
 /** Shares that recover one secret: t of all, or with a graph t of the dealer's neighbours and itself. */
@@ -168,32 +220,32 @@ export function checkCohort(terms: SecaggTerms, participants: number): void {
     });
   }
   checkRemaining(terms, participants);
-  if (terms.graph !== undefined) checkGraph(terms, terms.graph, participants);
+  if (terms.graph !== undefined && !isStrong(terms, terms.graph, participants)) {
+    const { neighbours, threshold } = terms.graph;
+    throw new ProtocolError(
+      'secagg/threshold-too-low',
+      `A graph of ${neighbours} neighbours and threshold ${threshold} does not protect ${participants} participants.`,
+      { participants, neighbours, threshold },
+    );
+  }
 }
 
 /**
- * Checks that the graph protects so many participants: SPEC §10.5.
+ * Whether the graph protects so many participants: SPEC §10.5.
  *
  * Guarantee  but for a chance of 2^-40 over the circle, even after the coordinator chose the best of the circles that leaving out
- *            silent participants gives it: nobody has t hostile neighbours, and honest survivors of a coordinator that does not
+ *            silent participants gives it: nobody has t' hostile neighbours, and honest survivors of a coordinator that does not
  *            choose dropouts by the graph stay connected.
- * @throws ProtocolError secagg/threshold-too-low: too few neighbours or too low a threshold for this cohort
  */
-function checkGraph(terms: SecaggTerms, graph: GraphTerms, participants: number): void {
+function isStrong(bounds: Omit<CohortBounds, 'members'>, graph: GraphTerms, participants: number): boolean {
   const setting = {
     participants,
-    colluders: Math.min(terms.assumedColluders, participants),
-    dropouts: participants - leastRemaining(terms),
+    colluders: Math.min(bounds.assumedColluders, participants),
+    dropouts: participants - leastRemaining(bounds),
     lists: 'consistent',
   } as const;
   const securityBits = GRAPH_ASSURANCE.securityBits + choiceBits(participants, graph.silent);
-  if (participants <= graph.neighbours || !isGraphPrivate(setting, graph, securityBits)) {
-    throw new ProtocolError(
-      'secagg/threshold-too-low',
-      `A graph of ${graph.neighbours} neighbours and threshold ${graph.threshold} does not protect ${participants} participants.`,
-      { participants, neighbours: graph.neighbours, threshold: graph.threshold },
-    );
-  }
+  return participants > graph.neighbours && isGraphPrivate(setting, graph, securityBits);
 }
 
 /** Checks that enough participants are left. @throws ProtocolError secagg/cohort-too-small */
@@ -203,7 +255,7 @@ export function checkRemaining(terms: SecaggTerms, participants: number): void {
 }
 
 /** Fewest participants that every phase needs: the threshold, or the least number of contributors if that is more. */
-export function leastRemaining(terms: SecaggTerms): number {
+export function leastRemaining(terms: Pick<CohortBounds, 'threshold' | 'minContributors'>): number {
   return Math.max(terms.threshold, terms.minContributors);
 }
 

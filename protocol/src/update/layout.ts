@@ -1,6 +1,7 @@
 /**
  * The order in which an adapter's tensors stand in the one flat vector that is clipped, noised, masked and summed.
  *
+ * Source     SPEC §12.1
  * Order      by module as the manifest lists them; within a module A [r, in] then B [out, r], or R [r, r], each row-major; only
  *            the factors that this round trains; then the metrics (`metrics.ts`).
  * Legend     P = trained parameters, d = P + metrics = length of the aggregated vector.

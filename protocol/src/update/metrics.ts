@@ -11,7 +11,7 @@
  * A unit's whole vector therefore has a bounded norm (`boundWithMetrics`), which is the sensitivity that the noise is calibrated to:
  * the charge of a round covers its metrics. With weight = l2Bound / 10 the losses cost one per cent of noise.
  *
- * Source     Andrew, Thakkar, McMahan, Ramaswamy 2021, arXiv:1905.03871, algorithm 1 (noisy quantile, halved indicator, geometric
+ * Source     SPEC §18; Andrew, Thakkar, McMahan, Ramaswamy 2021, arXiv:1905.03871, algorithm 1 (noisy quantile, halved indicator, geometric
  *            update of the bound)
  * Divergence The bound of a run never moves by itself: it is in the manifest, where everyone sees it. `suggestedBound` is for the
  *            manifest of the next run.

@@ -71,7 +71,7 @@ describe('frozenFactors', () => {
     expect(pauses).toBe(modules.length);
   });
 
-  // A second implementation in Python, from SPEC 12.2, gave the same digest.
+  // A second implementation in Python, from SPEC §12.2, gave the same digest.
   it('of a run are what they were when this was written, on every machine: clients compare the digest', async () => {
     const { digest } = await frozenFactorsOfRun('run-1', { modules, r: 2 }, parts);
     expect(digest).toBe('2bb57907293e6b5683bd773096cd60d100f1c2a6a69539b9a4e47745acde9339');

@@ -46,12 +46,22 @@ export interface RunView {
 }
 
 export type RoundPhase =
-  'recruiting' | 'advertising' | 'sharing' | 'training' | 'checking' | 'unmasking' | 'applying' | 'done' | 'aborted';
+  | 'recruiting'
+  | 'advertising'
+  | 'revealing'
+  | 'sharing'
+  | 'training'
+  | 'checking'
+  | 'unmasking'
+  | 'applying'
+  | 'done'
+  | 'aborted';
 
 export interface ParticipantView {
   readonly name: string;
   /** The last phase this participant answered, or why it is out. */
-  readonly status: 'waiting' | 'advertised' | 'shared' | 'uploaded' | 'checked' | 'unmasked' | 'declined' | 'dropped';
+  readonly status:
+    'waiting' | 'advertised' | 'revealed' | 'shared' | 'uploaded' | 'checked' | 'unmasked' | 'declined' | 'dropped';
   readonly reason: string | null;
 }
 
@@ -60,6 +70,8 @@ export interface RoundView {
   readonly runId: string;
   readonly number: number;
   readonly phase: RoundPhase;
+  /** The phases that this round goes through when all is well, in order. */
+  readonly phases: readonly RoundPhase[];
   /** Why it ended as it did. */
   readonly cause: string | null;
   readonly startedAt: number;

@@ -65,9 +65,9 @@ export class PrivacyDescription {
   @IsNumber() @IsPositive() l2Bound!: number;
   @IsNumber() @Min(0) @Max(1000) noiseMultiplier!: number;
   @IsNumber() @Min(0) @Max(0.5) delta!: number;
-  @IsInt() @Min(1) @Max(127) assumedColluders!: number;
-  /** Default: the threshold. */
-  @IsOptional() @IsInt() @Min(2) @Max(128) minimumContributors?: number;
+  @IsInt() @Min(1) @Max(4095) assumedColluders!: number;
+  /** Default: the threshold; above 128 organisations nine tenths of them, where a graph of bearable size allows it. */
+  @IsOptional() @IsInt() @Min(2) @Max(4096) minimumContributors?: number;
 }
 
 export class TrainingDescription {
@@ -91,8 +91,17 @@ export class ServerDescription {
   @IsNumber() @Min(0) @Max(1) beta2!: number;
 }
 
+/** Who shares secrets with whom above 128 organisations. `protocol/SPEC.md`, section 10, says what the numbers mean. */
+export class GraphDescription {
+  @IsInt() @Min(2) @Max(320) neighbours!: number;
+  @IsInt() @Min(2) @Max(320) threshold!: number;
+  @IsInt() @Min(0) @Max(4) silent!: number;
+}
+
 export class DeadlinesDescription {
   @IsInt() @Min(100) advertising!: number;
+  /** Only above 128 organisations. Default: as `advertising`. */
+  @IsOptional() @IsInt() @Min(100) revealing?: number;
   @IsInt() @Min(100) sharing!: number;
   @IsInt() @Min(100) training!: number;
   @IsInt() @Min(100) checking!: number;
@@ -111,9 +120,11 @@ export class RunDescription {
   @ValidateNested() @Type(() => ServerDescription) @IsObject() server!: ServerDescription;
   @IsOptional() @ValidateNested() @Type(() => DeadlinesDescription) @IsObject() deadlinesMs?: DeadlinesDescription;
   /** Default: the least that is safe, more than (n + c) / 2. */
-  @IsOptional() @IsInt() @Min(2) @Max(128) threshold?: number;
+  @IsOptional() @IsInt() @Min(2) @Max(4096) threshold?: number;
+  /** Above 128 organisations; default: the fewest neighbours that protect them. */
+  @IsOptional() @ValidateNested() @Type(() => GraphDescription) @IsObject() graph?: GraphDescription;
   /** Names of the organisations; default: every active one. */
-  @IsOptional() @IsArray() @ArrayMaxSize(128) @IsString({ each: true }) organisations?: string[];
+  @IsOptional() @IsArray() @ArrayMaxSize(4096) @IsString({ each: true }) organisations?: string[];
   /** Aborted rounds in a row after which the run fails. */
   @IsOptional() @IsInt() @Min(1) @Max(1000) maximumConsecutiveAborts?: number;
   /** Check everything and build the manifest, but do not start. */

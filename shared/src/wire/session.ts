@@ -12,9 +12,14 @@ import type { WireError } from '../errors/fedlora-error.js';
 export type Reply<Fields = object> =
   ({ readonly ok: true } & Fields) | { readonly ok: false; readonly error: WireError };
 
-/** The phases in which the coordinator waits for participants. */
-export const requestPhases = ['advertising', 'sharing', 'training', 'checking', 'unmasking'] as const;
+/** The phases in which the coordinator waits for participants. `revealing` is in rounds with a graph only (SPEC §10.3). */
+export const requestPhases = ['advertising', 'revealing', 'sharing', 'training', 'checking', 'unmasking'] as const;
 export type RequestPhase = (typeof requestPhases)[number];
+
+/** The phases of one round, in order. */
+export function phasesOfRound(hasGraph: boolean): readonly RequestPhase[] {
+  return hasGraph ? requestPhases : requestPhases.filter((phase) => phase !== 'revealing');
+}
 
 /** What a client says about itself; enumerations only, since no free number may leave an organisation. */
 export const clientStates = ['idle', 'training', 'waiting-for-cohort', 'unmasking', 'paused', 'draining'] as const;
@@ -30,7 +35,7 @@ export interface RoundRequest {
   readonly sentAt: number;
   /** `advertising`: the offer. */
   readonly offer?: RoundOffer;
-  /** Other phases: the protocol message(s) of that phase, SPEC section "messages". */
+  /** Other phases: the protocol message(s) of that phase, SPEC §6. */
   readonly messages?: readonly Uint8Array[];
 }
 

@@ -74,17 +74,18 @@ function RoundClock({ round }: { round: RoundView }) {
 }
 
 /** Where an aborted round stopped: the last phase that has a duration. */
-function phaseReached(round: RoundView): number {
-  if (round.phase === 'done') return phases.length;
-  if (round.phase !== 'aborted') return phases.findIndex((phase) => phase.name === round.phase);
-  return phases.findLastIndex((phase) => phase.name in round.phaseDurationsMs);
+function phaseReached(round: RoundView, steps: typeof phases): number {
+  if (round.phase === 'done') return steps.length;
+  if (round.phase !== 'aborted') return steps.findIndex((phase) => phase.name === round.phase);
+  return steps.findLastIndex((phase) => phase.name in round.phaseDurationsMs);
 }
 
 function PhaseSteps({ round }: { round: RoundView }) {
-  const reached = phaseReached(round);
+  const steps = phases.filter(({ name }) => round.phases.includes(name));
+  const reached = phaseReached(round, steps);
   return (
     <ol className="steps" aria-label="Phases" data-testid="phases">
-      {phases.map(({ name, meaning }, index) => {
+      {steps.map(({ name, meaning }, index) => {
         const state =
           index < reached ? 'past' : index > reached ? 'future' : round.phase === 'aborted' ? 'stopped' : 'current';
         const tookMs = round.phaseDurationsMs[name];
@@ -109,7 +110,8 @@ function PhaseSteps({ round }: { round: RoundView }) {
 
 /** What a participant's status is once it has answered the phase. */
 const answers: Partial<Record<WorkPhase, readonly ParticipantView['status'][]>> = {
-  advertising: ['advertised', 'shared', 'uploaded', 'checked', 'unmasked'],
+  advertising: ['advertised', 'revealed', 'shared', 'uploaded', 'checked', 'unmasked'],
+  revealing: ['revealed', 'shared', 'uploaded', 'checked', 'unmasked'],
   sharing: ['shared', 'uploaded', 'checked', 'unmasked'],
   training: ['uploaded', 'checked', 'unmasked'],
   checking: ['checked', 'unmasked'],
@@ -130,6 +132,7 @@ function stepProgress(round: RoundView, phase: WorkPhase, state: string): string
 const statusMeanings: Record<ParticipantView['status'], string> = {
   waiting: 'Was asked to take part and has not answered yet.',
   advertised: 'Has accepted the terms and sent its keys.',
+  revealed: 'Has shown the randomness that it had committed to.',
   shared: 'Has sent its encrypted shares.',
   uploaded: 'Has uploaded its masked update.',
   checked: 'Has confirmed the list of survivors.',
