@@ -15,7 +15,7 @@ import { sha256 } from '../primitives/hash.js';
 import { ARITHMETIC_SLACK } from '../privacy/clip.js';
 import { noiseShareStddev } from '../privacy/noise.js';
 import { aggregatedLength, type AdaptedModule, type TrainedFactor } from '../update/layout.js';
-import { boundWithMetrics, type MetricTerms } from '../update/metrics.js';
+import { boundWithMetrics, LARGEST_WEIGHT_IN_BOUNDS, LEAST_LOSS_BOUND, type MetricTerms } from '../update/metrics.js';
 
 /** What one round protects. `record`: one training row. `client`: one organisation's whole update. `none`: nothing. */
 export type PrivacyUnit = 'record' | 'client' | 'none';
@@ -52,7 +52,7 @@ export interface RecordStep {
   readonly kind: 'record-step';
   /** Probability with which each record takes part in a round. */
   readonly samplingRate: number;
-  /** Public expected number of records a round, over all organisations: the divisor. */
+  /** Public expected number of records a round, over all organisations, those that are held out from training included. */
   readonly expectedRecords: number;
   /** Most records one organisation may contribute to a round; more than this is a chance below 2^-60 for honest sizes. */
   readonly maximumRecords: number;
@@ -165,7 +165,8 @@ export function roundLength(manifest: Manifest, trained: TrainedFactor): number 
 
 /** L2 bound of one unit's vector with its metrics, in units of the update. */
 export function unitBound(manifest: Manifest): number {
-  return boundWithMetrics(manifest.privacy.l2Bound, manifest.metrics);
+  const unit = manifest.training.kind === 'record-step' ? 'record' : 'update';
+  return boundWithMetrics(manifest.privacy.l2Bound, manifest.metrics, unit);
 }
 
 /** Sensitivity of a round's sum in integer steps, with everything that rounding and f32 arithmetic add. */
@@ -197,16 +198,12 @@ export function roundCharge(
   return { noiseMultiplier: manifest.privacy.noiseMultiplier, samplingRate, steps: 1 };
 }
 
-/** The public constant that a sum is divided by. */
+/** The public constant that a sum is divided by: the expected number of units in it that are trained on, not held out. */
 export function serverDivisor(manifest: Manifest): number {
-  return manifest.training.kind === 'record-step'
-    ? manifest.training.expectedRecords
-    : manifest.privacy.minimumContributors;
-}
-
-/** Public expected number of training units in a sum: rows that are held out from training do not count. */
-export function expectedUnits(manifest: Manifest): number {
-  return serverDivisor(manifest) * (manifest.training.kind === 'record-step' ? 1 - heldOutFraction(manifest) : 1);
+  const { training, privacy } = manifest;
+  return training.kind === 'record-step'
+    ? training.expectedRecords * (1 - heldOutFraction(manifest))
+    : privacy.minimumContributors;
 }
 
 /** Expected fraction of the rows that the run holds out from training. */
@@ -329,7 +326,8 @@ export function checkManifest(manifest: Manifest, members: number): void {
       refuse('privacy.delta', 'must be between 0 and 1.');
   }
   positive('metrics.weight', metrics.weight);
-  positive('metrics.lossBound', metrics.lossBound);
+  between('metrics.weight', metrics.weight, 0, LARGEST_WEIGHT_IN_BOUNDS * privacy.l2Bound);
+  between('metrics.lossBound', metrics.lossBound, LEAST_LOSS_BOUND, 1e6);
   if (metrics.clipping !== undefined) {
     if (typeof metrics.clipping !== 'object' || metrics.clipping === null) refuse('metrics.clipping', 'must be terms.');
     positive('metrics.clipping.quantile', metrics.clipping.quantile);

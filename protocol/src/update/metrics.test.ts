@@ -6,6 +6,7 @@ import { discreteGaussianSampler } from '../privacy/noise.js';
 import { aggregatedLength } from './layout.js';
 import {
   boundWithMetrics,
+  LARGEST_WEIGHT_IN_BOUNDS,
   metricCount,
   readMetrics,
   suggestedBound,
@@ -45,7 +46,7 @@ describe('the metrics of a round', () => {
       { loss: 1, exact: 1 },
       { loss: 3, exact: 0 },
     ];
-    const values = withMetrics(Float32Array.of(5, 6), { losses: [2, 4, 3], norms: [0.5, 2, 1], heldOut }, whole, 1);
+    const values = withMetrics(Float32Array.of(5, 6), { losses: [2, 4, 3], norms: [0.5, 2, 0.8], heldOut }, whole, 1);
     expect([...values.slice(0, 2)]).toEqual([5, 6]);
     const estimate = readMetrics(values, whole, 3);
     expect(estimate.meanLoss).toBeCloseTo(3, 12);
@@ -66,23 +67,65 @@ describe('the metrics of a round', () => {
     const anyNumber = fc.double({ noNaN: true, noDefaultInfinity: true });
     fc.assert(
       fc.property(anyNumber, fc.double(), fc.double(), anyNumber, (loss, gradientNorm, heldOutLoss, exact) => {
-        const bound = boundWithMetrics(1, whole) * (1 + 1e-12);
+        const bound = boundWithMetrics(1, whole, 'update') * (1 + 1e-12);
+        const ofRecord = boundWithMetrics(1, whole, 'record') * (1 + 1e-12);
         const update = Float64Array.of(0.6, -0.8);
         const heldOut = [{ loss: heldOutLoss, exact }];
         const asUpdate = { losses: [loss], norms: [gradientNorm], heldOut };
         expect(norm(withMetrics(update, asUpdate, whole, 1))).toBeLessThanOrEqual(bound);
         const trained = { losses: [loss], norms: [gradientNorm], heldOut: [] };
-        expect(norm(withMetrics(update, trained, whole, 1))).toBeLessThanOrEqual(bound);
+        expect(norm(withMetrics(update, trained, whole, 1))).toBeLessThanOrEqual(ofRecord);
         const measured = { losses: [], norms: [], heldOut };
-        expect(norm(withMetrics(new Float64Array(2), measured, whole, 1))).toBeLessThanOrEqual(bound);
+        expect(norm(withMetrics(new Float64Array(2), measured, whole, 1))).toBeLessThanOrEqual(ofRecord);
       }),
     );
   });
 
   it('reach the bound, so that the noise is not more than it must be', () => {
     const most = { losses: [9], norms: [2], heldOut: [{ loss: 9, exact: 1 }] };
-    expect(norm(withMetrics(Float64Array.of(1), most, whole, 1))).toBeCloseTo(boundWithMetrics(1, whole), 12);
-    expect(boundWithMetrics(3, plain)).toBe(Math.sqrt(9 + 2 * 0.01));
+    expect(norm(withMetrics(Float64Array.of(1), most, whole, 1))).toBeCloseTo(boundWithMetrics(1, whole, 'update'), 12);
+    expect(boundWithMetrics(1, whole, 'update')).toBeCloseTo(Math.sqrt(1 + 5.25 * 0.01), 15);
+    const trained = { losses: [9], norms: [2], heldOut: [] };
+    const ofRecord = boundWithMetrics(1, whole, 'record');
+    expect(norm(withMetrics(Float64Array.of(1), trained, whole, 1))).toBeCloseTo(ofRecord, 12);
+    expect(boundWithMetrics(3, plain, 'record')).toBe(Math.sqrt(9 + 2 * 0.01));
+    expect(boundWithMetrics(3, plain, 'update')).toBe(Math.sqrt(9 + 2 * 0.01));
+  });
+
+  it('measure held-out records at no cost in noise, where numbers weigh little, and never at too little where they weigh much', () => {
+    const evaluation = { fraction: 0.1 };
+    expect(boundWithMetrics(1, { ...plain, evaluation }, 'record')).toBe(boundWithMetrics(1, plain, 'record'));
+    const heavy = { weight: 2, lossBound: 8, evaluation };
+    const measured = { losses: [], heldOut: [{ loss: 9, exact: 1 }] };
+    expect(norm(withMetrics(none, measured, heavy, 1))).toBeCloseTo(boundWithMetrics(1, heavy, 'record'), 12);
+  });
+
+  it.each([
+    [0, 1],
+    [0.875, 1],
+    [0.9375, 0.5],
+    [0.96875, 0.25],
+    [1, 0],
+    [1e9, 0],
+    [Infinity, 0],
+    [NaN, 0],
+  ])('count a norm of %d bounds as within to the part %d', (length, part) => {
+    const values = withMetrics(none, { losses: [1], norms: [3 * length] }, { ...plain, clipping }, 3);
+    expect(values[2]).toBeCloseTo(0.1 * (part - 0.5), 12);
+  });
+
+  it('attack: a norm at the bound that the records beside it push over moves a number no more than the norm itself', () => {
+    const terms = { weight: LARGEST_WEIGHT_IN_BOUNDS * 2, lossBound: 8, clipping };
+    const counted = (length: number): number => withMetrics(none, { losses: [1], norms: [length] }, terms, 2)[2];
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0, max: 3, noNaN: true }),
+        fc.double({ min: 0, max: 1e-3, noNaN: true }),
+        (at, eta) => {
+          expect(Math.abs(counted(at + eta) - counted(at))).toBeLessThanOrEqual(eta + 1e-15);
+        },
+      ),
+    );
   });
 
   it('change by one unit’s bound at most when a record is added', () => {
@@ -147,7 +190,7 @@ describe('the suggested bound', () => {
     for (let round = 0; round < 100; round++) {
       const terms: MetricTerms = { weight: bound / 10, lossBound: 8, clipping };
       const exact = withMetrics(none, { losses: norms.map(() => 1), norms }, terms, bound);
-      const unit = boundWithMetrics(bound, terms) / bound;
+      const unit = boundWithMetrics(bound, terms, 'record') / bound;
       const sampler = discreteGaussianSampler(unit * steps);
       const noise = new Int32Array(exact.length);
       sampler.sampleInto(noise, random);
