@@ -736,6 +736,12 @@ const policyErrors = {
     meaning: 'The clipping bound is larger than the owner’s policy allows.',
     remedy: 'Ask for a smaller bound, or change maximumL2Bound.',
   },
+  'policy/evaluation-not-allowed': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The run measures the adapter on rows held out from training, which the owner’s policy does not allow.',
+    remedy: 'Ask for a run without evaluation, or change evaluation in policy.yaml.',
+  },
   'policy/base-not-allowed': {
     blame: 'owner',
     retry: 'never',
