@@ -360,7 +360,7 @@ describe('contribute', () => {
     const players = seats.map((seat) => new Player(seat, aRound(seats, { privacy: withoutNoise, metrics: numbers })));
     const sum = await wholeRound(players);
     // Of 10, 12 and 8 rows every fifth is held out: 2, 3 and 2. All norms are 0.5, well within the bound of 1.
-    const estimate = readMetrics(sum, numbers, 23);
+    const estimate = readMetrics(sum, numbers, { kind: 'record', l2Bound: 1 }, 23);
     expect(estimate.count).toBeCloseTo(23, 2);
     expect(estimate.meanLoss).toBeCloseTo(2, 2);
     expect(estimate.fractionWithin).toBeCloseTo(1, 2);

@@ -1,4 +1,11 @@
-import { ARITHMETIC_SLACK, LARGEST_WEIGHT_IN_BOUNDS, readMetrics, unitBound, type Manifest } from '@fedlora/protocol';
+import {
+  ARITHMETIC_SLACK,
+  LARGEST_WEIGHT_IN_BOUNDS,
+  measuredUnit,
+  readMetrics,
+  unitBound,
+  type Manifest,
+} from '@fedlora/protocol';
 import { publicRandom, seededRandom } from '@fedlora/protocol/node';
 import { FedloraError, frozenFactors } from '@fedlora/shared';
 import { describe, expect, it } from 'vitest';
@@ -295,7 +302,7 @@ describe('attack: an adapter with which one token overflows, to learn who has it
     async (fails) => {
       const round = aRound({ metrics: numbers });
       const values = await learnFrom(overflowingEngine(6, fails), [...examples, ...rows(true)], round);
-      const { heldOut, fractionWithin } = readMetrics(values, numbers, 3);
+      const { heldOut, fractionWithin } = readMetrics(values, numbers, measuredUnit(aRound().manifest), 3);
       expect(heldOut).toEqual({
         meanLoss: expect.closeTo((3 + 3 + 8) / 3, 6) as number,
         accuracy: expect.closeTo(1 / 3, 6) as number,
@@ -327,7 +334,7 @@ describe('rows that are held out', () => {
     const { engine, seen } = watched();
     const values = await learnFrom(engine, heldOutFirst, aRound({ metrics }));
     expect(seen).toEqual({ evaluated: [1, 1, 1], trained: [7] });
-    const { count, heldOut } = readMetrics(values, metrics, 1);
+    const { count, heldOut } = readMetrics(values, metrics, measuredUnit(aRound().manifest), 1);
     expect(count).toBeCloseTo(1, 6);
     expect(heldOut).toEqual({
       meanLoss: expect.closeTo(3, 6) as number,
@@ -340,7 +347,12 @@ describe('rows that are held out', () => {
     const { engine, seen } = watched();
     const training = { kind: 'record-step', samplingRate: 0.25, expectedRecords: 30, maximumRecords: 64 } as const;
     const many = Array.from({ length: 200 }, (_, row) => ({ ...heldOutFirst[row % 4], row }));
-    const { heldOut } = readMetrics(await learnFrom(engine, many, aRound({ metrics, training })), metrics, 1);
+    const { heldOut } = readMetrics(
+      await learnFrom(engine, many, aRound({ metrics, training })),
+      metrics,
+      measuredUnit(aRound().manifest),
+      1,
+    );
     expect(heldOut?.count).toBeCloseTo(seen.evaluated.length, 6);
     expect(seen.evaluated.length).toBeGreaterThan(15); // of 150, at a quarter
     expect(seen.evaluated.length).toBeLessThan(60);
@@ -358,7 +370,7 @@ describe('rows that are held out', () => {
     const round = aRound({ metrics, training, privacy: { ...aManifest().privacy, unit } });
     const values = await learnFrom(engine, heldOutFirst, round);
     expect(seen).toEqual({ evaluated: [3], trained: [7, 7] });
-    expect(readMetrics(values, metrics, 1).heldOut).toEqual({
+    expect(readMetrics(values, metrics, measuredUnit(round.manifest), 1).heldOut).toEqual({
       meanLoss: expect.closeTo(3, 6) as number,
       accuracy: expect.closeTo(2 / 3, 6) as number,
       count: expect.closeTo(1, 6) as number,
@@ -391,8 +403,14 @@ describe('rows that are held out', () => {
     const round = aRound({ metrics, training, privacy: { ...aManifest().privacy, unit: 'client' } });
     const all = await learnFrom(watched().engine, heldOutFirst.slice(0, 3), round);
     expect(all.subarray(0, 8).every((value) => value === 0)).toBe(true);
-    expect(readMetrics(all, metrics, 1)).toMatchObject({ meanLoss: expect.closeTo(8, 6) as number });
+    expect(readMetrics(all, metrics, measuredUnit(round.manifest), 1)).toMatchObject({
+      meanLoss: expect.closeTo(8, 6) as number,
+    });
     const none = await learnFrom(watched().engine, heldOutFirst.slice(3), round);
-    expect(readMetrics(none, metrics, 1).heldOut).toEqual({ meanLoss: undefined, accuracy: undefined, count: 0 });
+    expect(readMetrics(none, metrics, measuredUnit(round.manifest), 1).heldOut).toEqual({
+      meanLoss: undefined,
+      accuracy: undefined,
+      count: 0,
+    });
   });
 });

@@ -7,6 +7,7 @@
 import {
   ARITHMETIC_SLACK,
   clippedRecordSum,
+  measuredUnit,
   unitBound,
   withMetrics,
   type ClippedUpdate,
@@ -179,7 +180,11 @@ async function recordStep(
     ...(clipping === undefined ? {} : { norms }),
     ...(evaluation === undefined ? {} : { heldOut: await measure(engine, examples, heldOut, alone, signal) }),
   };
-  return clippedRecordSum(withMetrics(sum, numbers, manifest.metrics, l2Bound), sample.length, unitBound(manifest));
+  return clippedRecordSum(
+    withMetrics(sum, numbers, manifest.metrics, measuredUnit(manifest)),
+    sample.length,
+    unitBound(manifest),
+  );
 }
 
 /** What the engine gives for a batch, or `undefined` where that is not finite or longer than clipped gradients can be. */

@@ -7,6 +7,7 @@
 import {
   clipToL2Norm,
   difference,
+  measuredUnit,
   toRawUpdate,
   unitBound,
   withMetrics,
@@ -81,7 +82,7 @@ export async function localSteps(
     ...(metrics.clipping === undefined ? {} : { norms: [hasDiverged ? Infinity : norm(raw.values)] }),
     ...(heldOut === undefined ? {} : { heldOut }),
   };
-  const whole = withMetrics(clipped.values, numbers, metrics, privacy.l2Bound); // [d]
+  const whole = withMetrics(clipped.values, numbers, metrics, measuredUnit(manifest)); // [d]
   return clipToL2Norm(toRawUpdate(whole), unitBound(manifest));
 }
 

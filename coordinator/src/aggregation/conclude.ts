@@ -9,6 +9,7 @@ import {
   bytesToWords,
   dequantize,
   emptyMaskedSum,
+  measuredUnit,
   metricCount,
   planUnmasking,
   readMetrics,
@@ -88,7 +89,7 @@ export async function conclude(round: CollectedRound, base: TrainedState, crypto
   const divisor = serverDivisor(manifest);
   // Who took part is public; how many records they sampled is not.
   const expectedUnits = manifest.training.kind === 'record-step' ? divisor : view.survivors.length;
-  const metrics = readMetrics(sum, manifest.metrics, expectedUnits);
+  const metrics = readMetrics(sum, manifest.metrics, measuredUnit(manifest), expectedUnits);
   // A gradient is descended, a difference of adapters followed.
   const sign = manifest.training.kind === 'record-step' ? 1 : -1;
   const gradient = sum.slice(0, sum.length - metricCount(manifest.metrics)).map((value) => (sign * value) / divisor); // [P]

@@ -144,10 +144,10 @@ describe('terms that release numbers beside the update', () => {
   });
 
   it('have a noise that covers the numbers, and are charged the same multiple of it', () => {
-    expect(unitBound(more)).toBe(boundWithMetrics(1, metrics, 'record'));
+    expect(unitBound(more)).toBe(boundWithMetrics({ kind: 'record', l2Bound: 1 }, metrics));
     expect(shareStddevInSteps(more, 'B')).toBeGreaterThan(shareStddevInSteps(aManifest(), 'B'));
     const ofUpdates = aManifest({ metrics, training: local, privacy: { ...more.privacy, unit: 'client' } });
-    expect(unitBound(ofUpdates)).toBe(boundWithMetrics(1, metrics, 'update'));
+    expect(unitBound(ofUpdates)).toBe(boundWithMetrics({ kind: 'update', l2Bound: 1 }, metrics));
     expect(unitBound(ofUpdates)).toBeGreaterThan(unitBound(more));
     expect(roundCharge(more)).toEqual(roundCharge(aManifest()));
   });

@@ -15,7 +15,13 @@ import { sha256 } from '../primitives/hash.js';
 import { ARITHMETIC_SLACK } from '../privacy/clip.js';
 import { noiseShareStddev } from '../privacy/noise.js';
 import { aggregatedLength, type AdaptedModule, type TrainedFactor } from '../update/layout.js';
-import { boundWithMetrics, LARGEST_WEIGHT_IN_BOUNDS, LEAST_LOSS_BOUND, type MetricTerms } from '../update/metrics.js';
+import {
+  boundWithMetrics,
+  LARGEST_WEIGHT_IN_BOUNDS,
+  LEAST_LOSS_BOUND,
+  type MeasuredUnit,
+  type MetricTerms,
+} from '../update/metrics.js';
 
 /** What one round protects. `record`: one training row. `client`: one organisation's whole update. `none`: nothing. */
 export type PrivacyUnit = 'record' | 'client' | 'none';
@@ -163,10 +169,14 @@ export function roundLength(manifest: Manifest, trained: TrainedFactor): number 
   return aggregatedLength(manifest.adapter.modules, manifest.adapter.r, trained, manifest.metrics);
 }
 
+/** What the numbers of a round are about, as `metrics.ts` takes it. */
+export function measuredUnit({ training, privacy }: Pick<Manifest, 'training' | 'privacy'>): MeasuredUnit {
+  return { kind: training.kind === 'record-step' ? 'record' : 'update', l2Bound: privacy.l2Bound };
+}
+
 /** L2 bound of one unit's vector with its metrics, in units of the update. */
 export function unitBound(manifest: Manifest): number {
-  const unit = manifest.training.kind === 'record-step' ? 'record' : 'update';
-  return boundWithMetrics(manifest.privacy.l2Bound, manifest.metrics, unit);
+  return boundWithMetrics(measuredUnit(manifest), manifest.metrics);
 }
 
 /** Sensitivity of a round's sum in integer steps, with everything that rounding and f32 arithmetic add. */

@@ -2,15 +2,16 @@
  * The numbers besides the update that leave an organisation, and only inside the masked vector, under noise of their own: sums of
  * losses and counts; how many gradients were within the clip; loss and exact answers on rows that are held out from training.
  *
- * Each protected unit (a record, or a whole update) contributes a few more coordinates, each clipped to `weight` at most:
+ * Each protected unit (a record, or a whole update) contributes a few more coordinates, each clipped to a weight at most:
  *
  *   always                       weight * min(loss, lossBound) / lossBound, and weight
  *   with `clipping`              weight / 2 where its gradient's norm is within the bound, else -weight / 2, and a ramp between
- *   with `evaluation`            of a held-out record: weight * min(loss, lossBound) / lossBound, weight where its answer is exact, weight
+ *   with `evaluation`            of a held-out record: v * min(loss, lossBound) / lossBound, v where its answer is exact, v
  *
  * A unit's whole vector therefore has a bounded norm (`boundWithMetrics`), which is the sensitivity that the noise is calibrated to:
  * the charge of a round covers its metrics. With weight = l2Bound / 10 the losses cost one per cent of noise. Held-out records
- * cost none: a record is trained on or measured, never both.
+ * cost none: a record is trained on or measured, never both, so that its numbers may weigh as much as a gradient (`heldOutWeight`)
+ * and are read the more sharply. A whole update carries both, and v is `weight`.
  *
  * Source     Andrew, Thakkar, McMahan, Ramaswamy 2021, arXiv:1905.03871, algorithm 1 (noisy quantile, halved indicator, geometric
  *            update of the bound)
@@ -33,8 +34,13 @@ export const LEAST_LOSS_BOUND = 1;
 /** Width of the ramp below the bound, relative to it: with the largest weight its slope is 1. */
 const RAMP = 1 / 8;
 
-/** What is protected: one record, which is trained on or measured, or an update, which carries all of its organisation's numbers. */
-export type MeasuredUnit = 'record' | 'update';
+/** What is protected. */
+export interface MeasuredUnit {
+  /** One record, which is trained on or measured, or an update, which carries all of its organisation's numbers. */
+  readonly kind: 'record' | 'update';
+  /** What its update is clipped to. */
+  readonly l2Bound: number;
+}
 
 export interface MetricTerms {
   /** Length of one unit's metric coordinates, in units of the update. */
@@ -76,11 +82,15 @@ export function metricCount({ clipping, evaluation }: Omit<MetricTerms, 'weight'
  * Guarantee  an update of norm <= l2Bound with the metrics appended by `withMetrics` has norm <= the result, where the unit is
  *            `record`: one record with a loss and a norm, or without an update and with held-out numbers; `update`: all of them.
  */
-export function boundWithMetrics(l2Bound: number, terms: MetricTerms, unit: MeasuredUnit): number {
-  const { weight, clipping, evaluation } = terms;
-  const trained = l2Bound * l2Bound + (clipping === undefined ? 2 : 2 + 1 / 4) * weight * weight;
-  const heldOut = evaluation === undefined ? 0 : 3 * weight * weight;
-  return Math.sqrt(unit === 'record' ? Math.max(trained, heldOut) : trained + heldOut);
+export function boundWithMetrics(unit: MeasuredUnit, terms: MetricTerms): number {
+  const trained = unit.l2Bound * unit.l2Bound + (terms.clipping === undefined ? 2 : 2 + 1 / 4) * terms.weight ** 2;
+  if (terms.evaluation === undefined || unit.kind === 'record') return Math.sqrt(trained);
+  return Math.sqrt(trained + 3 * terms.weight * terms.weight);
+}
+
+/** Weight of the three numbers of a held-out record, v: as much as its missing gradient leaves room for, or that of the others. */
+function heldOutWeight(unit: MeasuredUnit, terms: MetricTerms): number {
+  return unit.kind === 'record' ? boundWithMetrics(unit, terms) / Math.sqrt(3) : terms.weight;
 }
 
 /**
@@ -96,7 +106,7 @@ export function withMetrics(
   sum: Float32Array | Float64Array,
   { losses, norms, heldOut }: ReleasedNumbers,
   terms: MetricTerms,
-  l2Bound: number,
+  unit: MeasuredUnit,
 ): Float64Array {
   const { weight, lossBound, clipping, evaluation } = terms;
   const values = new Float64Array(sum.length + metricCount(terms));
@@ -118,18 +128,19 @@ export function withMetrics(
     let balance = 0;
     let counted = 0;
     for (const norm of norms) {
-      balance += withinBound(norm, l2Bound) - 0.5;
+      balance += withinBound(norm, unit.l2Bound) - 0.5;
       counted += 1;
     }
     if (counted !== count) throw new ProtocolError('update/wrong-length', 'There is not one norm for each loss.');
     values[at++] = weight * balance;
   }
   if (heldOut !== undefined) {
+    const ofHeldOut = heldOutWeight(unit, terms);
     for (const { loss, exact } of heldOut) {
       const isFinite = Number.isFinite(loss);
-      values[at] += weight * (isFinite ? clippedLoss(loss, lossBound) : 1);
-      values[at + 1] += isFinite && exact > 0 ? weight * Math.min(exact, 1) : 0;
-      values[at + 2] += weight;
+      values[at] += ofHeldOut * (isFinite ? clippedLoss(loss, lossBound) : 1);
+      values[at + 1] += isFinite && exact > 0 ? ofHeldOut * Math.min(exact, 1) : 0;
+      values[at + 2] += ofHeldOut;
     }
   }
   return values;
@@ -169,17 +180,25 @@ export interface MetricEstimate {
  * Note       post-processing of the noised sum: spends no privacy.
  * @param expectedUnits public expected number of units that are trained on: the fraction within the bound is divided by it
  */
-export function readMetrics(sum: Float64Array, terms: MetricTerms, expectedUnits: number): MetricEstimate {
+export function readMetrics(
+  sum: Float64Array,
+  terms: MetricTerms,
+  unit: MeasuredUnit,
+  expectedUnits: number,
+): MetricEstimate {
   const { weight, lossBound, clipping, evaluation } = terms;
+  const ofHeldOut = heldOutWeight(unit, terms);
   let at = sum.length - metricCount(terms);
-  const next = (): number => sum[at++] / weight;
-  const lossSum = next();
-  const count = next();
+  const next = (of: number): number => sum[at++] / of;
+  const lossSum = next(weight);
+  const count = next(weight);
   return {
     meanLoss: meanOf(lossSum, count, lossBound),
     count,
-    ...(clipping === undefined ? {} : { fractionWithin: within(0.5 + next() / expectedUnits, 1) }),
-    ...(evaluation === undefined ? {} : { heldOut: readHeldOut(next(), next(), next(), lossBound) }),
+    ...(clipping === undefined ? {} : { fractionWithin: within(0.5 + next(weight) / expectedUnits, 1) }),
+    ...(evaluation === undefined
+      ? {}
+      : { heldOut: readHeldOut(next(ofHeldOut), next(ofHeldOut), next(ofHeldOut), lossBound) }),
   };
 }
 
