@@ -32,5 +32,6 @@ export { refuse, type PolicyTerms } from './round/policy.js';
 export { OfferVerifier, type OfferParts, type VerifiedRound } from './round/verify-offer.js';
 export { contribute, type Contribution } from './round/contribute.js';
 export { createIdentity, readIdentity, type Identity } from './storage/identity.js';
-export { Ledger, readLedger, type LedgerEntry } from './storage/ledger.js';
+export { Ledger, readLedger } from './storage/ledger.js';
+export type { LedgerEntry } from './storage/ledger-chain.js';
 export { Spending, type Charge } from './storage/spending.js';

@@ -275,6 +275,96 @@ describe('three organisations with a threshold of three', () => {
   });
 });
 
+describe('numbers beside the update', () => {
+  beforeEach(() => setUp(3));
+  afterEach(tearDown);
+
+  const metrics = { clipping: { quantile: 0.5, learningRate: 0.4 }, evaluation: { fraction: 0.2 } };
+  const exactly = {
+    ...averaging,
+    rounds: 1,
+    metrics,
+    training: { kind: 'record-step', samplingRate: 0.05, expectedRecords: 30, maximumRecords: 150 },
+  };
+  /** Six records trained on (twelve of eighteen gradients within the clip), and `count` held out, of which every fourth is answered. */
+  const tell = (count: number): void => {
+    federation.organisations.forEach((organisation, index) => {
+      organisation.numbers = {
+        losses: [1, 2, 3, 1, 2, 3].map((loss) => loss + index), // their mean is 3
+        norms: [0.1, 0.2, 0.3, 0.4, 7, 8],
+        heldOut: Array.from({ length: count }, (_, i) => ({ loss: 0.5 + index, exact: Number(i % 4 === 0) })), // 1.5
+      };
+    });
+  };
+  const roundsOf = (id: string): Promise<RoundView[]> =>
+    operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+
+  it('are summed with it, read from the sum, shown, and kept over a restart', async () => {
+    tell(8);
+    const { id } = await startRun(exactly);
+    const run = await untilRun(coordinator.url, token, id);
+    expect(run).toMatchObject({ status: 'completed', l2Bound: 1, heldOutFraction: 0.2, clippingQuantile: 0.5 });
+    const [round] = await roundsOf(id);
+    expect(round.meanLoss).toBeCloseTo(3, 3);
+    expect(round.heldOutLoss).toBeCloseTo(1.5, 3);
+    expect(round.heldOutAccuracy).toBeCloseTo(0.25, 3);
+    // Of 24 that were expected to be trained on (30, less a fifth) 18 were: 12 within, 6 not.
+    expect(round.fractionWithin).toBeCloseTo(0.5 + (12 - 6) / 2 / 24, 3);
+    expect(round.suggestedL2Bound).toBeCloseTo(Math.exp(-0.4 * (0.625 - 0.5)), 3);
+
+    const card = await readFile(join(folder, 'versions', run.version, 'README.md'), 'utf8');
+    expect(card).toContain(`the version before\nthis one (\`${round.baseVersion}\`) had a mean loss of **1.500** nats`);
+    expect(card).toContain('gave **25 %** of the answers');
+    const first = await readFile(join(folder, 'versions', round.baseVersion, 'README.md'), 'utf8');
+    expect(first).not.toContain('## Evaluation');
+
+    federation.disconnect();
+    await coordinator.close();
+    await start();
+    expect(await roundsOf(id)).toEqual([round]);
+  });
+
+  it('carry the noise of the round: sharp enough to read, and not what anyone measured', async () => {
+    tell(60);
+    const { id } = await startRun({ ...withNoise, metrics, rounds: 1, training: exactly.training });
+    await untilRun(coordinator.url, token, id);
+    const [{ heldOutLoss, heldOutAccuracy }] = await roundsOf(id);
+    // Noise of 2.1 records on sums over 180: 0.1 nats with the bound of 8, a point of accuracy. Eight standard deviations.
+    expect(Math.abs((heldOutLoss ?? Number.NaN) - 1.5)).toBeLessThan(0.85);
+    expect(Math.abs((heldOutAccuracy ?? Number.NaN) - 0.25)).toBeLessThan(0.11);
+    expect(heldOutLoss).not.toBeCloseTo(1.5, 4); // a chance of one in a thousand
+  });
+
+  it('of whole updates count each organisation once', async () => {
+    federation.organisations.forEach((organisation, index) => {
+      organisation.numbers = { losses: [2], norms: [index], heldOut: [{ loss: 1 + index, exact: 0.5 }] };
+    });
+    const { id } = await startRun({ ...averaging, rounds: 1, metrics });
+    await untilRun(coordinator.url, token, id);
+    const [round] = await roundsOf(id);
+    expect(round.heldOutLoss).toBeCloseTo(2, 3);
+    expect(round.heldOutAccuracy).toBeCloseTo(0.5, 3);
+    expect(round.fractionWithin).toBeCloseTo(1 / 3, 3); // norms 0, 1 and 2 with a bound of 1
+  });
+
+  it('are none where the run does not ask, and refused where a description asks for nonsense', async () => {
+    const { id } = await startRun({ ...averaging, rounds: 1 });
+    expect(await untilRun(coordinator.url, token, id)).toMatchObject({ heldOutFraction: null, clippingQuantile: null });
+    const none = { heldOutLoss: null, heldOutAccuracy: null, fractionWithin: null, suggestedL2Bound: null };
+    expect(await roundsOf(id)).toMatchObject([none]);
+    for (const wrong of [
+      { evaluation: { fraction: 0.6 } },
+      { evaluation: {} },
+      { clipping: { quantile: 0 } },
+      { clipping: { quantile: 0.5, learningRate: -1 } },
+      { weight: 3 },
+    ]) {
+      const answer = await send(coordinator.url, 'POST', routes.runs, token, { ...averaging, metrics: wrong });
+      expect(answer.status, JSON.stringify(wrong)).toBe(400);
+    }
+  });
+});
+
 describe('five organisations with a threshold of four', () => {
   beforeEach(() => setUp(5));
   afterEach(tearDown);

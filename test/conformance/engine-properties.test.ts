@@ -195,4 +195,24 @@ describe('selfTest', () => {
       message: expect.stringMatching(/gradient \d/),
     });
   });
+
+  it.each(['losses', 'norms'] as const)(
+    'refuses a device on which %s depend on the examples beside',
+    async (numbers) => {
+      const faulty = async (model: Parameters<Parameters<typeof selfTest>[2]>[0]): Promise<Engine> => {
+        const engine = await factory('whole')(model);
+        const gradients = engine.gradients.bind(engine);
+        engine.gradients = async (batch, options) => {
+          const result = await gradients(batch, options);
+          if (batch.examples > 1) result[numbers]![0] *= 1 + 2 ** -15; // a tenth of what would be wrong by itself
+          return result;
+        };
+        return engine;
+      };
+      await expect(selfTest('cpu', 'dense', faulty)).rejects.toMatchObject({
+        code: 'engine/self-test-failed',
+        message: expect.stringMatching(/company \d/) as string,
+      });
+    },
+  );
 });

@@ -48,7 +48,8 @@ describe.skipIf(whyNoBrowser !== undefined)(
     });
 
     it('follows a run live, round by round, to its end without a reload', async () => {
-      const run = await network.startRun(await smallRun(4));
+      const metrics = { clipping: { quantile: 0.5 }, evaluation: { fraction: 0.2 } };
+      const run = await network.startRun(await smallRun(4, { metrics }));
       await page
         .getByTestId('run-summary')
         .getByText(/Route requests/)
@@ -73,6 +74,23 @@ describe.skipIf(whyNoBrowser !== undefined)(
         .first()
         .waitFor();
       await screenshot(page, 'dashboard-after-run');
+    });
+
+    it('shows what was measured on held-out rows, and the clip that it suggests', async () => {
+      const charts = {
+        loss: page.getByTestId('chart-loss').getByText('held-out').first(),
+        accuracy: page.getByTestId('chart-held-out').locator('svg .recharts-line').first(),
+        clip: page.getByTestId('chart-clip').locator('svg .recharts-line').first(),
+      };
+      for (const chart of Object.values(charts)) await chart.waitFor();
+      const all = await network.rounds((await network.overview()).runs[0].id);
+      const rounds = all.filter(({ phase }) => phase === 'done'); // a busy machine may lose one
+      expect(rounds).toHaveLength(4);
+      expect(rounds.every(({ heldOutAccuracy }) => heldOutAccuracy !== null)).toBe(true);
+      const suggested = Math.exp(
+        rounds.reduce((sum, { suggestedL2Bound }) => sum + Math.log(suggestedL2Bound ?? Number.NaN), 0) / rounds.length,
+      );
+      await page.getByTestId('chart-clip').getByText(suggested.toPrecision(3)).waitFor();
     });
 
     it('stays readable at the width of a phone', async () => {

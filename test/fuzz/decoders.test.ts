@@ -276,8 +276,8 @@ const decoders: readonly Decoder[] = [
     },
   ),
   ofText('ledger', [ledger], (content) => {
-    const entries = readLedger(content, ledgerKey.key);
-    const lines = ledger.split('\n').slice(0, entries.length);
+    const { charges } = readLedger(content, { publicKey: ledgerKey.key });
+    const lines = ledger.split('\n').slice(0, charges.length);
     // A torn last line is not counted.
     return `${lines.map((line) => `${line}\n`).join('')}${content.slice(content.lastIndexOf('\n') + 1)}`;
   }),

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import {
   addDiscreteGaussian,
   certifyMember,
+  clippedRecordSum,
   clipToL2Norm,
   createAdvertise,
   createMaskedInput,
@@ -17,6 +18,8 @@ import {
   handleSurvivorList,
   handleSurvivorProof,
   manifestHash,
+  measuredUnit,
+  metricCount,
   nextRevocations,
   quantize,
   rosterHash,
@@ -25,15 +28,19 @@ import {
   shareStddevInSteps,
   signRevocations,
   toHex,
+  toRawUpdate,
   trainedFactor,
+  unitBound,
   utf8,
+  withMetrics,
   withoutNoise,
   wordsToBytes,
+  type ClippedUpdate,
   type CryptoProvider,
   type Manifest,
   type ParticipantParts,
   type ParticipantState,
-  type RawUpdate,
+  type ReleasedNumbers,
   type RevocationList,
   type Roster,
   type SecaggTerms,
@@ -128,6 +135,8 @@ export class FakeOrganisation {
   readonly ended: string[] = [];
   /** Requests that it leaves unanswered. */
   ignores: (request: RoundRequest) => boolean = () => false;
+  /** What it tells beside its update, where the terms ask for it; without, its whole vector is made up. */
+  numbers: ReleasedNumbers | undefined;
   /** Bytes of one piece of an upload. */
   pieceBytes = 1000;
 
@@ -271,15 +280,7 @@ export class FakeOrganisation {
     const { manifest, terms, trained } = memory;
     if (memory.upload === undefined) {
       memory.state = handleShareDelivery(this.parts, memory.state, delivery).state;
-      const values = Float64Array.from({ length: terms.length }, (_, i) =>
-        Math.sin(
-          i +
-            createHash('sha256')
-              .update(this.name + roundId)
-              .digest()[0],
-        ),
-      );
-      const clipped = clipToL2Norm({ values } as RawUpdate, manifest.privacy.l2Bound);
+      const clipped = this.clippedUpdate(roundId, manifest, terms.length);
       const quantized = quantize(clipped, manifest.encoding.stepsPerUnit);
       const stddev = shareStddevInSteps(manifest, trained);
       const noised = stddev === 0 ? withoutNoise(quantized) : addDiscreteGaussian(quantized, stddev, this.parts.random);
@@ -291,6 +292,25 @@ export class FakeOrganisation {
     const { bytes, message } = memory.upload;
     await this.upload(roundId, bytes);
     await this.reply(roundId, 'training', message);
+  }
+
+  /** Made up, of the length of the bound; with its numbers in their places where it has some. */
+  private clippedUpdate(roundId: string, manifest: Manifest, length: number): ClippedUpdate {
+    const { metrics, privacy, training } = manifest;
+    const { numbers } = this;
+    const seed = createHash('sha256')
+      .update(this.name + roundId)
+      .digest()[0];
+    const values = Float64Array.from(
+      { length: numbers === undefined ? length : length - metricCount(metrics) },
+      (_, i) => Math.sin(i + seed),
+    );
+    const clipped = clipToL2Norm(toRawUpdate(values), privacy.l2Bound);
+    if (numbers === undefined) return clipped;
+    const whole = withMetrics(clipped.values, numbers, metrics, measuredUnit(manifest));
+    return training.kind === 'record-step'
+      ? clippedRecordSum(whole, training.maximumRecords, unitBound(manifest))
+      : clipToL2Norm(toRawUpdate(whole), unitBound(manifest));
   }
 
   /** HEAD, then PATCH piece by piece. */

@@ -312,7 +312,7 @@ describe('computed a second time, with other libraries', () => {
 
   it('the numbers that follow from a manifest', () => {
     for (const row of read('manifest').rows) {
-      const { privacy, metrics, encoding, adapter, training } = row.manifest;
+      const { privacy, metrics, encoding, adapter, aggregation, training } = row.manifest;
       const features = (module: { inFeatures: number; outFeatures: number }): number =>
         row.trained === 'A' ? module.inFeatures : module.outFeatures;
       const isFull = metrics.evaluation !== undefined;
@@ -321,14 +321,17 @@ describe('computed a second time, with other libraries', () => {
         isFull ? 6 : 2,
       );
       expect(row.length).toBe(d);
-      const bound = Math.sqrt(privacy.l2Bound ** 2 + metrics.weight ** 2 * (isFull ? 5.25 : 2));
+      const squares = !isFull ? 2 : privacy.unit === 'record' ? 2.25 : 5.25;
+      const bound = Math.sqrt(privacy.l2Bound ** 2 + metrics.weight ** 2 * squares);
       expect(row.unitBound).toBeCloseTo(bound, 12);
       const sensitivity = encoding.stepsPerUnit * bound * (1 + 1 / 512) + Math.sqrt(d);
       expect(row.sensitivityInSteps / sensitivity).toBeCloseTo(1, 12);
       const honest = privacy.minimumContributors - privacy.assumedColluders;
       const share = (privacy.noiseMultiplier * sensitivity) / Math.sqrt(honest);
       expect(row.noiseShareInSteps / share).toBeCloseTo(1, 12);
-      expect(row.divisor).toBe(training.expectedRecords ?? privacy.minimumContributors);
+      const trainedOn = training.expectedRecords * (1 - (metrics.evaluation?.fraction ?? 0));
+      const fewest = Math.max(aggregation.threshold, privacy.minimumContributors);
+      expect(row.divisor).toBe(training.kind === 'record-step' ? trainedOn : fewest);
     }
   });
 
@@ -347,8 +350,16 @@ describe('computed a second time, with other libraries', () => {
 
   it('metric coordinates', () => {
     const { rows } = read('metrics');
-    expect(rows[0].vector).toEqual([0.5, (0.25 * (2 + 8 + 0)) / 8, 0.75]);
-    expect(rows[1].vector).toEqual([0.5, 0.25 * (6 / 8), 0.5, 0, 0.25 * (1 / 8 + 1), 0.25, 0.5]);
+    const w = 0.125;
+    expect(rows[0].vector).toEqual([0.5, (w * (2 + 8 + 0)) / 8, 3 * w]);
+    // Norms 0.5, 3 and 0.9375: within, beyond, and in the middle of the ramp from 7/8 to 1.
+    const trained = [0.5, w * (7 / 8), 3 * w, w * (0.5 - 0.5 + 0)];
+    const heldOut = [1 / 8 + 1, 1, 2];
+    const v = Math.sqrt((1 + 2.25 * w * w) / 3);
+    const [ofRecords, ofUpdate] = [rows[1].vector, rows[2].vector] as [number[], number[]];
+    expect(ofUpdate).toEqual([...trained, ...heldOut.map((value) => w * value)]);
+    expect(ofRecords.slice(0, 4)).toEqual(trained);
+    heldOut.forEach((value, i) => expect(ofRecords[4 + i] / (v * value)).toBeCloseTo(1, 14));
   });
 
   it('the chain of a ledger and its signatures', () => {

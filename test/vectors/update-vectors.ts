@@ -15,6 +15,7 @@ import type { RandomSource } from '../../protocol/src/random.js';
 import {
   boundWithMetrics,
   withMetrics,
+  type MeasuredUnit,
   type MetricTerms,
   type ReleasedNumbers,
 } from '../../protocol/src/update/metrics.js';
@@ -76,21 +77,20 @@ function noise(): VectorFile {
 }
 
 function metrics(): VectorFile {
-  const losses: MetricTerms = { weight: 0.25, lossBound: 8 };
+  const losses: MetricTerms = { weight: 0.125, lossBound: 8 };
   const all: MetricTerms = { ...losses, clipping: { quantile: 0.5, learningRate: 0.2 }, evaluation: { fraction: 0.1 } };
-  const rows: readonly { terms: MetricTerms; released: ReleasedNumbers }[] = [
-    { terms: losses, released: { losses: [2, 9, -1] } },
-    {
-      terms: all,
-      released: {
-        losses: [2, 4],
-        norms: [0.5, 3],
-        heldOut: [
-          { loss: 1, exact: 1 },
-          { loss: 16, exact: 0 },
-        ],
-      },
-    },
+  const released: ReleasedNumbers = {
+    losses: [2, 4, 1],
+    norms: [0.5, 3, 0.9375],
+    heldOut: [
+      { loss: 1, exact: 1 },
+      { loss: 16, exact: 0 },
+    ],
+  };
+  const rows: readonly { kind: MeasuredUnit['kind']; terms: MetricTerms; released: ReleasedNumbers }[] = [
+    { kind: 'record', terms: losses, released: { losses: [2, 9, -1] } },
+    { kind: 'record', terms: all, released },
+    { kind: 'update', terms: all, released },
   ];
   return {
     family: 'metrics',
@@ -100,11 +100,12 @@ function metrics(): VectorFile {
     program: PROGRAM,
     content: {
       l2Bound: 1,
-      rows: rows.map(({ terms, released }) => ({
+      rows: rows.map(({ kind, terms, released }) => ({
+        kind,
         terms,
         released,
-        vector: [...withMetrics(Float64Array.of(0.5), released, terms, 1)],
-        bound: boundWithMetrics(1, terms),
+        vector: [...withMetrics(Float64Array.of(0.5), released, terms, { kind, l2Bound: 1 })],
+        bound: boundWithMetrics({ kind, l2Bound: 1 }, terms),
       })),
     },
   };

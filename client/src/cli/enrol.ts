@@ -48,6 +48,7 @@ Afterwards tell the operator the fingerprint that is printed, by another channel
     .action(async (url: string, options: Options) => {
       const { enrolHome } = await import('./enrol-home.js');
       const { homeFrom } = await import('../config/home.js');
+      const { readToken } = await import('./read-token.js');
       const home = homeFrom(options.home, context.environment);
       const enrolled = await enrolHome({
         home,
@@ -77,21 +78,4 @@ Afterwards tell the operator the fingerprint that is printed, by another channel
         `start the client with \`fedlora run${options.home === undefined ? '' : ` --home ${options.home}`}\`.`,
       );
     });
-}
-
-async function readToken(context: CliContext, file: string | undefined): Promise<string> {
-  const { readFile } = await import('node:fs/promises');
-  const { FedloraError } = await import('@fedlora/shared');
-  if (file !== undefined) {
-    const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-      throw new FedloraError('config/missing-value', 'The file of the token cannot be read.', { where: file, cause });
-    });
-    return text.trim();
-  }
-  const given =
-    context.environment.FEDLORA_TOKEN ??
-    (await context.askSecret('Token of the invitation: ')) ??
-    (await context.readInput());
-  if (given.trim() === '') throw new FedloraError('config/missing-value', 'The invitation’s token is missing.');
-  return given.trim();
 }

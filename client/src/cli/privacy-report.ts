@@ -1,11 +1,13 @@
 /** What a data set has spent and has left, for `fedlora privacy`. */
 
 import { readFile } from 'node:fs/promises';
+import { fingerprint } from '@fedlora/protocol';
 import { readConfig } from '../config/client-config.js';
 import type { Home } from '../config/home.js';
+import { ledgerKeys } from '../config/ledger-keys.js';
 import { readPolicy } from '../config/policy-file.js';
-import { readIdentity } from '../storage/identity.js';
-import { readLedger, type LedgerEntry } from '../storage/ledger.js';
+import { readLedger } from '../storage/ledger.js';
+import type { KeyChange, LedgerEntry } from '../storage/ledger-chain.js';
 import { Spending } from '../storage/spending.js';
 
 export interface LedgerReport {
@@ -21,22 +23,23 @@ export interface LedgerReport {
   /** How many more rounds like the last one stay under the cap; `null` without a last one. */
   readonly roundsLeft: number | null;
   readonly entries: readonly (LedgerEntry & { readonly epsilonAfter: number | null })[];
+  readonly keyChanges: readonly KeyChange[];
 }
 
-/** Reads and checks the ledger. @throws FedloraError ledger/tampered | client/not-enrolled | ... */
+/** Reads and checks the ledger. @throws FedloraError ledger/tampered | ledger/key-changed | client/not-enrolled | ... */
 export async function ledgerReport(
   home: Home,
   name: string | undefined,
   environment: NodeJS.ProcessEnv,
 ): Promise<LedgerReport> {
   const dataset = name ?? (await readConfig(home.config, environment)).config.dataset.name;
-  const { publicKey } = await readIdentity(home.identity);
+  const keys = await ledgerKeys(home);
   const { terms } = await readPolicy(home.policy);
   const content = await readFile(home.ledger(dataset), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
     throw error;
   });
-  const entries = readLedger(content, publicKey);
+  const { charges: entries, keyChanges } = readLedger(content, keys);
   const last = entries.at(-1);
   const unit = entries.length > 0 && entries.every((entry) => entry.unit === 'client') ? 'client' : 'record';
   const delta = entries.length === 0 ? null : Math.min(...entries.map((entry) => entry.delta));
@@ -53,6 +56,7 @@ export async function ledgerReport(
     cap: terms.epsilonCap,
     roundsLeft: last === undefined || delta === null ? null : roundsLeft(spending, unit, delta, last, terms.epsilonCap),
     entries: shown,
+    keyChanges,
   };
 }
 
@@ -65,22 +69,35 @@ export function printLedger(report: LedgerReport): string[] {
     '',
   ];
   lines.push('  when                 round                                     noise   sampled   epsilon so far');
+  const changes = [...report.keyChanges];
   for (const entry of entries) {
-    const when = new Date(entry.at).toISOString().slice(0, 19).replace('T', ' ');
+    while (changes.length > 0 && changes[0].sequence < entry.sequence) lines.push(printKeyChange(changes.shift()!)); // Safe: not empty
+    const when = printTime(entry.at);
     const noise = entry.unit === 'none' ? 'none' : entry.noiseMultiplier.toPrecision(4);
     const after = entry.epsilonAfter === null ? 'no bound' : entry.epsilonAfter.toFixed(4);
     lines.push(
       `  ${when}  ${entry.roundId.padEnd(40)}  ${noise.padEnd(6)}  ${entry.samplingRate.toPrecision(4).padEnd(8)}  ${after}`,
     );
   }
-  lines.push('');
+  lines.push(...changes.map(printKeyChange), '');
   lines.push(
     `spent  ${report.epsilon === null ? 'no bound: a round without differential privacy is among them' : `epsilon ${report.epsilon.toFixed(4)} at delta ${report.delta}`}`,
   );
   lines.push(`cap    epsilon ${cap} (policy.yaml)`);
-  if (report.roundsLeft !== null)
-    lines.push(`left   ${report.roundsLeft} more ${report.roundsLeft === 1 ? 'round' : 'rounds'} like the last`);
+  if (report.roundsLeft !== null) {
+    const left = report.epsilon === null ? 0 : Math.max(0, cap - report.epsilon);
+    const rounds = `${report.roundsLeft} more ${report.roundsLeft === 1 ? 'round' : 'rounds'} like the last`;
+    lines.push(`left   epsilon ${left.toFixed(4)}: ${rounds}`);
+  }
   return lines;
+}
+
+function printKeyChange({ at, from, to }: KeyChange): string {
+  return `  ${printTime(at)}  (key changed: ${fingerprint(from)} to ${fingerprint(to)})`;
+}
+
+function printTime(at: number): string {
+  return new Date(at).toISOString().slice(0, 19).replace('T', ' ');
 }
 
 /** Doubles, then halves: the accountant is asked about forty times, whatever the answer. */

@@ -167,7 +167,15 @@ describe('fedlora privacy', () => {
     expect(report.entries).toHaveLength(2);
     expect(report.epsilon).toBeGreaterThan(0);
     expect(report.roundsLeft).toBeGreaterThan(10);
-    expect((await fedlora('privacy', '--home', home.directory)).out).toContain('left');
+    const printed = (await fedlora('privacy', '--home', home.directory)).out.split('\n');
+    // Round by round, then what was spent, the cap, and what is left of it.
+    expect(
+      printed.filter((line) => /^ {2}1970-01-01 00:00:00 {2}r[12] +0\.8000 +0\.02000 +\d/.test(line)),
+    ).toHaveLength(2);
+    expect(printed.at(-3)).toBe(`spent  epsilon ${report.epsilon.toFixed(4)} at delta 0.00001`);
+    expect(printed.at(-1)).toBe(
+      `left   epsilon ${(4 - report.epsilon).toFixed(4)}: ${report.roundsLeft} more rounds like the last`,
+    );
     expect((await fedlora('privacy', 'verify', '--home', home.directory)).code).toBe(0);
 
     const path = home.ledger('default');
@@ -175,6 +183,7 @@ describe('fedlora privacy', () => {
     const tampered = await fedlora('privacy', 'verify', '--home', home.directory);
     expect(tampered.code).toBe(23);
     expect(tampered.error).toContain('[ledger/tampered]');
+    expect(tampered.error).toContain('Line 1 of the privacy ledger was changed');
     expect(tampered.error).not.toMatch(/^ +at /m);
   });
 
@@ -250,6 +259,7 @@ describe('fedlora', () => {
     'base',
     'federation',
     'doctor',
+    'identity',
     'pause',
     'resume',
   ])('%s explains itself', async (command) => {

@@ -72,13 +72,14 @@ Example:
         const tight = epsilonForPld(events, delta);
         context.out(
           options.json === true
-            ? JSON.stringify({ epsilon: tight })
+            ? JSON.stringify({ epsilon: tight, accountant: 'pld' })
             : `epsilon ${tight.toPrecision(6)} at delta ${delta} (PLD)`,
         );
         return;
       }
       const result = epsilonFor(events, delta);
-      if (options.json === true) context.out(JSON.stringify({ epsilon: result.epsilon, order: result.order }));
+      if (options.json === true)
+        context.out(JSON.stringify({ epsilon: result.epsilon, accountant: 'rdp', order: result.order }));
       else context.out(`epsilon ${result.epsilon.toPrecision(6)} at delta ${delta} (RDP order ${result.order})`);
     });
 }
@@ -166,7 +167,7 @@ Examples:
 
 function verify(context: CliContext): Command {
   return new Command('verify')
-    .description('check every line of the ledger: place, hash chain, signature')
+    .description('check every line of the ledger, offline: place, hash chain, signature, changes of key')
     .addOption(homeOption())
     .option('--dataset <name>', 'data set (default: the configured one)')
     .addOption(jsonOption())
@@ -186,11 +187,12 @@ function verify(context: CliContext): Command {
           `The data set has spent ${report.epsilon ?? 'an unbounded epsilon'}, more than ${options.atMost}.`,
         );
       }
-      const { entries, dataset } = report;
-      if (options.json === true) context.out(JSON.stringify({ ok: true, dataset, entries: entries.length }));
+      const { entries, keyChanges, dataset } = report;
+      if (options.json === true)
+        context.out(JSON.stringify({ ok: true, dataset, entries: entries.length, keyChanges: keyChanges.length }));
       else
         context.out(
-          `The ledger of "${dataset}" is whole: ${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}, chained and signed by this identity.`,
+          `The ledger of "${dataset}" is whole: ${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}, chained and signed by ${keyChanges.length === 0 ? 'this identity' : 'this identity and the keys before it'}.`,
         );
     });
 }

@@ -10,6 +10,7 @@ import { enrol } from './enrol.js';
 import { evaluateCommand } from './eval.js';
 import { federation } from './federation.js';
 import { generate } from './generate.js';
+import { identity } from './identity.js';
 import { pause, resume } from './pause.js';
 import { policy } from './policy.js';
 import { privacy } from './privacy.js';
@@ -56,6 +57,7 @@ export function buildProgram(context: CliContext): Command {
     pause,
     resume,
     doctor,
+    identity,
     privacy,
     policy,
     config,

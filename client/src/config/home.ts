@@ -10,6 +10,8 @@ export interface Home {
   readonly config: string;
   readonly policy: string;
   readonly identity: string;
+  /** The key that is to follow, until the change. */
+  readonly nextIdentity: string;
   readonly pins: string;
   readonly decisions: string;
   /** The newest revocation list and the last roster. */
@@ -34,6 +36,7 @@ export function homeAt(directory: string): Home {
     config: join(root, 'config.yaml'),
     policy: join(root, 'policy.yaml'),
     identity: join(root, 'identity.key'),
+    nextIdentity: join(root, 'identity.next.key'),
     pins: join(root, 'pins.json'),
     decisions: join(root, 'decisions.jsonl'),
     roster: join(root, 'roster.json'),

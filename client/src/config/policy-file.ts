@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { FedloraError } from '@fedlora/shared';
 import type { PolicyTerms } from '../round/policy.js';
 import { writeAtomically } from '../storage/atomic-file.js';
-import { flag, listOf, numberBetween, printSettings, readSettings, wholeBetween } from './settings.js';
+import { flag, listOf, numberBetween, oneOf, printSettings, readSettings, wholeBetween } from './settings.js';
 import type { Kind, ReadSettings, Setting } from './settings.js';
 
 const bases: Kind<readonly string[]> = {
@@ -70,6 +70,13 @@ export const policySettings: readonly Setting<unknown>[] = [
     kind: numberBetween(0, 1e9),
   },
   {
+    key: 'evaluation',
+    comment:
+      'Whether a run may hold rows out from training and measure the adapter on them: "never"; "with-noise", so that epsilon covers what is measured; "always", also in runs of unit "none", which tell the sums over all organisations as they are.',
+    kind: oneOf(['never', 'with-noise', 'always']),
+    fallback: 'with-noise',
+  },
+  {
     key: 'allowedBases',
     comment:
       'Digests of the base models this machine may train (fedlora base digest DIR), or ["*"] for any. Empty allows none.',
@@ -104,6 +111,7 @@ export async function readPolicy(path: string): Promise<LoadedPolicy> {
       leastThreshold: value<number>('leastThreshold'),
       maximumSamplingRate: value<number>('maximumSamplingRate'),
       maximumL2Bound: value<number | undefined>('maximumL2Bound'),
+      evaluation: value<PolicyTerms['evaluation']>('evaluation'),
       allowedBases: value<readonly string[]>('allowedBases'),
     }),
   };

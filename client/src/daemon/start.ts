@@ -76,7 +76,12 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
     for (const close of closers.reverse()) await close();
   };
   try {
-    const ledger = await Ledger.open(home.ledger(config.dataset.name), config.dataset.name, identity);
+    const ledger = await Ledger.open(
+      home.ledger(config.dataset.name),
+      config.dataset.name,
+      identity,
+      pins.federationKey,
+    );
     closers.push(() => ledger.close());
     if (ledger.repaired) log.warn('ledger.torn-line.removed');
     const decisions = await Decisions.open(home.decisions);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { datasetFingerprint } from './fingerprint.js';
 import type { AlpacaRow } from './rows.js';
-import { splitRows } from './split.js';
+import { isHeldOut, splitRows } from './split.js';
 
 const rows = Array.from({ length: 2000 }, (_, i): AlpacaRow => ({
   format: 'alpaca',
@@ -28,6 +28,11 @@ describe('splitRows', () => {
       0.2,
     ).evaluation;
     for (const row of fewer) expect(side.has(row as AlpacaRow)).toBe(true);
+  });
+
+  it('keeps back, of a larger fraction, what it kept of a smaller one and more', () => {
+    for (const row of rows.filter((one) => isHeldOut(one, 0.1))) expect(isHeldOut(row, 0.3)).toBe(true);
+    expect(rows.some((row) => isHeldOut(row, 0.3) && !isHeldOut(row, 0.1))).toBe(true);
   });
 
   it('puts equal prompts on one side, whatever their answers and places', () => {

@@ -18,8 +18,13 @@ export interface SplitRows {
 export function splitRows(rows: readonly Row[], evaluationFraction: number): SplitRows {
   const train: Row[] = [];
   const evaluation: Row[] = [];
-  for (const row of rows) (positionOf(row) < evaluationFraction ? evaluation : train).push(row);
+  for (const row of rows) (isHeldOut(row, evaluationFraction) ? evaluation : train).push(row);
   return { train, evaluation };
+}
+
+/** The side of one row: it depends on no other row, and a larger fraction adds rows and lets none go. */
+export function isHeldOut(row: Row, evaluationFraction: number): boolean {
+  return positionOf(row) < evaluationFraction;
 }
 
 /** A number in [0, 1) that follows from the row's prompt. */

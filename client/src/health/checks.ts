@@ -8,6 +8,7 @@ import { access, readFile, stat, statfs } from 'node:fs/promises';
 import { FedloraError } from '@fedlora/shared';
 import { readConfig, type ClientConfig } from '../config/client-config.js';
 import type { Home } from '../config/home.js';
+import { ledgerKeys } from '../config/ledger-keys.js';
 import { readPolicy } from '../config/policy-file.js';
 import { Http } from '../connection/http.js';
 import { readIdentity } from '../storage/identity.js';
@@ -87,8 +88,8 @@ async function ledger(home: Home, config: () => Promise<ClientConfig>): Promise<
   const { dataset } = await config();
   const path = home.ledger(dataset.name);
   if (!existsSync(path)) return `"${dataset.name}" has spent nothing`;
-  const { publicKey } = await readIdentity(home.identity);
-  return `"${dataset.name}", ${readLedger(await readFile(path, 'utf8'), publicKey).length} entries, whole`;
+  const keys = await ledgerKeys(home);
+  return `"${dataset.name}", ${readLedger(await readFile(path, 'utf8'), keys).charges.length} entries, whole`;
 }
 
 async function baseModel(home: Home, config: () => Promise<ClientConfig>): Promise<string> {

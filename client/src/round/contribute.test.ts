@@ -17,6 +17,7 @@ import {
   planSurvivorProof,
   planSurvivors,
   planUnmasking,
+  readMetrics,
   rosterHash,
   sumMaskedInto,
   toHex,
@@ -101,6 +102,7 @@ const policy: PolicyTerms = {
   leastThreshold: 2,
   maximumSamplingRate: 1,
   maximumL2Bound: undefined,
+  evaluation: 'with-noise',
   allowedBases: ['*'],
 };
 
@@ -129,9 +131,16 @@ function fakeEngine(size: number): Engine & { calls: number } {
     async gradients(batch) {
       this.calls += 1;
       const value = (size / Math.sqrt(length)) * batch.examples;
-      return { clippedSum: new Float32Array(length).fill(value), losses: new Float32Array(batch.examples).fill(2) };
+      return {
+        clippedSum: new Float32Array(length).fill(value),
+        losses: new Float32Array(batch.examples).fill(2),
+        norms: new Float32Array(batch.examples).fill(size),
+      };
     },
-    evaluate: async () => ({ losses: new Float32Array(), exact: new Uint8Array() }),
+    evaluate: async ({ examples }) => ({
+      losses: new Float32Array(examples).fill(3),
+      exact: new Uint8Array(examples).fill(1),
+    }),
     logits: async () => new Float32Array(),
     close: async () => undefined,
   };
@@ -147,28 +156,40 @@ interface Seat {
   readonly engine: ReturnType<typeof fakeEngine>;
   readonly verifier: OfferVerifier;
   readonly stages: Stage[];
+  readonly facts: readonly object[];
   readonly uploads: MaskedUpdate[];
   readonly dataReads: number[];
 }
 
-async function aSeat(name: string, rows: number, changes: Partial<PolicyTerms> = {}): Promise<Seat> {
+async function aSeat(
+  name: string,
+  rows: number,
+  changes: Partial<PolicyTerms> = {},
+  sameIdentity?: Identity,
+): Promise<Seat> {
   const folder = await mkdtemp(join(tmpdir(), `fedlora-${name}-`));
-  const identity = await createIdentity(join(folder, 'identity.key'));
+  const identity = sameIdentity ?? (await createIdentity(join(folder, 'identity.key')));
   const engine = fakeEngine(0.5);
   const stages: Stage[] = [];
+  const facts: object[] = [];
   const uploads: MaskedUpdate[] = [];
   const dataReads: number[] = [];
   const decisions = await Decisions.open(join(folder, 'decisions.jsonl'));
   const ledger = await Ledger.open(join(folder, 'ledger.jsonl'), 'default', identity);
   openFiles.push(decisions, ledger);
   const random = seededRandom(name);
-  const examples = Array.from({ length: rows }, (_, row) => ({ ids: Int32Array.of(1, 2, 3), answerStart: 1, row }));
+  const examples = Array.from({ length: rows }, (_, row) => ({
+    ids: Int32Array.of(1, 2, 3),
+    answerStart: 1,
+    row,
+  }));
   return {
     name,
     identity,
     folder,
     engine,
     stages,
+    facts,
     uploads,
     dataReads,
     verifier: new OfferVerifier({
@@ -185,9 +206,12 @@ async function aSeat(name: string, rows: number, changes: Partial<PolicyTerms> =
       decisions,
       adapters: { load: async () => engine.adapter() } as unknown as AdapterSource,
       workbench: {
-        examples: async () => {
+        examples: async ({ metrics }: Manifest) => {
           dataReads.push(1);
-          return examples;
+          return examples.map((example) => ({
+            ...example,
+            isHeldOut: metrics.evaluation !== undefined && example.row % 5 === 0,
+          }));
         },
         engine: async () => engine,
       } as unknown as Workbench,
@@ -198,7 +222,10 @@ async function aSeat(name: string, rows: number, changes: Partial<PolicyTerms> =
         uploads.push(masked);
         return masked.words.byteLength;
       },
-      observe: (stage) => stages.push(stage),
+      observe: (stage, said = {}) => {
+        stages.push(stage);
+        facts.push(said);
+      },
       now: () => 1000,
     },
   };
@@ -358,6 +385,75 @@ describe('contribute', () => {
     }
   });
 
+  const numbers = {
+    weight: 0.1,
+    lossBound: 8,
+    clipping: { quantile: 0.5, learningRate: 1 },
+    evaluation: { fraction: 0.2 },
+  };
+
+  it('measures rows held out from training and the norms of gradients, and tells the sums', async () => {
+    for (const seat of seats) (seat.parts.policy as { evaluation: string }).evaluation = 'always';
+    const players = seats.map((seat) => new Player(seat, aRound(seats, { privacy: withoutNoise, metrics: numbers })));
+    const sum = await wholeRound(players);
+    // Of 10, 12 and 8 rows every fifth is held out: 2, 3 and 2. All norms are 0.5, well within the bound of 1.
+    const estimate = readMetrics(sum, numbers, { kind: 'record', l2Bound: 1 }, 23);
+    expect(estimate.count).toBeCloseTo(23, 2);
+    expect(estimate.meanLoss).toBeCloseTo(2, 2);
+    expect(estimate.fractionWithin).toBeCloseTo(1, 2);
+    expect(estimate.heldOut?.count).toBeCloseTo(7, 2);
+    expect(estimate.heldOut?.meanLoss).toBeCloseTo(3, 2);
+    expect(estimate.heldOut?.accuracy).toBeCloseTo(1, 2);
+    expect(sum[0]).toBeCloseTo((23 * 0.5) / Math.sqrt(sum.length - 6), 3);
+  });
+
+  it('declines to measure where the owner does not allow it, before a row is read', async () => {
+    const careful = await aSeat('museum', 10, { evaluation: 'never' });
+    const player = new Player(careful, aRound([careful, ...seats.slice(1)], { metrics: numbers }));
+    expect(await player.result).toEqual({ kind: 'declined', reason: 'policy/evaluation-not-allowed' });
+    expect(careful.dataReads).toEqual([]);
+  });
+
+  it('puts no free number on the wire: losses, norms and answers change the metrics inside the masked words and nothing else', async () => {
+    /** All that leaves in a round in which the engine finds these numbers; keys and randomness are the same each time. */
+    const sent = async (loss: number, norm: number, exact: number) => {
+      const same = await Promise.all(
+        seats.map(({ name, identity }, index) => aSeat(name, [10, 12, 8][index], {}, identity)),
+      );
+      for (const { engine } of same) {
+        const gradients = engine.gradients.bind(engine);
+        engine.gradients = async (batch, options) => ({
+          ...(await gradients(batch, options)),
+          losses: new Float32Array(batch.examples).fill(loss),
+          norms: new Float32Array(batch.examples).fill(norm),
+        });
+        engine.evaluate = async ({ examples }) => ({
+          losses: new Float32Array(examples).fill(loss),
+          exact: new Uint8Array(examples).fill(exact),
+        });
+      }
+      const players = same.map((seat) => new Player(seat, aRound(same, { metrics: numbers })));
+      await wholeRound(players);
+      return same.map((seat, index) => ({
+        facts: seat.facts,
+        words: seat.uploads[0].words,
+        beforeTraining: [players[index].answers.get('advertising'), players[index].answers.get('sharing')],
+        lengths: [...players[index].answers].map(([phase, { length }]) => [phase, length]),
+        unmasking: players[index].answers.get('unmasking'),
+      }));
+    };
+    const one = await sent(2, 0.3, 1);
+    const other = await sent(5, 1.7, 0);
+    one.forEach((first, index) => {
+      const { words, ...second } = other[index];
+      expect({ ...first, words: undefined }).toEqual({ ...second, words: undefined });
+      const changed = [...words.keys()].filter((i) => words[i] !== first.words[i]);
+      const metricsFrom = words.length - 6;
+      // Losses, norms, held-out losses, exact answers. The two counts are the same.
+      expect(changed.map((i) => i - metricsFrom)).toEqual([0, 2, 3, 4]);
+    });
+  });
+
   it('trains local steps as one clipped update for unit "client"', async () => {
     const offer = aRound(seats, {
       training: { kind: 'local-steps', steps: 3, batchSize: 4, learningRate: 0.01, maximumGradientNorm: 1 },
@@ -378,6 +474,7 @@ describe('contribute', () => {
       seats[0].engine.gradients = async (batch) => ({
         clippedSum: new Float32Array(trainedLength(modules, 2, 'B')).fill(NaN),
         losses: new Float32Array(batch.examples).fill(NaN),
+        norms: new Float32Array(batch.examples).fill(NaN),
       });
       const players = seats.map((seat) => new Player(seat, aRound(seats, { training, privacy: withoutNoise })));
       const sum = await wholeRound(players);

@@ -6,7 +6,7 @@
  * is free of charge. What happens if this machine stops: before it, nothing was spent; after it, the charge stays, and the round
  * goes on without us if enough others remain.
  *
- * Legend     P = trained parameters, d = P + 2 metrics
+ * Legend     P = trained parameters, d = P + metrics
  */
 
 import {
@@ -69,7 +69,7 @@ export async function contribute(round: VerifiedRound, talk: Conversation, parts
 
   // Get ready. Each session is joined once, whatever restarts happen: on disk before the first message.
   const base = await parts.adapters.load(round, talk.signal); //              A [r, in], B [out, r] of each module
-  const examples = await parts.workbench.examples(manifest.data); //          one row's tokens each
+  const examples = await parts.workbench.examples(manifest); //               one row's tokens each
   checkDatasetSize(manifest, examples.length);
   await parts.decisions.join(round.sid, round.roundId, parts.now());
 

@@ -1,12 +1,13 @@
 /**
  * Learning in a round: what is computed from rows, and the bound on what any one protected unit can change in it.
  *
- * Legend     P = trained parameters, d = P + 2 metrics
+ * Legend     P = trained parameters, d = P + metrics
  */
 
 import {
   ARITHMETIC_SLACK,
   clippedRecordSum,
+  measuredUnit,
   unitBound,
   usingOnce,
   withMetrics,
@@ -17,10 +18,11 @@ import {
 import { FedloraError, hasCode, plainLora } from '@fedlora/shared';
 import { toBatches, type IndexedBatch } from '../data/batches.js';
 import { poissonSample } from '../data/poisson.js';
-import type { Example } from '../data/tokenize.js';
 import { trainedParameterCount, type Engine, type GradientSum, type TrainedFactor } from '../engine/engine.js';
 import { SUMMED_IN_F32 } from '../engine/onnx/clip.js';
 import { localSteps } from './local-steps.js';
+import { measure } from './measure.js';
+import type { RoundExample } from './round-example.js';
 import { Scratch } from './scratch.js';
 import type { VerifiedRound } from './verify-offer.js';
 
@@ -109,7 +111,7 @@ export function needsIndependentExamples({ privacy, training }: Pick<Manifest, '
  */
 export async function learn(
   engine: Engine,
-  examples: readonly Example[],
+  examples: readonly RoundExample[],
   round: VerifiedRound,
   parts: LearnParts,
   signal: AbortSignal,
@@ -131,10 +133,13 @@ export async function learn(
 }
 
 /**
- * One DP-SGD step: the sum of the sampled records' gradients, each clipped by the engine before it was added.
+ * One DP-SGD step: the sum of the sampled records' gradients, each clipped by the engine before it was added. Sampled records
+ * that are held out are measured instead.
  *
  * Guarantee  adding or removing one record changes the result by at most `unitBound`: it is sampled once, stands in one batch, its
- *            gradient is clipped to l2Bound and its metrics are bounded by their weight.
+ *            gradient is clipped to l2Bound and its metrics are bounded by their weight. On which side it is follows from itself.
+ *            A held-out record has a call of its own: whether its answer is exact turns on the last bit of a logit, which must
+ *            not be another record's to change.
  *            Rows never decide whether it succeeds: a record whose loss or gradient is not finite counts with a zero gradient
  *            and the largest loss, which is within the same bound.
  * Secrets    which records were sampled, how many, and their losses are in no log and no message.
@@ -142,7 +147,7 @@ export async function learn(
  */
 async function recordStep(
   engine: Engine,
-  examples: readonly Example[],
+  examples: readonly RoundExample[],
   { manifest, trained }: VerifiedRound,
   { random, tokensPerBatch }: LearnParts,
   signal: AbortSignal,
@@ -155,8 +160,10 @@ async function recordStep(
 
   const sum = scratch.keep(new Float64Array(trainedParameterCount(engine.modules, engine.lora.r, trained))); // [P]
   const losses = scratch.keep<number[]>([]);
+  const norms = scratch.keep<number[]>([]);
   const limits = { maximumTokens: tokensPerBatch, maximumLength: engine.maximumLength };
   const { l2Bound } = manifest.privacy;
+  const { clipping, evaluation, lossBound } = manifest.metrics;
   /** Adds a batch. `false`, and nothing added, where the engine did not give clipped gradients and losses. */
   const add = async (batch: IndexedBatch): Promise<boolean> => {
     signal.throwIfAborted();
@@ -164,17 +171,28 @@ async function recordStep(
     if (gradients === undefined) return false;
     usingOnce(gradients.clippedSum, (values) => addInto(sum, values));
     usingOnce(gradients.losses, (values) => losses.push(...values));
+    usingOnce(gradients.norms, (values) => norms.push(...values));
     return true;
   };
   const inCompany = manifest.privacy.unit !== 'record' || largestChange(engine) <= MAXIMUM_CHANGE_IN_COMPANY;
   const maximumExamples = inCompany ? examplesPerCall(maximumRecords) : 1;
-  for (const batch of toBatches(examples, sample, { ...limits, maximumExamples })) {
+  const trainedOn = sample.filter((index) => !examples[index].isHeldOut);
+  for (const batch of toBatches(examples, trainedOn, { ...limits, maximumExamples })) {
     if (await add(batch)) continue;
     for (const alone of toBatches(examples, batch.indices, { ...limits, maximumExamples: 1 })) {
-      if (!(await add(alone))) losses.push(manifest.metrics.lossBound);
+      if (await add(alone)) continue;
+      losses.push(lossBound);
+      norms.push(Infinity);
     }
   }
-  const whole = scratch.keep(withMetrics(sum, { losses }, manifest.metrics, l2Bound)); // [d]
+  const heldOut = sample.filter((index) => examples[index].isHeldOut);
+  const alone = { ...limits, maximumExamples: manifest.privacy.unit === 'record' ? 1 : maximumExamples };
+  const numbers = {
+    losses,
+    ...(clipping === undefined ? {} : { norms }),
+    ...(evaluation === undefined ? {} : { heldOut: await measure(engine, examples, heldOut, alone, signal) }),
+  };
+  const whole = scratch.keep(withMetrics(sum, numbers, manifest.metrics, measuredUnit(manifest))); // [d]
   return clippedRecordSum(whole, sample.length, unitBound(manifest));
 }
 
@@ -183,7 +201,7 @@ async function gradientsOrNone(
   engine: Engine,
   batch: IndexedBatch,
   options: { readonly trained: TrainedFactor; readonly l2Bound: number },
-): Promise<GradientSum | undefined> {
+): Promise<Required<GradientSum> | undefined> {
   let gradients: GradientSum;
   try {
     gradients = await engine.gradients(batch, options);
@@ -191,10 +209,11 @@ async function gradientsOrNone(
     if (hasCode(error, 'engine/diverged')) return undefined;
     throw error;
   }
+  const { clippedSum, losses, norms } = gradients;
+  if (norms === undefined) throw new FedloraError('internal/unexpected', 'The engine clips without telling norms.');
   const longest = batch.examples * options.l2Bound * (1 + ARITHMETIC_SLACK / 2);
-  if (norm(gradients.clippedSum) <= longest && gradients.losses.every(Number.isFinite)) return gradients;
-  gradients.clippedSum.fill(0);
-  gradients.losses.fill(0);
+  if (norm(clippedSum) <= longest && losses.every(Number.isFinite)) return { clippedSum, losses, norms };
+  for (const values of [clippedSum, losses, norms]) values.fill(0);
   return undefined;
 }
 

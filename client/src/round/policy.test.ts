@@ -1,3 +1,4 @@
+import type { Manifest } from '@fedlora/protocol';
 import { describe, expect, it } from 'vitest';
 import { aManifest } from '../../../test/support/a-manifest.js';
 import { refuse, type PolicyTerms } from './policy.js';
@@ -11,12 +12,18 @@ const policy: PolicyTerms = {
   leastThreshold: 3,
   maximumSamplingRate: 0.05,
   maximumL2Bound: 2,
+  evaluation: 'with-noise',
   allowedBases: ['b'.repeat(64)],
 };
 
 const manifest = aManifest();
 const { privacy, training, aggregation } = manifest;
 if (training.kind !== 'record-step') throw new Error('The fixture is a record step.');
+
+const withoutNoise = { ...privacy, unit: 'none', noiseMultiplier: 0 } as const;
+const allowingNone = { requireDifferentialPrivacy: false, allowedUnits: ['none'] as const };
+const measuring = (terms: Manifest['privacy']): Manifest =>
+  aManifest({ privacy: terms, metrics: { ...manifest.metrics, evaluation: { fraction: 0.1 } } });
 
 describe('refuse', () => {
   it.each([
@@ -115,6 +122,28 @@ describe('refuse', () => {
       { ...policy, maximumL2Bound: undefined },
       aManifest({ privacy: { ...privacy, l2Bound: 99 } }),
       1,
+      undefined,
+    ],
+    ['measuring held-out rows under noise', policy, measuring(privacy), 1, undefined],
+    [
+      'measuring held-out rows, where no run may',
+      { ...policy, evaluation: 'never' as const },
+      measuring(privacy),
+      1,
+      'policy/evaluation-not-allowed',
+    ],
+    [
+      'measuring held-out rows without noise, where only noise allows it',
+      { ...policy, ...allowingNone },
+      measuring(withoutNoise),
+      Infinity,
+      'policy/evaluation-not-allowed',
+    ],
+    [
+      'measuring held-out rows without noise, which the owner allowed by name',
+      { ...policy, ...allowingNone, evaluation: 'always' as const },
+      measuring(withoutNoise),
+      Infinity,
       undefined,
     ],
   ])('%s', (_name, terms, offered, projected, code) => {

@@ -16,6 +16,7 @@ export interface PolicyTerms {
   readonly leastThreshold: number;
   readonly maximumSamplingRate: number;
   readonly maximumL2Bound: number | undefined;
+  readonly evaluation: 'never' | 'with-noise' | 'always';
   readonly allowedBases: readonly string[];
 }
 
@@ -30,7 +31,7 @@ export function refuse(
   manifest: Manifest,
   projectedEpsilon: number,
 ): FedloraErrorCode | undefined {
-  const { privacy, training, aggregation, base } = manifest;
+  const { privacy, training, aggregation, metrics, base } = manifest;
   if (!policy.allowedBases.includes('*') && !policy.allowedBases.includes(base.digest))
     return 'policy/base-not-allowed';
   if (privacy.unit === 'none' && policy.requireDifferentialPrivacy) return 'policy/no-differential-privacy';
@@ -42,6 +43,9 @@ export function refuse(
   const samplingRate = training.kind === 'record-step' ? training.samplingRate : 1;
   if (samplingRate > policy.maximumSamplingRate) return 'policy/sampling-rate-too-high';
   if (policy.maximumL2Bound !== undefined && privacy.l2Bound > policy.maximumL2Bound) return 'policy/bound-too-large';
+  const allowsEvaluation =
+    policy.evaluation === 'always' || (policy.evaluation === 'with-noise' && privacy.unit !== 'none');
+  if (metrics.evaluation !== undefined && !allowsEvaluation) return 'policy/evaluation-not-allowed';
   if (privacy.unit === 'client' && projectedEpsilon === Infinity) return 'policy/units-mixed';
   // Without differential privacy, which the owner then allowed by name, there is no epsilon to cap.
   if (privacy.unit !== 'none' && !(projectedEpsilon <= policy.epsilonCap)) return 'policy/epsilon-cap';

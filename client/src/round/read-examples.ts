@@ -1,9 +1,10 @@
-/** The owner's rows as tokens, for a round or for training alone. */
+/** The owner's rows as tokens, for a round. */
 
-import type { Manifest } from '@fedlora/protocol';
 import { FedloraError } from '@fedlora/shared';
 import { readRows } from '../data/rows.js';
-import { loadTokenizer, tokenizeRows, type Example } from '../data/tokenize.js';
+import { isHeldOut } from '../data/split.js';
+import { loadTokenizer, tokenizeRows } from '../data/tokenize.js';
+import type { ExampleTerms, RoundExample } from './round-example.js';
 
 /**
  * Reads, templates and tokenises rows with the base model's tokenizer. Rows that are bad or cannot fit are left out; `fedlora data
@@ -14,13 +15,13 @@ import { loadTokenizer, tokenizeRows, type Example } from '../data/tokenize.js';
 export async function readExamples(
   files: readonly string[],
   baseDirectory: string,
-  terms: Pick<Manifest['data'], 'format' | 'maximumLength'>,
-): Promise<readonly Example[]> {
+  terms: ExampleTerms,
+): Promise<readonly RoundExample[]> {
   const [tokenizer, { rows }] = await Promise.all([
     loadTokenizer(baseDirectory),
     readRows(files, { format: terms.format }),
   ]);
   const { examples } = tokenizeRows(rows, tokenizer, { maximumLength: terms.maximumLength });
   if (examples.length === 0) throw new FedloraError('data/empty');
-  return examples;
+  return examples.map((example) => ({ ...example, isHeldOut: isHeldOut(rows[example.row], terms.heldOutFraction) }));
 }

@@ -141,10 +141,27 @@ describe('OfferVerifier', () => {
     expect(codeOf(anOffer(other, roster), { wasChargedOtherwise })).toBe('offer/terms-changed');
   });
 
-  it('refuses terms that ask for numbers which this client does not release, before anything is charged', () => {
+  it('accepts terms that ask for more numbers, within a longer vector and at the same charge', () => {
     const roster = aRoster();
-    const metrics = { ...aManifest().metrics, evaluation: { fraction: 0.1 } };
-    expect(codeOf(anOffer(aTermsManifest(roster, { metrics }), roster))).toBe('offer/malformed');
+    const metrics = {
+      ...aManifest().metrics,
+      clipping: { quantile: 0.5, learningRate: 1 },
+      evaluation: { fraction: 0.1 },
+    };
+    const [plain, more] = [aTermsManifest(roster), aTermsManifest(roster, { metrics })].map((manifest) =>
+      new OfferVerifier(parts).verify(anOffer(manifest, roster)),
+    );
+    expect(more.secagg.length).toBe(plain.secagg.length + 4);
+    expect(more.shareStddev).toBeGreaterThan(plain.shareStddev);
+    expect({ ...more.charge, manifestHash: '' }).toEqual({ ...plain.charge, manifestHash: '' });
+  });
+
+  it('attack: terms that ask for numbers out of bounds', () => {
+    const roster = aRoster();
+    for (const changes of [{ evaluation: { fraction: 0.9 } }, { weight: 2 }, { lossBound: 1e-6 }]) {
+      const metrics = { ...aManifest().metrics, ...changes };
+      expect(codeOf(anOffer(aTermsManifest(roster, { metrics }), roster))).toBe('manifest/invalid');
+    }
   });
 
   describe('with a list of revoked keys', () => {

@@ -182,12 +182,6 @@ function verifyTerms(offer: RoundOffer, parts: OfferParts): VerifiedTerms {
     }
     checkManifest(manifest, members);
   });
-  if (manifest.metrics.clipping !== undefined || manifest.metrics.evaluation !== undefined) {
-    throw new FedloraError(
-      'offer/malformed',
-      'metrics.clipping and metrics.evaluation: this client releases losses and counts only.',
-    );
-  }
 
   if (base === undefined) {
     throw new FedloraError(

@@ -22,9 +22,9 @@ import {
 import type { Manifest } from '@fedlora/protocol';
 import { publicRandom } from '@fedlora/protocol/node';
 import type { AdapterValues, Engine, LoraConfig } from '../engine/engine.js';
-import type { Example } from '../data/tokenize.js';
 import type { AdapterStore } from '../storage/adapters.js';
 import type { CheckedVersion } from '../storage/version-check.js';
+import { exampleTerms, type ExampleTerms, type RoundExample } from './round-example.js';
 import type { VerifiedRound } from './verify-offer.js';
 
 /**
@@ -37,28 +37,24 @@ export interface WorkbenchParts {
   /** Files of rows. */
   readonly files: readonly string[];
   /** Reads and tokenises every row. */
-  readonly readExamples: (files: readonly string[], terms: Manifest['data']) => Promise<readonly Example[]>;
+  readonly readExamples: (files: readonly string[], terms: ExampleTerms) => Promise<readonly RoundExample[]>;
   /** Opens the base model with an adapter of this kind. Examples independent: see `needsIndependentExamples`. */
   readonly openEngine: (lora: LoraConfig, independentExamples: boolean) => Promise<Engine>;
 }
 
 export class Workbench {
-  private tokens: { readonly key: string; readonly examples: readonly Example[] } | undefined;
+  private tokens: { readonly key: string; readonly examples: readonly RoundExample[] } | undefined;
   private opened: { readonly key: string; readonly engine: Engine } | undefined;
 
   constructor(private readonly parts: WorkbenchParts) {}
 
   /** The data set as tokens, one example a row. @throws FedloraError data/... | tokenizer/... */
-  async examples(terms: Manifest['data']): Promise<readonly Example[]> {
+  async examples(manifest: Pick<Manifest, 'data' | 'metrics'>): Promise<readonly RoundExample[]> {
     const { files } = this.parts;
     if (files.length === 0)
       throw new FedloraError('data/empty', 'No data is configured: `dataset.files` in config.yaml.');
-    const key = JSON.stringify([
-      terms.format,
-      terms.template,
-      terms.maximumLength,
-      await Promise.all(files.map(fileState)),
-    ]);
+    const terms = exampleTerms(manifest);
+    const key = JSON.stringify([terms, await Promise.all(files.map(fileState))]);
     if (this.tokens?.key !== key) {
       this.tokens = undefined;
       this.tokens = { key, examples: await this.parts.readExamples(files, terms) };

@@ -1,8 +1,9 @@
 /**
  * A file of JSON lines that only grows: each append is on disk before the call returns.
  *
- * A process may die in the middle of an append, so the last line may be torn: it has no line feed. A torn line that is complete
- * JSON was fully written and is kept; any other is cut off. A bad line anywhere else is not an accident of ours and is reported.
+ * A process may die in the middle of an append, so the last line may be torn: it has no line feed, and after a power cut perhaps
+ * zeros where bytes were to come. A torn line that is complete was fully written and is kept; one that only begins is cut off.
+ * Anything else, such as a complete line with something behind it, is not an accident of ours: the caller gets it as a line.
  */
 
 import { open, type FileHandle } from 'node:fs/promises';
@@ -45,10 +46,16 @@ export class AppendLog {
       const lines = content.subarray(0, end).toString('utf8').split('\n').slice(0, -1);
       const tail = content.subarray(end).toString('utf8');
       if (tail === '') return { log: new AppendLog(file, end), lines, repaired: false };
-      if (isComplete(tail)) {
+      const begun = tail.replace(/\0+$/, '');
+      if (isComplete(begun)) {
+        const length = end + Buffer.byteLength(begun);
+        await file.truncate(length);
         await file.write('\n');
         await file.sync();
-        return { log: new AppendLog(file, content.length + 1), lines: [...lines, tail], repaired: false };
+        return { log: new AppendLog(file, length + 1), lines: [...lines, begun], repaired: false };
+      }
+      if (beginsWithComplete(begun, isComplete)) {
+        return { log: new AppendLog(file, content.length), lines: [...lines, tail], repaired: false };
       }
       await file.truncate(end);
       await file.sync();
@@ -87,4 +94,12 @@ export class AppendLog {
     await this.pending.catch(() => undefined); // Its caller was told.
     await this.file.close();
   }
+}
+
+/** Whether some part of the text, from its beginning to a closing brace, is a complete line. */
+function beginsWithComplete(text: string, isComplete: (line: string) => boolean): boolean {
+  for (let at = text.indexOf('}'); at >= 0; at = text.indexOf('}', at + 1)) {
+    if (isComplete(text.slice(0, at + 1))) return true;
+  }
+  return false;
 }

@@ -45,7 +45,7 @@ A LoRA adapter for \`${oneLine(base.name)}\` (files ${base.digest}), trained by 
 ## Privacy
 
 ${privacy(manifest, standing)}
-
+${evaluation(manifest, standing)}
 ## Facts
 
 | | |
@@ -78,6 +78,24 @@ function privacy(manifest: Manifest, { epsilon, completedRounds }: AdapterStandi
     'The noise was added by the organisations themselves, and suffices as long as no more of them collude than the run assumed',
     `(${manifest.privacy.assumedColluders}).`,
   ].join('\n');
+}
+
+/** A section of its own, where something was measured. */
+function evaluation({ metrics, privacy: { unit } }: Manifest, { parent, parentOnHeldOut }: AdapterStanding): string {
+  if (metrics.evaluation === undefined || parentOnHeldOut === null) return '';
+  const { fraction } = metrics.evaluation;
+  const { loss, accuracy } = parentOnHeldOut;
+  return `
+## Evaluation
+
+On rows that the organisations held out from training (about ${percent(fraction)} of them, chosen by a hash of the prompt), the version before
+this one (\`${parent}\`) had a mean loss of **${loss.toFixed(3)}** nats per answer token and gave **${percent(accuracy)}** of the answers
+exactly. ${unit === 'none' ? 'Read from the securely aggregated sum of one round.' : 'Read from the noised sum of one round, at no privacy beyond what is stated above: single rounds scatter.'}
+`;
+}
+
+function percent(fraction: number): string {
+  return `${Number((100 * fraction).toFixed(1))} %`;
 }
 
 /** Text of operators inside a table or code: without what would end it. */

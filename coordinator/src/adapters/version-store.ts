@@ -29,6 +29,14 @@ import { flushFolder, isMissing, writeFlushed } from '../storage/durable-file.js
 import type { CoordinatorKey } from '../storage/keys.js';
 import { adapterCard } from './card.js';
 
+/** What was measured on rows held out from training. */
+export interface HeldOutResult {
+  /** Mean, nats per answer token. */
+  readonly loss: number;
+  /** Fraction of answers that are exactly right. */
+  readonly accuracy: number;
+}
+
 /** Where a version stands in its run. */
 export interface AdapterStanding {
   readonly parent: string | null;
@@ -37,6 +45,8 @@ export interface AdapterStanding {
   /** Organisations of the roster. */
   readonly organisations: number;
   readonly epsilon: number | null;
+  /** What was measured of the parent, on rows held out from training, in the round that made this version. */
+  readonly parentOnHeldOut: HeldOutResult | null;
   readonly createdAt: number;
 }
 

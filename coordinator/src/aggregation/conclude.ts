@@ -9,7 +9,7 @@ import {
   bytesToWords,
   dequantize,
   emptyMaskedSum,
-  expectedUnits,
+  measuredUnit,
   metricCount,
   planUnmasking,
   readMetrics,
@@ -86,9 +86,10 @@ export async function conclude(round: CollectedRound, base: TrainedState, crypto
   if (sumNorm > longestHonestSum(manifest, view.survivors.length, noiseStddev, sum.length)) {
     return { kind: 'failed', because: 'aggregation/sum-over-bound', plan };
   }
-  const metrics = readMetrics(sum, manifest.metrics, expectedUnits(manifest));
-
   const divisor = serverDivisor(manifest);
+  // Who took part is public; how many records they sampled is not.
+  const expectedUnits = manifest.training.kind === 'record-step' ? divisor : view.survivors.length;
+  const metrics = readMetrics(sum, manifest.metrics, measuredUnit(manifest), expectedUnits);
   // A gradient is descended, a difference of adapters followed.
   const sign = manifest.training.kind === 'record-step' ? 1 : -1;
   const gradient = sum.slice(0, sum.length - metricCount(manifest.metrics)).map((value) => (sign * value) / divisor); // [P]

@@ -3,13 +3,14 @@
 import type { CryptoProvider } from '@fedlora/protocol';
 import { errorEntry, type VersionRecord } from '@fedlora/shared';
 import type { OptimizerStore } from '../adapters/optimizer-store.js';
-import type { VersionStore } from '../adapters/version-store.js';
+import type { HeldOutResult, VersionStore } from '../adapters/version-store.js';
 import { conclude, type Conclusion, type TrainedState } from '../aggregation/conclude.js';
 import type { Log } from '../observe/log.js';
 import type { Budget } from '../runs/budget.js';
 import type { Run, RunsRepository } from '../runs/runs.repository.js';
 import type { ContributionStore } from '../storage/contribution-store.js';
 import type { OpenRound } from './open-round.js';
+import { roundResult, type RoundResult } from './round-result.js';
 
 export interface AdapterMakerParts {
   readonly runs: RunsRepository;
@@ -19,13 +20,6 @@ export interface AdapterMakerParts {
   readonly budget: Budget;
   readonly crypto: CryptoProvider;
   readonly log: Log;
-}
-
-/** What the noised sum told. */
-export interface RoundResult {
-  readonly meanLoss: number | null;
-  readonly epsilon: number | null;
-  readonly noiseToSignal: number | null;
 }
 
 export type Made =
@@ -63,12 +57,15 @@ export class AdapterMaker {
     // The run's row counts this round since its unmasking began.
     const charged = (await runs.byId(run.id))?.chargedRounds ?? 0;
     const epsilon = budget.epsilonAfter(run.manifest, charged);
+    const { metrics, noiseToSignal } = conclusion;
+    const result = roundResult(run.manifest, metrics, { epsilon, noiseToSignal });
     const version = await versionStore.publish(run.manifest, conclusion.next.adapter, {
       parent: record.baseVersion,
       roundId: round.id,
       completedRounds: record.completedRounds + 1,
       organisations: run.roster.members.length,
       epsilon,
+      parentOnHeldOut: heldOutOf(result),
       // When applying began, which is stored: so a second attempt gives the same bytes.
       createdAt: round.state.phaseStartedAt,
     });
@@ -81,8 +78,7 @@ export class AdapterMaker {
       survivors: round.state.answered.training.length,
       durationMs: Math.round(performance.now() - started),
     });
-    const { metrics, noiseToSignal } = conclusion;
-    return { kind: 'made', version, result: { meanLoss: metrics.meanLoss ?? null, epsilon, noiseToSignal } };
+    return { kind: 'made', version, result };
   }
 
   /** Removes what only this round's beginning needed, once its end is stored. */
@@ -119,6 +115,10 @@ export class AdapterMaker {
       });
     }
   }
+}
+
+function heldOutOf({ heldOutLoss: loss, heldOutAccuracy: accuracy }: RoundResult): HeldOutResult | null {
+  return loss === null || accuracy === null ? null : { loss, accuracy };
 }
 
 function causeOf(round: OpenRound, { because, plan }: Extract<Conclusion, { kind: 'failed' }>): string {

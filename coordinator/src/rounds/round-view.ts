@@ -22,5 +22,9 @@ export function roundView(record: RoundRecord, state: RoundState): RoundView {
     meanLoss: record.meanLoss,
     epsilon: record.epsilon,
     noiseToSignal: record.noiseToSignal,
+    fractionWithin: record.fractionWithin,
+    suggestedL2Bound: record.suggestedL2Bound,
+    heldOutLoss: record.heldOutLoss,
+    heldOutAccuracy: record.heldOutAccuracy,
   };
 }

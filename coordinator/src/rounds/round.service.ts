@@ -28,6 +28,7 @@ import type { AuditRepository } from '../storage/audit.repository.js';
 import type { ContributionStore } from '../storage/contribution-store.js';
 import type { Tables } from '../storage/database.js';
 import type { AdapterMaker } from './adapter-maker.js';
+import { NO_RESULT } from './round-result.js';
 import { Deadlines } from './deadlines.js';
 import { nextSid, OpenRound } from './open-round.js';
 import { asked, isIn, isOver, isRequestPhase, transition, type RoundEffect, type RoundEvent } from './round.machine.js';
@@ -112,9 +113,7 @@ export class RoundService {
       previousSid: run.previousSid,
       sid: nextSid(run, number),
       startedAt: at,
-      meanLoss: null,
-      epsilon: null,
-      noiseToSignal: null,
+      ...NO_RESULT,
       finalState: null,
     };
     const { aggregation, privacy } = run.manifest;

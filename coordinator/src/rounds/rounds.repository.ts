@@ -3,9 +3,10 @@
 import { sql, type Transaction } from 'kysely';
 import { requestPhases, type RequestPhase } from '@fedlora/shared';
 import type { Database, RoundsTable, Tables } from '../storage/database.js';
+import { NO_RESULT, type RoundResult } from './round-result.js';
 import type { RoundEvent, RoundState } from './round.machine.js';
 
-export interface RoundRecord {
+export interface RoundRecord extends RoundResult {
   readonly id: string;
   readonly runId: string;
   /** Counts attempts from 1. */
@@ -15,9 +16,6 @@ export interface RoundRecord {
   readonly previousSid: string;
   readonly sid: string;
   readonly startedAt: number;
-  readonly meanLoss: number | null;
-  readonly epsilon: number | null;
-  readonly noiseToSignal: number | null;
   /** The machine's last state; `null` while the round runs. */
   readonly finalState: RoundState | null;
 }
@@ -80,9 +78,7 @@ export class RoundsRepository {
         ended_at: null,
         outcome: null,
         version: null,
-        mean_loss: null,
-        epsilon: null,
-        noise_to_signal: null,
+        ...resultColumns(NO_RESULT),
         final_state: null,
       })
       .execute();
@@ -177,21 +173,32 @@ export class RoundsRepository {
   }
 
   /** What the noised sum told. */
-  async setResult(
-    roundId: string,
-    result: {
-      readonly meanLoss: number | null;
-      readonly epsilon: number | null;
-      readonly noiseToSignal: number | null;
-    },
-    trx: Transaction<Tables>,
-  ): Promise<void> {
-    await trx
-      .updateTable('rounds')
-      .set({ mean_loss: result.meanLoss, epsilon: result.epsilon, noise_to_signal: result.noiseToSignal })
-      .where('id', '=', roundId)
-      .execute();
+  async setResult(roundId: string, result: RoundResult, trx: Transaction<Tables>): Promise<void> {
+    await trx.updateTable('rounds').set(resultColumns(result)).where('id', '=', roundId).execute();
   }
+}
+
+type ResultColumns = Pick<
+  RoundsTable,
+  | 'mean_loss'
+  | 'epsilon'
+  | 'noise_to_signal'
+  | 'fraction_within'
+  | 'suggested_bound'
+  | 'held_out_loss'
+  | 'held_out_accuracy'
+>;
+
+function resultColumns(result: RoundResult): ResultColumns {
+  return {
+    mean_loss: result.meanLoss,
+    epsilon: result.epsilon,
+    noise_to_signal: result.noiseToSignal,
+    fraction_within: result.fractionWithin,
+    suggested_bound: result.suggestedL2Bound,
+    held_out_loss: result.heldOutLoss,
+    held_out_accuracy: result.heldOutAccuracy,
+  };
 }
 
 function fromRow(row: RoundsTable): RoundRecord {
@@ -207,6 +214,10 @@ function fromRow(row: RoundsTable): RoundRecord {
     meanLoss: row.mean_loss,
     epsilon: row.epsilon,
     noiseToSignal: row.noise_to_signal,
+    fractionWithin: row.fraction_within,
+    suggestedL2Bound: row.suggested_bound,
+    heldOutLoss: row.held_out_loss,
+    heldOutAccuracy: row.held_out_accuracy,
     finalState: row.final_state === null ? null : (JSON.parse(row.final_state) as RoundState),
   };
 }

@@ -11,6 +11,7 @@ import {
   type GraphTerms,
   type LocalSteps,
   type Manifest,
+  type MetricTerms,
   type RecordStep,
   type Roster,
 } from '@fedlora/protocol';
@@ -39,6 +40,8 @@ const DEFAULT_DEADLINES_MS = {
 const METRIC_WEIGHT_IN_BOUNDS = 0.1;
 /** Losses above this are counted as this; nats per answer token. */
 const LOSS_BOUND = 8;
+/** Of the suggested bound, where the description does not say: a whole run was watched, so that it may be trusted that far. */
+const CLIPPING_LEARNING_RATE = 1;
 
 /** Scales are tried from this power of two down. */
 const LARGEST_SCALE_EXPONENT = 30;
@@ -90,7 +93,7 @@ export async function planRun(description: RunDescription, runId: string, roster
       assumedColluders: privacy.assumedColluders,
       minimumContributors,
     },
-    metrics: { weight: METRIC_WEIGHT_IN_BOUNDS * privacy.l2Bound, lossBound: LOSS_BOUND },
+    metrics: metricTerms(description),
     encoding: { ringBits: 32, stepsPerUnit: 1 },
     aggregation: {
       threshold,
@@ -165,6 +168,18 @@ function withLargestScale(draft: Manifest, members: number): Manifest {
     }
   }
   throw refusal;
+}
+
+function metricTerms({ privacy, metrics }: RunDescription): MetricTerms {
+  const { clipping, evaluation } = metrics ?? {};
+  return {
+    weight: METRIC_WEIGHT_IN_BOUNDS * privacy.l2Bound,
+    lossBound: LOSS_BOUND,
+    ...(clipping === undefined
+      ? {}
+      : { clipping: { quantile: clipping.quantile, learningRate: clipping.learningRate ?? CLIPPING_LEARNING_RATE } }),
+    ...(evaluation === undefined ? {} : { evaluation: { fraction: evaluation.fraction } }),
+  };
 }
 
 function trainingTerms(training: TrainingDescription): RecordStep | LocalSteps {

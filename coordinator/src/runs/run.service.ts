@@ -123,6 +123,7 @@ export class RunService {
       completedRounds: 0,
       organisations: roster.members.length,
       epsilon: budget.epsilonAfter(manifest, 0),
+      parentOnHeldOut: null,
       createdAt: now(),
     });
     await optimizerStore.write(version.id, {});

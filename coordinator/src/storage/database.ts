@@ -72,6 +72,10 @@ export interface RoundsTable {
   mean_loss: number | null;
   epsilon: number | null;
   noise_to_signal: number | null;
+  fraction_within: number | null;
+  suggested_bound: number | null;
+  held_out_loss: number | null;
+  held_out_accuracy: number | null;
   /** JSON of the machine's state at the end; null while the round runs. */
   final_state: string | null;
 }

@@ -37,4 +37,10 @@ export const migrations: readonly string[] = [
   CREATE INDEX versions_of_run ON versions (run_id, number);
   CREATE TABLE audit (sequence INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, event TEXT NOT NULL, details TEXT NOT NULL) STRICT
   `,
+  `
+  ALTER TABLE rounds ADD COLUMN fraction_within REAL;
+  ALTER TABLE rounds ADD COLUMN suggested_bound REAL;
+  ALTER TABLE rounds ADD COLUMN held_out_loss REAL;
+  ALTER TABLE rounds ADD COLUMN held_out_accuracy REAL
+  `,
 ];

@@ -1,10 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { aManifest } from '../../../test/support/a-manifest.js';
+import { boundWithMetrics } from '../update/metrics.js';
 import {
   aggregationRules,
   checkManifest,
+  roundCharge,
   roundLength,
+  serverDivisor,
+  shareStddevInSteps,
   trainedFactor,
+  unitBound,
   type AggregationRule,
   type Manifest,
 } from './manifest.js';
@@ -71,6 +76,16 @@ describe('checkManifest', () => {
     ['training.samplingRate', 1.1],
     ['privacy.delta', 1],
     ['encoding.ringBits', 64],
+    // With these one record would do more to the numbers of others than ARITHMETIC_SLACK allows.
+    ['metrics.weight', 0.126],
+    ['metrics.lossBound', 0.99],
+    ['metrics.clipping', 7],
+    ['metrics.clipping', { quantile: 1.1, learningRate: 1 }],
+    ['metrics.clipping', { quantile: 0.5, learningRate: '1' }],
+    ['metrics.evaluation', null],
+    ['metrics.evaluation', {}],
+    ['metrics.evaluation', { fraction: 0 }],
+    ['metrics.evaluation', { fraction: 0.51 }],
   ])('attack: terms whose %s is %j', (path, value) => {
     expect(() => checkManifest(changed(path, value), 3)).toThrowError(refused);
   });
@@ -115,5 +130,35 @@ describe('the terms of an aggregation rule', () => {
 
   it.each(aggregationRules.filter((rule) => rule !== 'fed-sb'))('attack: %s with a digest it does not have', (rule) => {
     expect(() => checkManifest(withRule(rule, { frozenDigest: 'f'.repeat(64) }), 3)).toThrowError(refused);
+  });
+});
+
+describe('terms that release numbers beside the update', () => {
+  const metrics = {
+    ...aManifest().metrics,
+    clipping: { quantile: 0.5, learningRate: 1 },
+    evaluation: { fraction: 0.2 },
+  };
+  const more = aManifest({ metrics });
+  const local = { kind: 'local-steps', steps: 2, batchSize: 4, learningRate: 0.01, maximumGradientNorm: 1 } as const;
+
+  it('are accepted, and lengthen the vector', () => {
+    expect(() => checkManifest(more, 3)).not.toThrow();
+    expect(roundLength(more, 'B')).toBe(roundLength(aManifest(), 'B') + 4);
+  });
+
+  it('have a noise that covers the numbers, and are charged the same multiple of it', () => {
+    expect(unitBound(more)).toBe(boundWithMetrics({ kind: 'record', l2Bound: 1 }, metrics));
+    expect(shareStddevInSteps(more, 'B')).toBeGreaterThan(shareStddevInSteps(aManifest(), 'B'));
+    const ofUpdates = aManifest({ metrics, training: local, privacy: { ...more.privacy, unit: 'client' } });
+    expect(unitBound(ofUpdates)).toBe(boundWithMetrics({ kind: 'update', l2Bound: 1 }, metrics));
+    expect(unitBound(ofUpdates)).toBeGreaterThan(unitBound(more));
+    expect(roundCharge(more)).toEqual(roundCharge(aManifest()));
+  });
+
+  it('divide the sum of gradients by the records that are expected to be trained on', () => {
+    expect(serverDivisor(aManifest())).toBe(12);
+    expect(serverDivisor(more)).toBeCloseTo(9.6, 12);
+    expect(serverDivisor(aManifest({ metrics, training: local }))).toBe(3);
   });
 });

@@ -24,7 +24,13 @@ import {
   type SecaggTerms,
 } from '../secagg/session.js';
 import { aggregatedLength, type AdaptedModule, type TrainedFactor } from '../update/layout.js';
-import { boundWithMetrics, type MetricTerms } from '../update/metrics.js';
+import {
+  boundWithMetrics,
+  LARGEST_WEIGHT_IN_BOUNDS,
+  LEAST_LOSS_BOUND,
+  type MeasuredUnit,
+  type MetricTerms,
+} from '../update/metrics.js';
 import type { Roster } from './roster.js';
 
 /** What one round protects. `record`: one training row. `client`: one organisation's whole update. `none`: nothing. */
@@ -65,7 +71,7 @@ export interface RecordStep {
   readonly kind: 'record-step';
   /** Probability with which each record takes part in a round. */
   readonly samplingRate: number;
-  /** Public expected number of records a round, over all organisations: the divisor. */
+  /** Public expected number of records a round, over all organisations, those that are held out from training included. */
   readonly expectedRecords: number;
   /** Most records one organisation may contribute to a round; more than this is a chance below 2^-60 for honest sizes. */
   readonly maximumRecords: number;
@@ -181,9 +187,14 @@ export function roundLength(manifest: Manifest, trained: TrainedFactor): number 
   return aggregatedLength(manifest.adapter.modules, manifest.adapter.r, trained, manifest.metrics);
 }
 
+/** What the numbers of a round are about, as `metrics.ts` takes it. */
+export function measuredUnit({ training, privacy }: Pick<Manifest, 'training' | 'privacy'>): MeasuredUnit {
+  return { kind: training.kind === 'record-step' ? 'record' : 'update', l2Bound: privacy.l2Bound };
+}
+
 /** L2 bound of one unit's vector with its metrics, in units of the update. */
 export function unitBound(manifest: Manifest): number {
-  return boundWithMetrics(manifest.privacy.l2Bound, manifest.metrics);
+  return boundWithMetrics(measuredUnit(manifest), manifest.metrics);
 }
 
 /** Sensitivity of a round's sum in integer steps, with everything that rounding and f32 arithmetic add. */
@@ -215,11 +226,14 @@ export function roundCharge(
   return { noiseMultiplier: manifest.privacy.noiseMultiplier, samplingRate, steps: 1 };
 }
 
-/** The public constant that a sum is divided by: expected records, or the fewest updates that a round goes on with. */
+/**
+ * The public constant that a sum is divided by: the expected number of records in it that are trained on, not held out; or the fewest
+ * updates that a round goes on with.
+ */
 export function serverDivisor(manifest: Manifest): number {
   const { training, aggregation, privacy } = manifest;
   return training.kind === 'record-step'
-    ? training.expectedRecords
+    ? training.expectedRecords * (1 - heldOutFraction(manifest))
     : Math.max(aggregation.threshold, privacy.minimumContributors);
 }
 
@@ -239,11 +253,6 @@ export function secaggTerms(
     length: roundLength(manifest, round.trained),
     ...(aggregation.graph === undefined ? {} : { graph: aggregation.graph }),
   };
-}
-
-/** Public expected number of training units in a sum: rows that are held out from training do not count. */
-export function expectedUnits(manifest: Manifest): number {
-  return serverDivisor(manifest) * (manifest.training.kind === 'record-step' ? 1 - heldOutFraction(manifest) : 1);
 }
 
 /** Expected fraction of the rows that the run holds out from training. */
@@ -384,7 +393,8 @@ export function checkManifest(manifest: Manifest, members: number): void {
       refuse('privacy.delta', 'must be between 0 and 1.');
   }
   positive('metrics.weight', metrics.weight);
-  positive('metrics.lossBound', metrics.lossBound);
+  between('metrics.weight', metrics.weight, 0, LARGEST_WEIGHT_IN_BOUNDS * privacy.l2Bound);
+  between('metrics.lossBound', metrics.lossBound, LEAST_LOSS_BOUND, 1e6);
   if (metrics.clipping !== undefined) {
     if (typeof metrics.clipping !== 'object' || metrics.clipping === null) refuse('metrics.clipping', 'must be terms.');
     positive('metrics.clipping.quantile', metrics.clipping.quantile);

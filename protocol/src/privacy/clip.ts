@@ -33,7 +33,10 @@ import type { ClippedUpdate, RawUpdate } from '../update/stages.js';
  *      eightieth of what +-30 is there); over it each record is computed alone, which makes its vector a function of that record, and line 3 zero.
  *      Adapters with values over 4 are refused. What is left: that measure is of one layer, and eta was measured on small
  *      models; a base model that amplifies small differences itself, which its owner allowed by digest, is not covered.
- *   4. Reserve, for what the products of 1 to 3 add (under 2^-20).                                                    <= 2^-11
+ *      The numbers released beside the gradient (`metrics.ts`) move in company, too: the count of norms within the bound by at
+ *      most what the norm moves, for its ramp has a slope of 1 at most; losses by an eighth of theirs and less. The self-test
+ *      holds norms and losses to the same eta, so that a vector moves by at most sqrt(1 + 1 + 1/64) eta C.
+ *   4. Reserve, for what the products of 1 to 3 add (under 2^-20), and for 0.42 of line 3 more by the numbers.         <= 2^-11
  *
  * One part in 512 of sensitivity costs 0.2 % of noise. The sum's own norm is checked against n C (1 + slack) below: a necessary
  * condition only, since a sum does not show its parts.

@@ -2,33 +2,56 @@
  * The numbers besides the update that leave an organisation, and only inside the masked vector, under noise of their own: sums of
  * losses and counts; how many gradients were within the clip; loss and exact answers on rows that are held out from training.
  *
- * Each protected unit (a record, or a whole update) contributes a few more coordinates, each clipped to `weight` at most:
+ * Each protected unit (a record, or a whole update) contributes a few more coordinates, each clipped to a weight at most:
  *
  *   always                       weight * min(loss, lossBound) / lossBound, and weight
- *   with `clipping`              weight / 2 where its gradient's norm is within the bound, else -weight / 2
- *   with `evaluation`            of a held-out record: weight * min(loss, lossBound) / lossBound, weight where its answer is exact, weight
+ *   with `clipping`              weight / 2 where its gradient's norm is within the bound, else -weight / 2, and a ramp between
+ *   with `evaluation`            of a held-out record: v * min(loss, lossBound) / lossBound, v where its answer is exact, v
  *
  * A unit's whole vector therefore has a bounded norm (`boundWithMetrics`), which is the sensitivity that the noise is calibrated to:
- * the charge of a round covers its metrics. With weight = l2Bound / 10 the losses cost one per cent of noise.
+ * the charge of a round covers its metrics. With weight = l2Bound / 10 the losses cost one per cent of noise. Held-out records
+ * cost none: a record is trained on or measured, never both, so that its numbers may weigh as much as a gradient (`heldOutWeight`)
+ * and are read the more sharply. A whole update carries both, and v is `weight`.
  *
  * Source     SPEC §18; Andrew, Thakkar, McMahan, Ramaswamy 2021, arXiv:1905.03871, algorithm 1 (noisy quantile, halved indicator, geometric
  *            update of the bound)
  * Divergence The bound of a run never moves by itself: it is in the manifest, where everyone sees it. `suggestedBound` is for the
  *            manifest of the next run.
+ *            The indicator is a ramp, 1 up to 7/8 of the bound, 0 from the bound on. A step would turn the last bit of a norm,
+ *            which may depend on the records in the same call of the engine, into a whole weight; so what one record does to the
+ *            numbers of others stays within `ARITHMETIC_SLACK`. The bound that is found is up to 1/7 larger.
  */
 
 import { ProtocolError } from '../errors.js';
+
+/**
+ * Largest weight, and smallest bound of losses, that terms may have: where the numbers of a record move by rounding, because of the
+ * records beside it, they then move its vector by no more than its clipped gradient does (line 3 of ARITHMETIC_SLACK's budget).
+ */
+export const LARGEST_WEIGHT_IN_BOUNDS = 1 / 8;
+export const LEAST_LOSS_BOUND = 1;
+
+/** Width of the ramp below the bound, relative to it: with the largest weight its slope is 1. */
+const RAMP = 1 / 8;
+
+/** What is protected. */
+export interface MeasuredUnit {
+  /** One record, which is trained on or measured, or an update, which carries all of its organisation's numbers. */
+  readonly kind: 'record' | 'update';
+  /** What its update is clipped to. */
+  readonly l2Bound: number;
+}
 
 export interface MetricTerms {
   /** Length of one unit's metric coordinates, in units of the update. */
   readonly weight: number;
   /** Losses above this are counted as this; nats per answer token. */
   readonly lossBound: number;
-  /** Counts the units whose gradient or update is within the bound, to choose the next run's bound. */
+  /** Counts the units whose gradient or update is within the bound, to choose the bound of the next run. */
   readonly clipping?: {
     /** Fraction of units that should be within the bound: gamma of the paper. */
     readonly quantile: number;
-    /** How far one round moves the suggestion, in powers of e: eta of the paper. */
+    /** How far from the bound of this run the suggestion moves at most, in powers of e: eta of the paper. */
     readonly learningRate: number;
   };
   /** Measures the adapter on rows that this run does not train on. */
@@ -56,12 +79,18 @@ export function metricCount({ clipping, evaluation }: Omit<MetricTerms, 'weight'
 /**
  * The L2 bound of one unit's whole vector, update and metrics together, in units of the update.
  *
- * Guarantee  an update of norm <= l2Bound with the metrics appended by `withMetrics` has norm <= the result, whether the unit is
- *            one record, which is trained on or held out, or a whole update with all of its metrics.
+ * Guarantee  an update of norm <= l2Bound with the metrics appended by `withMetrics` has norm <= the result, where the unit is
+ *            `record`: one record with a loss and a norm, or without an update and with held-out numbers; `update`: all of them.
  */
-export function boundWithMetrics(l2Bound: number, terms: MetricTerms): number {
-  const squares = 2 + (terms.clipping === undefined ? 0 : 1 / 4) + (terms.evaluation === undefined ? 0 : 3);
-  return Math.sqrt(l2Bound * l2Bound + squares * terms.weight * terms.weight);
+export function boundWithMetrics(unit: MeasuredUnit, terms: MetricTerms): number {
+  const trained = unit.l2Bound * unit.l2Bound + (terms.clipping === undefined ? 2 : 2 + 1 / 4) * terms.weight ** 2;
+  if (terms.evaluation === undefined || unit.kind === 'record') return Math.sqrt(trained);
+  return Math.sqrt(trained + 3 * terms.weight * terms.weight);
+}
+
+/** Weight of the three numbers of a held-out record, v: as much as its missing gradient leaves room for, or that of the others. */
+function heldOutWeight(unit: MeasuredUnit, terms: MetricTerms): number {
+  return unit.kind === 'record' ? boundWithMetrics(unit, terms) / Math.sqrt(3) : terms.weight;
 }
 
 /**
@@ -77,7 +106,7 @@ export function withMetrics(
   sum: Float32Array | Float64Array,
   { losses, norms, heldOut }: ReleasedNumbers,
   terms: MetricTerms,
-  l2Bound: number,
+  unit: MeasuredUnit,
 ): Float64Array {
   const { weight, lossBound, clipping, evaluation } = terms;
   const values = new Float64Array(sum.length + metricCount(terms));
@@ -99,21 +128,27 @@ export function withMetrics(
     let balance = 0;
     let counted = 0;
     for (const norm of norms) {
-      balance += norm <= l2Bound ? 0.5 : -0.5;
+      balance += withinBound(norm, unit.l2Bound) - 0.5;
       counted += 1;
     }
     if (counted !== count) throw new ProtocolError('update/wrong-length', 'There is not one norm for each loss.');
     values[at++] = weight * balance;
   }
   if (heldOut !== undefined) {
+    const ofHeldOut = heldOutWeight(unit, terms);
     for (const { loss, exact } of heldOut) {
       const isFinite = Number.isFinite(loss);
-      values[at] += weight * (isFinite ? clippedLoss(loss, lossBound) : 1);
-      values[at + 1] += isFinite && exact > 0 ? weight * Math.min(exact, 1) : 0;
-      values[at + 2] += weight;
+      values[at] += ofHeldOut * (isFinite ? clippedLoss(loss, lossBound) : 1);
+      values[at + 1] += isFinite && exact > 0 ? ofHeldOut * Math.min(exact, 1) : 0;
+      values[at + 2] += ofHeldOut;
     }
   }
   return values;
+}
+
+/** 1 up to 7/8 of the bound, 0 from the bound on and for what is not a number, a straight line between. */
+function withinBound(norm: number, l2Bound: number): number {
+  return norm < l2Bound ? Math.min(1, (l2Bound - norm) / (RAMP * l2Bound)) : 0;
 }
 
 /** A loss in [0, 1]: the fraction of the bound. */
@@ -143,19 +178,27 @@ export interface MetricEstimate {
  *
  * Shapes     sum [P + metricCount] in units of the update
  * Note       post-processing of the noised sum: spends no privacy.
- * @param expectedUnits public expected number of units summed: the fraction within the bound is divided by it, not by a count
+ * @param expectedUnits public expected number of units that are trained on: the fraction within the bound is divided by it
  */
-export function readMetrics(sum: Float64Array, terms: MetricTerms, expectedUnits: number): MetricEstimate {
+export function readMetrics(
+  sum: Float64Array,
+  terms: MetricTerms,
+  unit: MeasuredUnit,
+  expectedUnits: number,
+): MetricEstimate {
   const { weight, lossBound, clipping, evaluation } = terms;
+  const ofHeldOut = heldOutWeight(unit, terms);
   let at = sum.length - metricCount(terms);
-  const next = (): number => sum[at++] / weight;
-  const lossSum = next();
-  const count = next();
+  const next = (of: number): number => sum[at++] / of;
+  const lossSum = next(weight);
+  const count = next(weight);
   return {
     meanLoss: meanOf(lossSum, count, lossBound),
     count,
-    ...(clipping === undefined ? {} : { fractionWithin: within(0.5 + next() / expectedUnits, 1) }),
-    ...(evaluation === undefined ? {} : { heldOut: readHeldOut(next(), next(), next(), lossBound) }),
+    ...(clipping === undefined ? {} : { fractionWithin: within(0.5 + next(weight) / expectedUnits, 1) }),
+    ...(evaluation === undefined
+      ? {}
+      : { heldOut: readHeldOut(next(ofHeldOut), next(ofHeldOut), next(ofHeldOut), lossBound) }),
   };
 }
 

@@ -37,6 +37,12 @@ export interface RunView {
   /** After all planned rounds. */
   readonly projectedEpsilon: number | null;
   readonly delta: number;
+  /** What each unit's gradient or update is clipped to. */
+  readonly l2Bound: number;
+  /** Expected fraction of rows that are held out from training to measure the adapter; `null`: none. */
+  readonly heldOutFraction: number | null;
+  /** Fraction of units that should be within the clip; `null` where the run does not count them. */
+  readonly clippingQuantile: number | null;
   readonly members: readonly string[];
   readonly threshold: number;
   readonly baseName: string;
@@ -88,6 +94,14 @@ export interface RoundView {
   readonly epsilon: number | null;
   /** Norm of the noise that is in the sum, expected, over the norm of the sum. */
   readonly noiseToSignal: number | null;
+  /** Estimated fraction of gradients, or updates, that the clip left as they were; `null` where the run does not ask. */
+  readonly fractionWithin: number | null;
+  /** The clip that this round suggests for the next run. */
+  readonly suggestedL2Bound: number | null;
+  /** Of `baseVersion`, on rows held out from training: mean loss, nats per answer token; `null` where the run does not ask. */
+  readonly heldOutLoss: number | null;
+  /** Of `baseVersion`, on rows held out from training: fraction of answers that are exactly right. */
+  readonly heldOutAccuracy: number | null;
 }
 
 export interface VersionView {

@@ -476,6 +476,21 @@ const clientErrors = {
     meaning: 'The privacy ledger was changed, or a line of it is missing.',
     remedy: 'Find out what changed it and put it back from a backup. A ledger that cannot be trusted spends nothing.',
   },
+  'ledger/key-changed': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.state,
+    meaning: 'The privacy ledger goes on under another identity key than the one in this home folder.',
+    remedy:
+      'Finish the change of key with `fedlora identity rotate`, or put back the identity.key that goes with the ledger.',
+  },
+  'identity/no-next': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.state,
+    meaning: 'There is no new key to change to.',
+    remedy: 'Make one with `fedlora identity next`, and let the operator certify it.',
+  },
   'ledger/in-use': {
     blame: 'owner',
     retry: 'never',
@@ -735,6 +750,12 @@ const policyErrors = {
     retry: 'never',
     meaning: 'The clipping bound is larger than the owner’s policy allows.',
     remedy: 'Ask for a smaller bound, or change maximumL2Bound.',
+  },
+  'policy/evaluation-not-allowed': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The run measures the adapter on rows held out from training, which the owner’s policy does not allow.',
+    remedy: 'Ask for a run without evaluation, or change evaluation in policy.yaml.',
   },
   'policy/base-not-allowed': {
     blame: 'owner',

@@ -83,6 +83,29 @@ export class TrainingDescription {
   @IsOptional() @IsNumber() @IsPositive() maximumGradientNorm?: number;
 }
 
+export class ClippingMetricDescription {
+  /** Fraction of gradients (unit "client": of updates) that should be within the clip. */
+  @IsNumber() @IsPositive() @Max(1) quantile!: number;
+  /** How far the suggested bound may be from this run's, in powers of e. Default: 1. */
+  @IsOptional() @IsNumber() @IsPositive() @Max(10) learningRate?: number;
+}
+
+export class EvaluationDescription {
+  /** Expected fraction of the rows that each organisation holds out from training and measures the adapter on. */
+  @IsNumber() @IsPositive() @Max(0.5) fraction!: number;
+}
+
+/** What the organisations measure beside losses and counts: inside the masked sum, under its noise. */
+export class MetricsDescription {
+  /** Tells how many gradients were within the clip, and so which bound would be right for the next run. */
+  @IsOptional()
+  @ValidateNested()
+  @Type(() => ClippingMetricDescription)
+  @IsObject()
+  clipping?: ClippingMetricDescription;
+  @IsOptional() @ValidateNested() @Type(() => EvaluationDescription) @IsObject() evaluation?: EvaluationDescription;
+}
+
 export class ServerDescription {
   @IsIn(['sgd', 'adam']) kind!: 'sgd' | 'adam';
   @IsNumber() @IsPositive() learningRate!: number;
@@ -117,6 +140,7 @@ export class RunDescription {
   @ValidateNested() @Type(() => DataDescription) @IsObject() data!: DataDescription;
   @ValidateNested() @Type(() => PrivacyDescription) @IsObject() privacy!: PrivacyDescription;
   @ValidateNested() @Type(() => TrainingDescription) @IsObject() training!: TrainingDescription;
+  @IsOptional() @ValidateNested() @Type(() => MetricsDescription) @IsObject() metrics?: MetricsDescription;
   @ValidateNested() @Type(() => ServerDescription) @IsObject() server!: ServerDescription;
   @IsOptional() @ValidateNested() @Type(() => DeadlinesDescription) @IsObject() deadlinesMs?: DeadlinesDescription;
   /** Default: the least that is safe, more than (n + c) / 2. */

@@ -28,7 +28,7 @@ export interface SelfTestResult {
   readonly norm: number;
   /** Worst of the clipped sum's tensors. */
   readonly gradient: number;
-  /** How much an example's gradient depends on the examples beside it. */
+  /** How much an example's gradient, norm and loss depend on the examples beside it: the worst of the three. */
   readonly company: number;
 }
 
@@ -111,15 +111,23 @@ async function compute(factory: EngineFactory, quantization: Quantization, weigh
       l2Bound: answers.l2Bound,
     });
     const apart = new Float64Array(clipped.clippedSum.length);
+    const numbers = { losses: [] as number[], norms: [] as number[] };
     for (const [example, ids] of answers.batch.ids.entries()) {
       const alone = await engine.gradients(batchOf([ids], [answers.batch.answerMask[example]]), {
         trained: 'both',
         l2Bound: answers.l2Bound,
       });
       alone.clippedSum.forEach((value, i) => (apart[i] += value));
+      numbers.losses.push(...alone.losses);
+      numbers.norms.push(...alone.norms!);
     }
+    const company = Math.max(
+      relativeError(clipped.clippedSum, apart),
+      relativeError(clipped.losses, numbers.losses),
+      relativeError(clipped.norms!, numbers.norms),
+    );
     const sizes = engine.modules.flatMap(({ inFeatures, outFeatures }) => [r * inFeatures, outFeatures * r]);
-    return { clipped, company: relativeError(clipped.clippedSum, apart), sizes };
+    return { clipped, company, sizes };
   } finally {
     await engine.close();
   }
