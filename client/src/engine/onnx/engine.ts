@@ -78,9 +78,6 @@ const ropeTableNames = ['cos', 'sin', 'minusSin'] as const;
 
 const SHORTEST_ROPE_TABLE = 256;
 
-/** Threads on which Node.js runs native calls, by default. */
-const MAXIMUM_CONCURRENCY = 4;
-
 /** Lengths for which masks are kept. */
 const KEPT_MASKS = 32;
 
@@ -136,8 +133,6 @@ class OnnxEngine implements Engine {
   readonly vocabularySize: number;
   readonly maximumLength: number;
   readonly #sessions: Sessions;
-  /** Slices computed at a time. */
-  readonly #concurrency: number;
   #rope: Map<string, Tensor> = new Map();
   #ropeLength = 0;
   readonly #masks = new Map<string, Tensor>();
@@ -161,10 +156,9 @@ class OnnxEngine implements Engine {
     this.modules = adaptedModules(config, spec.adapted);
     this.vocabularySize = config.vocab_size;
     this.maximumLength = config.max_position_embeddings;
-    // A small model's operations are too short to share: threads take a slice each. A large one's memory is for one slice.
+    // A small model's operations are too short to share.
     const isSmall = plan.weights === 'merged';
-    this.#concurrency = isSmall ? Math.min(threads, MAXIMUM_CONCURRENCY) : 1;
-    this.#sessions = new Sessions(isSmall || independentExamples ? 1 : threads);
+    this.#sessions = new Sessions(isSmall || independentExamples ? 1 : threads, plan.readyGraphs);
     this.#adapted = this.#adapterTensors({
       modules: this.modules.map(({ inFeatures, outFeatures }) => ({
         A: new Float32Array(lora.r * inFeatures),
@@ -267,20 +261,16 @@ class OnnxEngine implements Engine {
     await this.#sessions.close();
   }
 
-  /** Computes the slices of a batch, several at a time, and hands the results over in order, so that sums have one order. */
+  /** Computes the slices of a batch in turn: onnxruntime-node computes on the thread that calls, so that no two would overlap. */
   async #eachSlice<Result>(
     batch: Batch,
     compute: (slice: Slice, inputs: SliceInputs) => Promise<Result>,
     take: (slice: Slice, inputs: SliceInputs, result: Result) => void,
   ): Promise<void> {
     const { num_attention_heads, num_key_value_heads } = this.spec.config;
-    const slices = planSlices(batch, this.plan.rows, num_attention_heads / num_key_value_heads);
-    for (let begin = 0; begin < slices.length; begin += this.#concurrency) {
-      const running = slices.slice(begin, begin + this.#concurrency).map(async (slice) => {
-        const inputs = sliceInputs(batch, slice, this.#lastWindow());
-        return { slice, inputs, result: await compute(slice, inputs) };
-      });
-      for (const { slice, inputs, result } of await Promise.all(running)) take(slice, inputs, result);
+    for (const slice of planSlices(batch, this.plan.rows, num_attention_heads / num_key_value_heads)) {
+      const inputs = sliceInputs(batch, slice, this.#lastWindow());
+      take(slice, inputs, await compute(slice, inputs));
     }
   }
 

@@ -11,13 +11,21 @@ export type TensorMap = Readonly<Record<string, Tensor>>;
 export class Sessions {
   readonly #sessions = new Map<string, Promise<InferenceSession>>();
 
-  constructor(readonly threads: number) {}
+  /**
+   * @param ready `last`: before another session is made, those before it are let go with their memory. Graphs must then be run one
+   *              at a time, and the same ones in a row.
+   */
+  constructor(
+    readonly threads: number,
+    readonly ready: 'all' | 'last' = 'all',
+  ) {}
 
   /** Runs the graph called `name`, which `build` makes if it is the first time. Later feeds hide earlier ones. */
   async run(name: string, build: () => Uint8Array, ...feeds: readonly Feeds[]): Promise<TensorMap> {
     let creating = this.#sessions.get(name);
     if (creating === undefined) {
-      creating = InferenceSession.create(build(), sessionOptions(this.threads));
+      const room = this.ready === 'all' ? Promise.resolve() : this.close();
+      creating = room.then(() => InferenceSession.create(build(), sessionOptions(this.threads)));
       this.#sessions.set(name, creating);
     }
     const session = await creating;
@@ -30,6 +38,7 @@ export class Sessions {
     return await session.run(inputs);
   }
 
+  /** Lets all sessions go, with their memory. */
   async close(): Promise<void> {
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
