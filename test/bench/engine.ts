@@ -143,7 +143,7 @@ const memory: BenchCase = async ({ repeats, say }) => {
   const measure = async (name: string, shape: Shape, examples: number, length: number): Promise<void> => {
     const threads = cpus().length;
     const config = parseModelConfig(JSON.stringify(shape));
-    const planned = memoryPlan(config, benchLora, 'nf4', makePlan(config, benchLora, 'nf4'), {
+    const planned = memoryPlan(config, benchLora, makePlan(config, benchLora, 'nf4'), {
       examples,
       length,
       labels: Math.floor((2 * length) / 3),

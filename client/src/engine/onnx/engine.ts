@@ -20,6 +20,7 @@ import {
   type LoraConfig,
   type LoraModule,
 } from '../engine.js';
+import { availableMemory } from '../available-memory.js';
 import { checkAdapter, checkBatch, checkBound, checkGradient, checkLengths } from '../input-checks.js';
 import { dropoutOf, type Dropout } from '../dropout.js';
 import type { BaseModel } from '../weights/base-model.js';
@@ -50,7 +51,8 @@ import {
   type Purpose,
 } from './model.js';
 import type { GraphPair } from './graph.js';
-import { headPartCount, keptBlocks, makePlan, type Plan } from './plan.js';
+import { headPartCount, keptBlocks, type Plan } from './plan.js';
+import { fitModel, outOfMemory, type Fitted, type MemoryUse } from './memory-plan.js';
 import { ropeTables } from './rope.js';
 import { selfTestOnce } from './self-test.js';
 import { floats, Sessions, tensorOf, type Feeds, type TensorMap } from './sessions.js';
@@ -66,12 +68,23 @@ export interface OnnxEngineOptions {
   /** Runs every operation on one thread, so that an example's gradient does not depend on the others of its batch; slow for large models. */
   readonly independentExamples?: boolean;
   readonly device?: 'cpu';
-  /** Overrides parts of the plan; for tests and measurements. */
+  /** Overrides parts of the plan, which then stay as they are however little memory there is. */
   readonly plan?: Partial<Plan>;
+  /** What the plan must fit into. */
+  readonly memory?: MemoryOptions;
   /** How weights are quantized, and where the result is kept; with quantization `nf4`. Nothing is kept by default. */
   readonly nf4?: QuantizeOptions;
   /** Whether this device must first compute known answers, once in a process. On by default. */
   readonly selfTest?: boolean;
+}
+
+export interface MemoryOptions {
+  /** Bytes that may be taken; by default, what this machine and its control groups have free. */
+  readonly availableBytes?: number;
+  /** What will be asked of the engine; by default, private gradients of a full slice of rows of usual length. */
+  readonly use?: Omit<MemoryUse, 'hasHalfTables'>;
+  /** Called with the plan that was chosen, before any memory is taken. */
+  readonly onPlanned?: (fitted: Fitted, availableBytes: number) => void;
 }
 
 const ropeTableNames = ['cos', 'sin', 'minusSin'] as const;
@@ -86,10 +99,11 @@ const KEPT_MASKS = 32;
  *
  * @throws FedloraError engine/self-test-failed: this device computes known gradients wrongly, and is not used
  * @throws FedloraError adapter/unsupported: target_modules names a layer that no block has
+ * @throws FedloraError engine/out-of-memory: no plan fits into the memory that is free; nothing was read
  */
 export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engine> {
   const { base, lora, quantization } = options;
-  const plan = { ...makePlan(base.config, lora, quantization), ...options.plan };
+  const plan = await planWithinMemory(options);
   if (plan.weights === 'merged' && (lora.lora_dropout ?? 0) > 0)
     throw new RangeError('With lora_dropout the adapter cannot be merged into the weights.');
   const spec = graphSpec(base.config, lora, plan.weights);
@@ -100,6 +114,7 @@ export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engi
         threads: options.threads,
         independentExamples: options.independentExamples ?? false,
         plan: { structure: plan.structure, weights: model.weights },
+        memory: { availableBytes: Infinity },
         selfTest: false,
       }),
     );
@@ -111,6 +126,15 @@ export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engi
   });
   const threads = { all: options.threads ?? cpus().length, independentExamples: options.independentExamples ?? false };
   return new OnnxEngine(lora, plan, spec, weights, threads);
+}
+
+/** The plan for this model that fits into memory. @throws FedloraError engine/out-of-memory */
+async function planWithinMemory({ base, lora, quantization, plan, memory = {} }: OnnxEngineOptions): Promise<Plan> {
+  const availableBytes = memory.availableBytes ?? (await availableMemory());
+  const fitted = fitModel(base, lora, quantization, { use: memory.use, availableBytes, fixed: plan });
+  memory.onPlanned?.(fitted, availableBytes);
+  if (!fitted.fits) throw outOfMemory(fitted, availableBytes);
+  return fitted.plan;
 }
 
 /** What one slice gives. */

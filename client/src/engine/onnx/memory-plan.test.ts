@@ -46,7 +46,7 @@ const use: MemoryUse = {
 };
 
 function bytesOf(plan: Partial<Plan> = {}, changes: Partial<MemoryUse> = {}, config = aConfig()): MemoryPlan['bytes'] {
-  return memoryPlan(config, lora, 'nf4', { ...blocks, ...plan }, { ...use, ...changes }).bytes;
+  return memoryPlan(config, lora, { ...blocks, ...plan }, { ...use, ...changes }).bytes;
 }
 
 // Linear weights of a block: q 96 x 96, k and v 32 x 96, o 96 x 96, gate and up 200 x 96, down 96 x 200.
@@ -141,7 +141,7 @@ describe('memoryPlan', () => {
   });
 
   it('is the sum of its parts, and the base is what stays', () => {
-    const { bytes, baseBytes, totalBytes } = memoryPlan(aConfig(), lora, 'nf4', blocks, use);
+    const { bytes, baseBytes, totalBytes } = memoryPlan(aConfig(), lora, blocks, use);
     expect(totalBytes).toBe(Object.values(bytes).reduce((sum, value) => sum + value, 0));
     expect(baseBytes).toBe(bytes.codes + bytes.absmax + bytes.tables + bytes.norms);
   });
@@ -149,8 +149,7 @@ describe('memoryPlan', () => {
 
 describe('fitPlan', () => {
   const config = aConfig({ hidden_size: 768, intermediate_size: 2048, num_hidden_layers: 12, head_dim: 128 });
-  const memoryOf = (plan: Plan): MemoryPlan =>
-    memoryPlan(config, lora, 'nf4', plan, { ...use, examples: 64, length: 100 });
+  const memoryOf = (plan: Plan): MemoryPlan => memoryPlan(config, lora, plan, { ...use, examples: 64, length: 100 });
   const start: Plan = { ...blocks, rows: 1024, keptBytes: 2 ** 30, logitsBytes: 2 ** 26, readyGraphs: 'all' };
   const neededBy = (plan: Plan): number => missingBytes(memoryOf(plan), 0);
 
@@ -175,7 +174,7 @@ describe('fitPlan', () => {
   it('gives the least that there is where nothing fits', () => {
     const { plan, fits, memory } = fitPlan(memoryOf, { ...start, structure: 'whole', tables: 'f32' }, 1000);
     expect(fits).toBe(false);
-    expect(plan).toMatchObject({ structure: 'blocks', keptBytes: 0, rows: 16, tables: 'stored', readyGraphs: 'last' });
+    expect(plan).toMatchObject({ structure: 'blocks', keptBytes: 0, rows: 128, readyGraphs: 'last' });
     expect(missingBytes(memory, 1000)).toBe(memory.totalBytes - memory.bytes.process - 1000);
   });
 
@@ -196,7 +195,7 @@ describe('fitPlan', () => {
       }),
     );
     const all = { ...lora, target_modules: ['all-linear'] };
-    const of = (plan: Plan): MemoryPlan => memoryPlan(llama, all, 'nf4', plan, { ...use, examples: 16, length: 512 });
+    const of = (plan: Plan): MemoryPlan => memoryPlan(llama, all, plan, { ...use, examples: 16, length: 512 });
     const plan = makePlan(llama, all, 'nf4');
     expect(fitPlan(of, plan, 8 * 2 ** 30)).toMatchObject({ fits: true, plan: { structure: 'blocks' } });
     expect(fitPlan(of, plan, 2 * 2 ** 30).fits).toBe(false);

@@ -8,14 +8,14 @@
  * Legend     as in `spec.ts`; S = examples of a slice, R = S * T its rows, N = S * L its label positions
  */
 
-import { adaptedModules } from '@fedlora/shared';
+import { adaptedModules, FedloraError } from '@fedlora/shared';
 import { trainedParameterCount, type LoraConfig, type TrainedFactor } from '../engine.js';
 import type { OptimizerName } from '../train.js';
-import type { ModelConfig } from '../weights/base-model.js';
+import type { BaseModelShape, ModelConfig } from '../weights/base-model.js';
 import { expectedTensors } from '../weights/model-config.js';
 import { NF4_BLOCK } from '../weights/nf4.js';
 import type { Quantization } from './base-weights.js';
-import { headPartCount, keptBlockBytes, keptBlocks, type Plan } from './plan.js';
+import { headPartCount, keptBlockBytes, keptBlocks, makePlan, type Plan } from './plan.js';
 import { graphSpec, linearNames, shapeOf } from './spec.js';
 
 /** What is trained, on what. */
@@ -58,6 +58,8 @@ export type MemoryKind = (typeof memoryKinds)[number];
 
 export interface MemoryPlan {
   readonly bytes: Readonly<Record<MemoryKind, number>>;
+  /** Blocks whose activations are kept. */
+  readonly keptBlocks: number;
   /** What the base takes while it rests. */
   readonly baseBytes: number;
   /** At the fullest moment, the process included. */
@@ -85,8 +87,9 @@ const ARENA_RATIO = 1.2;
 /** Values of a block of the 8-bit optimizer's state, which share a scale. */
 const OPTIMIZER_BLOCK = 256;
 
-/** Below this, examples are computed alone, whatever they take. */
-const FEWEST_ROWS = 16;
+/** Tokens of a long row of instruction data. */
+const USUAL_LENGTH = 512;
+
 const FEWEST_LOGITS = 4 * MIB;
 
 /** What one graph holds while it runs, beside its inputs. */
@@ -102,13 +105,7 @@ interface GraphBytes {
  * Guarantee  monotone: more rows, kept blocks or logits at a time never take less. Pure: asks neither machine nor clock.
  * Edge cases longer examples than the plan has rows -> slices of one example | no kept blocks fit -> 0 kept
  */
-export function memoryPlan(
-  config: ModelConfig,
-  lora: LoraConfig,
-  quantization: Quantization,
-  plan: Plan,
-  use: MemoryUse,
-): MemoryPlan {
+export function memoryPlan(config: ModelConfig, lora: LoraConfig, plan: Plan, use: MemoryUse): MemoryPlan {
   const { hidden_size: D, vocab_size: V, num_hidden_layers: blocks } = config;
   const spec = graphSpec(config, lora, plan.weights);
   const sizes = linearNames.map((name) => shapeOf(spec, name)[0] * shapeOf(spec, name)[1]);
@@ -158,6 +155,7 @@ export function memoryPlan(
   const { codes, absmax, weights, merged, tables, norms } = bytes;
   return {
     bytes,
+    keptBlocks: kept,
     baseBytes: codes + absmax + weights + merged + tables + norms,
     totalBytes: sum(Object.values(bytes)),
   };
@@ -241,6 +239,8 @@ export interface Fitted {
   readonly memory: MemoryPlan;
   /** Whether it fits into the bytes that are available. */
   readonly fits: boolean;
+  /** What the plan that was asked for would take. */
+  readonly wantedBytes: number;
 }
 
 /**
@@ -255,20 +255,60 @@ export function fitPlan(
   availableBytes: number,
   fixed: Partial<Plan> = {},
 ): Fitted {
+  const wantedBytes = memoryOf(plan).totalBytes;
   const fitted = (candidate: Plan): Fitted => {
     const memory = memoryOf(candidate);
-    return { plan: candidate, memory, fits: missingBytes(memory, availableBytes) === 0 };
+    return { plan: candidate, memory, fits: missingBytes(memory, availableBytes) === 0, wantedBytes };
   };
   let best = fitted(plan);
   for (const lower of lowerings) {
-    for (;;) {
-      if (best.fits) return best;
-      const change = lower(best.plan, best.memory, missingBytes(best.memory, availableBytes));
+    // A way may have to go on before it helps: activations of one block less call for the graphs that compute them anew.
+    for (let at = best; !best.fits;) {
+      const change = lower(at.plan, at.memory, missingBytes(at.memory, availableBytes));
       if (change === undefined || Object.keys(change).some((part) => part in fixed)) break;
-      best = fitted({ ...best.plan, ...change });
+      at = fitted({ ...at.plan, ...change });
+      if (at.memory.totalBytes < best.memory.totalBytes) best = at;
     }
   }
   return best;
+}
+
+/**
+ * The plan for a model that fits, or else the one that takes least.
+ *
+ * @param fixed parts of the plan that are not chosen here
+ */
+export function fitModel(
+  { config, hasHalfTables = false }: BaseModelShape,
+  lora: LoraConfig,
+  quantization: Quantization,
+  options: {
+    readonly use?: Omit<MemoryUse, 'hasHalfTables'> | undefined;
+    readonly availableBytes: number;
+    readonly fixed?: Partial<Plan> | undefined;
+  },
+): Fitted {
+  const { fixed = {}, availableBytes } = options;
+  const plan = { ...makePlan(config, lora, quantization), ...fixed };
+  const use = { hasHalfTables, ...(options.use ?? usualUse(config, plan)) };
+  return fitPlan((candidate) => memoryPlan(config, lora, candidate, use), plan, availableBytes, fixed);
+}
+
+/** The refusal of a model that does not fit, in numbers. */
+export function outOfMemory({ memory }: Fitted, availableBytes: number, where?: string): FedloraError {
+  const neededMiB = Math.ceil((memory.totalBytes - memory.bytes.process) / MIB);
+  const availableMiB = Math.floor(availableBytes / MIB);
+  return new FedloraError(
+    'engine/out-of-memory',
+    `At least ${neededMiB} MiB are needed beside the program itself, and ${availableMiB} MiB are free.`,
+    { details: { neededMiB, availableMiB }, ...(where === undefined ? {} : { where }) },
+  );
+}
+
+/** Private gradients of as many examples of usual length as are computed at a time. */
+function usualUse({ max_position_embeddings }: ModelConfig, { rows }: Plan): Omit<MemoryUse, 'hasHalfTables'> {
+  const length = Math.min(max_position_embeddings, USUAL_LENGTH);
+  return { examples: Math.max(1, Math.floor(rows / length)), length, trained: 'both', perExample: true };
 }
 
 /** Bytes that a plan needs beyond those available. */
@@ -278,10 +318,10 @@ export function missingBytes({ bytes, totalBytes }: MemoryPlan, availableBytes: 
 
 /** Ways to take less memory, in the order of what they cost: the next plan, or `undefined` if there is none of that way. */
 const lowerings: readonly ((plan: Plan, memory: MemoryPlan, missing: number) => Partial<Plan> | undefined)[] = [
-  (plan) => (plan.structure === 'whole' ? { structure: 'blocks' } : undefined),
+  (plan) => (plan.structure === 'whole' ? { structure: 'blocks', keptBytes: 0 } : undefined),
   // From what is kept, which may be less than might be.
   (_, { bytes: { kept } }, missing) => (kept > 0 ? { keptBytes: Math.max(0, kept - missing) } : undefined),
-  ({ rows }) => (rows > FEWEST_ROWS ? { rows: Math.floor(rows / 2) } : undefined),
+  ({ rows }) => (rows > 1 ? { rows: Math.floor(rows / 2) } : undefined),
   ({ logitsBytes }) => (logitsBytes > FEWEST_LOGITS ? { logitsBytes: Math.floor(logitsBytes / 2) } : undefined),
   ({ tables }) => (tables === 'f32' ? { tables: 'stored' } : undefined),
   ({ readyGraphs }) => (readyGraphs === 'all' ? { readyGraphs: 'last' } : undefined),

@@ -1,5 +1,6 @@
 /** onnxruntime sessions, made when first needed, and the tensors that they read. */
 
+import { FedloraError } from '@fedlora/shared';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 
 /** Values for a session's inputs, by name. What a session does not read is ignored. */
@@ -35,7 +36,11 @@ export class Sessions {
       if (value === undefined) throw new Error(`Graph ${name} reads ${input}, which nobody gave.`);
       inputs[input] = value;
     }
-    return await session.run(inputs);
+    return await session.run(inputs).catch((error: unknown) => {
+      throw hasNoMemory(error)
+        ? new FedloraError('engine/out-of-memory', 'Memory ended within a step.', { cause: error })
+        : error;
+    });
   }
 
   /** Lets all sessions go, with their memory. */
@@ -44,6 +49,11 @@ export class Sessions {
     this.#sessions.clear();
     await Promise.all(sessions.map(async (session) => (await session).release()));
   }
+}
+
+/** Whether an error of the runtime, or of this process's buffers, says that an allocation failed. */
+export function hasNoMemory(error: unknown): boolean {
+  return error instanceof Error && /failed to allocate|bad_alloc|allocation failed|out of memory/i.test(error.message);
 }
 
 /**
