@@ -47,6 +47,19 @@ export const shape7bTwoLayers = {
   tie_word_embeddings: false,
 };
 
+/** The demo's base model. */
+export const shapeDemo = {
+  ...shape135m,
+  hidden_size: 128,
+  intermediate_size: 352,
+  num_hidden_layers: 4,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 1024,
+  max_position_embeddings: 256,
+  rope_theta: 10000,
+};
+
 export type Shape = typeof shape135m & { readonly head_dim?: number };
 
 const CHUNK = 1 << 20;

@@ -1,18 +1,9 @@
 /** One training step of our engine on a random batch, as often as it is told to. Arguments: one JSON object, see `StepOptions`. */
 
-import { createOnnxEngine, openBaseModel, type Plan } from '@fedlora/client';
+import { createOnnxEngine, openBaseModel } from '@fedlora/client';
 import { seededBatch } from './seeded-batch.js';
+import { benchLora, type StepOptions } from './step-options.js';
 import { answerSteps } from './stepper.js';
-
-export interface StepOptions {
-  readonly directory: string;
-  readonly examples: number;
-  readonly length: number;
-  readonly threads: number;
-  /** Clip each example's gradient, as private training does. */
-  readonly clip: boolean;
-  readonly plan?: Partial<Plan>;
-}
 
 const MIB = 2 ** 20;
 
@@ -22,7 +13,7 @@ globalThis.gc?.();
 const before = process.memoryUsage().rss;
 const engine = await createOnnxEngine({
   base,
-  lora: { r: 8, lora_alpha: 16, use_rslora: false, target_modules: ['all-linear'] },
+  lora: benchLora,
   quantization: 'nf4',
   threads: options.threads,
   ...(options.plan === undefined ? {} : { plan: options.plan }),

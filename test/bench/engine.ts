@@ -11,8 +11,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { linearParameters, shape135m, shape7bTwoLayers, writeCheckpoint, type Shape } from './checkpoint.js';
-import type { StepOptions } from './engine-step.js';
+import { makePlan, memoryPlan, parseModelConfig } from '@fedlora/client';
+import { linearParameters, shape135m, shape7bTwoLayers, shapeDemo, writeCheckpoint, type Shape } from './checkpoint.js';
+import { benchLora, type StepOptions } from './step-options.js';
 import { median, runBench, type BenchCase, type BenchLine, type Measured } from './report.js';
 import { byTurns, Stepper } from './stepper.js';
 
@@ -24,6 +25,8 @@ const python = process.env['FEDLORA_BENCH_PYTHON'] ?? 'python3';
 const peerEnvironment = { OMP_WAIT_POLICY: 'PASSIVE', MALLOC_MMAP_MAX_: '0', MALLOC_TRIM_THRESHOLD_: '-1' };
 
 const LENGTH = 256;
+
+const MIB = 2 ** 20;
 
 let hasPeer: boolean | undefined;
 
@@ -132,6 +135,41 @@ const sevenB: BenchCase = ({ repeats, say }) =>
     return compared({ ...mine, linearParameters: linearParameters(shape7bTwoLayers) }, other);
   });
 
+/** Peak memory as planned from sizes and as measured, for models of every form; `worstRatio` is that furthest from 1. */
+const memory: BenchCase = async ({ repeats, say }) => {
+  const table: Record<string, number> = {};
+  let last: Measured | undefined;
+  let worstRatio = 1;
+  const measure = async (name: string, shape: Shape, examples: number, length: number): Promise<void> => {
+    const threads = cpus().length;
+    const config = parseModelConfig(JSON.stringify(shape));
+    const planned = memoryPlan(config, benchLora, makePlan(config, benchLora, 'nf4'), {
+      examples,
+      length,
+      labels: Math.floor((2 * length) / 3),
+      trained: 'both',
+      perExample: true,
+      hasHalfTables: true,
+    });
+    last = await withCheckpoint(shape, async (directory) => {
+      const stepper = await ours({ directory, examples, length, threads, clip: true });
+      const [result] = await byTurns([stepper], repeats);
+      return result;
+    });
+    const plannedMiB = planned.totalBytes / MIB;
+    const ratio = plannedMiB / last.peakMiB;
+    const numbers = `planned ${Math.round(plannedMiB)} MiB, measured ${Math.round(last.peakMiB)} MiB`;
+    say(`  ${name}: ${numbers}, ratio ${ratio.toFixed(3)}`);
+    Object.assign(table, { [`${name}-plannedMiB`]: plannedMiB, [`${name}-peakMiB`]: last.peakMiB });
+    if (Math.abs(Math.log(ratio)) > Math.abs(Math.log(worstRatio))) worstRatio = ratio;
+  };
+  await measure('demo-b64', shapeDemo, 64, 64);
+  await measure('135m-b1', shape135m, 1, LENGTH);
+  await measure('135m-b4', shape135m, 4, LENGTH);
+  await measure('7b-two-layers', shape7bTwoLayers, 1, LENGTH);
+  return { ours: { ...last!, ...table, worstRatio }, peer: null, ratio: null }; // Safe: there were measurements.
+};
+
 /** bf16 weights on disk to NF4 in memory, all linear layers, on all threads; without a cache. */
 const quantize: BenchCase = ({ repeats }) =>
   withCheckpoint(shape135m, async (directory) => {
@@ -156,6 +194,7 @@ const cases: Readonly<Record<string, BenchCase>> = {
   growth,
   'quantize-135m': quantize,
   '7b-two-layers': sevenB,
+  'memory-plan': memory,
 };
 
 await runBench('engine', cases);

@@ -1,13 +1,34 @@
 import { Command } from 'commander';
 import type { CliContext } from './context.js';
-import { homeOption, jsonOption } from './options.js';
+import { homeOption, jsonOption, modelSizeOptions, type ModelSizeOptions } from './options.js';
+
+interface Options extends ModelSizeOptions {
+  readonly home?: string;
+  readonly json?: boolean;
+  readonly model?: string;
+}
 
 export function doctor(context: CliContext): Command {
-  return new Command('doctor')
+  const command = new Command('doctor')
     .description('check settings, keys, ledger, base model, data, disk and coordinator; say what to do')
     .addOption(homeOption())
     .addOption(jsonOption())
-    .action(async (options: { home?: string; json?: boolean }) => {
+    .option('--model <path>', 'say instead how much memory it takes to train this base model, from its headers');
+  for (const option of modelSizeOptions()) command.addOption(option);
+  return command
+    .addHelpText(
+      'after',
+      `
+Options from --rank on belong to --model, and are those of \`fedlora train\`.
+
+Example:
+  fedlora doctor --model models/SmolLM2-135M --batch-size 4 --max-length 1024`,
+    )
+    .action(async (options: Options) => {
+      if (options.model !== undefined) {
+        const { diagnoseModel } = await import('./doctor-model.js');
+        return diagnoseModel(options.model, options, context);
+      }
       const { homeFrom } = await import('../config/home.js');
       const { checksOf, runChecks } = await import('../health/checks.js');
       const { errorEntry, explainError } = await import('@fedlora/shared');

@@ -14,6 +14,8 @@ import { toBatches } from '../data/batches.js';
 import type { RowFormat } from '../data/rows.js';
 import { loadTokenizer, type Example, type TrainingTokenizer } from '../data/tokenize.js';
 import type { Engine, LoraConfig } from '../engine/engine.js';
+import type { MemoryOptions } from '../engine/onnx/engine.js';
+import type { Plan } from '../engine/onnx/plan.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
@@ -28,6 +30,9 @@ export interface EngineOptions {
   readonly threads: number;
   /** How weights are quantized, and where the result is kept. Nothing is kept by default. */
   readonly nf4?: QuantizeOptions;
+  /** Parts of the plan that the engine does not choose itself. */
+  readonly plan?: Partial<Plan>;
+  readonly memory?: MemoryOptions;
 }
 
 export interface LocalModel {
@@ -83,8 +88,8 @@ export async function openLocalModel(
 
 export async function openEngine(base: BaseModel, lora: LoraConfig, options: EngineOptions): Promise<Engine> {
   const { createOnnxEngine } = await import('../engine/onnx/engine.js');
-  const { quantization, threads, nf4 = {} } = options;
-  return createOnnxEngine({ base, lora, quantization, nf4, ...(threads === 0 ? {} : { threads }) });
+  const { quantization, threads, nf4 = {}, plan = {}, memory = {} } = options;
+  return createOnnxEngine({ base, lora, quantization, nf4, plan, memory, ...(threads === 0 ? {} : { threads }) });
 }
 
 /** Module suffixes with `all-linear` expanded. @throws FedloraError adapter/unsupported */

@@ -2,6 +2,11 @@
 
 import { InvalidArgumentError, Option } from 'commander';
 import type { RowFormat } from '../data/rows.js';
+import type { TrainedFactor } from '../engine/engine.js';
+import type { MemoryUse } from '../engine/onnx/memory-plan.js';
+import type { Plan } from '../engine/onnx/plan.js';
+import type { OptimizerName } from '../engine/train.js';
+import type { ModelConfig } from '../engine/weights/base-model.js';
 
 export function homeOption(): Option {
   return new Option('--home <dir>', 'folder of this client (default: FEDLORA_HOME, else ~/.fedlora)');
@@ -60,4 +65,61 @@ export function publicKey(text: string): string {
   const key = text.trim().toLowerCase();
   if (!/^[0-9a-f]{64}$/.test(key)) throw new InvalidArgumentError('A key has 64 hex digits.');
   return key;
+}
+
+/** What decides how much memory training takes. */
+export interface ModelSizeOptions {
+  readonly rank: number;
+  readonly targetModules: string;
+  readonly trainFactor: TrainedFactor;
+  readonly optim: OptimizerName;
+  readonly batchSize: number;
+  readonly maxLength: number;
+  readonly quantization: 'none' | 'nf4';
+  readonly gradientCheckpointing?: boolean;
+  /** MiB */
+  readonly maxMemory?: number;
+}
+
+/** The options of `ModelSizeOptions`, alike wherever they are given. */
+export function modelSizeOptions(): readonly Option[] {
+  const whole = (flags: string, description: string, value?: number): Option => {
+    const option = new Option(flags, description).argParser(wholeNumber);
+    return value === undefined ? option : option.default(value);
+  };
+  return [
+    whole('--r, --rank <r>', 'LoRA r', 8),
+    new Option('--target-modules <names>', 'module suffixes, separated by commas, or all-linear').default('all-linear'),
+    new Option('--train-factor <f>', 'which factors learn; R is r x r, between A and B that stay orthonormal')
+      .choices(['both', 'A', 'B', 'R'])
+      .default('both'),
+    new Option('--optim <name>', 'optimizer; adamw_8bit holds a quarter of the state')
+      .choices(['adamw', 'adamw_8bit', 'sgd'])
+      .default('adamw'),
+    whole('--batch-size <n>', 'rows of a batch', 16),
+    whole('--max-length <n>', 'longest example in tokens; longer ones lose the end of their input', 512),
+    new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'),
+    new Option('--gradient-checkpointing', 'keep no activations: less memory, a quarter more time'),
+    whole('--max-memory <MiB>', 'memory to plan with, in the place of what is free'),
+  ];
+}
+
+/** What of the plan, and of what it must fit into, the options fix. */
+export function planOptions({ gradientCheckpointing, maxMemory }: ModelSizeOptions): {
+  readonly fixed: Partial<Plan>;
+  readonly availableBytes?: number;
+} {
+  return {
+    fixed: gradientCheckpointing === true ? { structure: 'blocks', keptBytes: 0 } : {},
+    ...(maxMemory === undefined ? {} : { availableBytes: maxMemory * 2 ** 20 }),
+  };
+}
+
+/** What training with these options asks of memory. */
+export function trainingUse(
+  { batchSize, maxLength, trainFactor, optim }: ModelSizeOptions,
+  { max_position_embeddings }: Pick<ModelConfig, 'max_position_embeddings'>,
+): Omit<MemoryUse, 'hasHalfTables'> {
+  const length = Math.min(maxLength, max_position_embeddings);
+  return { examples: batchSize, length, trained: trainFactor, perExample: false, optim };
 }

@@ -156,4 +156,19 @@ describe('fedlora train', () => {
     const { error } = await fedlora(...training(data, data));
     expect(error).toContain('The output must be a folder');
   });
+
+  it('says how the model will be computed, and refuses what does not fit before it reads weights', async () => {
+    const data = rows('rows.jsonl', 12);
+    const out = join(directory, 'adapter');
+    const few = await fedlora(...training(data, out, '--steps', '1', '--gradient-checkpointing'));
+    expect(few.code).toBe(0);
+    expect(few.error).toMatch(
+      /^plan: .*a graph per block, activations of 0 of 4 blocks kept.*\nmemory: about \d+ MiB; \d+ MiB are free$/m,
+    );
+    const none = await fedlora(...training(data, join(directory, 'other'), '--steps', '1', '--max-memory', '5'));
+    expect(none.code).toBe(21);
+    expect(none.error).toMatch(/At least \d+ MiB are needed beside the program itself, and 5 MiB are free/);
+    expect(none.error).toContain('[engine/out-of-memory]');
+    expect(existsSync(join(directory, 'other'))).toBe(false);
+  });
 });

@@ -6,17 +6,21 @@ import {
   cacheOption,
   formatOption,
   jsonOption,
+  modelSizeOptions,
   numberAtLeastZero,
+  planOptions,
   positiveNumber,
   rowFormats,
   several,
   shareBelowOne,
+  trainingUse,
   wholeNumber,
   type FormatName,
+  type ModelSizeOptions,
 } from './options.js';
 import { clockTime, trainingLine } from './training-line.js';
 
-interface Options {
+interface Options extends ModelSizeOptions {
   readonly base: string;
   readonly data: readonly string[];
   readonly format: FormatName;
@@ -24,26 +28,19 @@ interface Options {
   readonly eval?: readonly string[];
   readonly evalSteps?: number;
   readonly earlyStoppingPatience?: number;
-  readonly rank: number;
   readonly loraAlpha: number;
   readonly useRslora?: boolean;
   readonly loraDropout: number;
-  readonly targetModules: string;
-  readonly trainFactor: 'both' | 'A' | 'B' | 'R';
   readonly init?: 'kaiming' | 'orthonormal';
   readonly learningRate: number;
   readonly lrSchedulerType: 'constant' | 'linear' | 'cosine';
   readonly warmupRatio: number;
   readonly weightDecay: number;
   readonly maxGradNorm: number;
-  readonly optim: 'adamw' | 'adamw_8bit' | 'sgd';
   readonly numTrainEpochs: number;
   readonly maxSteps?: number;
-  readonly batchSize: number;
   readonly gradientAccumulationSteps: number;
-  readonly maxLength: number;
   readonly seed: number;
-  readonly quantization: 'none' | 'nf4';
   readonly threads: number;
   readonly cache: boolean;
   readonly json?: boolean;
@@ -58,7 +55,7 @@ const DROPOUT_SEEDS = 1_000_000;
 const TOKENS_PER_BATCH = 8192;
 
 export function train(context: CliContext): Command {
-  return new Command('train')
+  const command = new Command('train')
     .description('train an adapter alone on local rows (QLoRA, no rounds, no noise); writes a PEFT folder')
     .requiredOption('--base <dir>', 'folder of the base model')
     .requiredOption('--data <file>', 'file of rows; may be given several times', several)
@@ -67,16 +64,9 @@ export function train(context: CliContext): Command {
     .option('--eval <file>', 'file to measure on afterwards; may be given several times', several)
     .option('--eval-steps <n>', 'measure on the --eval files every n steps too; the best adapter is kept', wholeNumber)
     .option('--early-stopping-patience <n>', 'stop after n measurements in a row that are no better', wholeNumber)
-    .option('--r, --rank <r>', 'LoRA r', wholeNumber, 8)
     .option('--alpha, --lora-alpha <a>', 'lora_alpha', positiveNumber, 16)
     .option('--use-rslora', 'scale by lora_alpha / sqrt(r), not lora_alpha / r')
     .option('--lora-dropout <p>', 'share of the inputs of A that a step ignores', shareBelowOne, 0)
-    .option('--target-modules <names>', 'module suffixes, separated by commas, or all-linear', 'all-linear')
-    .addOption(
-      new Option('--train-factor <f>', 'which factors learn; R is r x r, between A and B that stay orthonormal')
-        .choices(['both', 'A', 'B', 'R'])
-        .default('both'),
-    )
     .addOption(
       new Option('--init <kind>', 'how A starts; B is zero (default: kaiming)').choices(['kaiming', 'orthonormal']),
     )
@@ -89,21 +79,15 @@ export function train(context: CliContext): Command {
     .option('--warmup-ratio <x>', 'share of the steps in which the learning rate rises', shareBelowOne, 0.03)
     .option('--weight-decay <x>', 'weight decay', numberAtLeastZero, 0)
     .option('--max-grad-norm <x>', 'longest gradient that a step follows; 0 for any', numberAtLeastZero, 1)
-    .addOption(
-      new Option('--optim <name>', 'optimizer; adamw_8bit holds a quarter of the state')
-        .choices(['adamw', 'adamw_8bit', 'sgd'])
-        .default('adamw'),
-    )
     .option('--epochs, --num-train-epochs <n>', 'passes over the rows', positiveNumber, 1)
     .option('--steps, --max-steps <n>', 'steps, instead of passes', wholeNumber)
-    .option('--batch-size <n>', 'rows of a batch', wholeNumber, 16)
     .option('--gradient-accumulation-steps <n>', 'batches of a step', wholeNumber, 1)
-    .option('--max-length <n>', 'longest example in tokens; longer ones lose the end of their input', wholeNumber, 512)
     .option('--seed <n>', 'seed of the initial adapter and the order of rows', wholeNumber, 0)
-    .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
     .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
     .addOption(cacheOption())
-    .addOption(jsonOption())
+    .addOption(jsonOption());
+  for (const option of modelSizeOptions()) command.addOption(option);
+  return command
     .addHelpText(
       'after',
       `
@@ -121,6 +105,7 @@ Example:
       const { evaluateFile, knownModules, openEngine } = await import('./local-model.js');
       const { shownQuantization } = await import('./shown-quantization.js');
       const { readLocalRows, reportRows } = await import('./local-rows.js');
+      const { planLines } = await import('./memory-table.js');
       const { checkFrozenRank, checkOutputFolder, trainLocally, writeAdapter } = await import('./train-local.js');
 
       const {
@@ -173,7 +158,17 @@ Example:
       };
       if (options.trainFactor === 'R') checkFrozenRank(base.config, lora);
       const nf4 = await shownQuantization(options.cache, context);
-      const engine = await openEngine(base, lora, { ...options, nf4 });
+      const { fixed, availableBytes } = planOptions(options);
+      const engine = await openEngine(base, lora, {
+        ...options,
+        nf4,
+        plan: fixed,
+        memory: {
+          ...(availableBytes === undefined ? {} : { availableBytes }),
+          use: trainingUse(options, base.config),
+          onPlanned: (fitted, available) => planLines(fitted, base.config, available).forEach(context.error),
+        },
+      });
       try {
         const steps =
           options.maxSteps ?? Math.ceil((options.numTrainEpochs * examples.length) / (batchSize * accumulation));

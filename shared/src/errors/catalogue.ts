@@ -117,6 +117,14 @@ const engineErrors = {
     meaning: 'Training diverged: a loss or a gradient is not a finite number.',
     remedy: 'Lower the learning rate, or lengthen the warm-up.',
   },
+  'engine/out-of-memory': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The base model does not fit into the memory that is free, even computed in the way that takes least.',
+    remedy:
+      'Shorten the rows (--max-length), hold the base in 4 bits (--quantization nf4), adapt fewer modules or end other programs; `fedlora doctor --model` shows what takes how much.',
+  },
 } as const satisfies Record<string, CatalogueEntry>;
 
 // --- GGUF: client/src/engine/weights/gguf ---

@@ -3,7 +3,7 @@
 import { linearLayers, type LinearName } from '@fedlora/shared';
 import type { Tensor } from 'onnxruntime-node';
 import { architectureOf, normNames, normWeight } from '../weights/architecture.js';
-import type { BaseModel } from '../weights/base-model.js';
+import { EMBEDDING, HEAD, type BaseModel } from '../weights/base-model.js';
 import type { HalfTable } from '../weights/half-table.js';
 import { quantizedLinear, type QuantizedWeight, type QuantizeOptions } from '../weights/nf4-store.js';
 import { dequantizeNf4, type Nf4Values } from '../weights/nf4.js';
@@ -13,9 +13,6 @@ import { shapeOf, type GraphSpec } from './spec.js';
 
 /** What happens to the linear layers' weights: 4 bits, as QLoRA has it, or as they are. */
 export type Quantization = 'nf4' | 'none';
-
-const EMBEDDING = 'model.embed_tokens.weight';
-const HEAD = 'lm_head.weight';
 
 /** Inputs of graphs by name: those of the whole model, and of each block without prefix. */
 export interface BaseWeights {

@@ -20,6 +20,7 @@ import {
   type LoraConfig,
   type LoraModule,
 } from '../engine.js';
+import { availableMemory } from '../available-memory.js';
 import { checkAdapter, checkBatch, checkBound, checkGradient, checkLengths, checkTrained } from '../input-checks.js';
 import { dropoutOf, type Dropout } from '../dropout.js';
 import type { BaseModel } from '../weights/base-model.js';
@@ -50,7 +51,8 @@ import {
   type Purpose,
 } from './model.js';
 import type { GraphPair } from './graph.js';
-import { headPartCount, keptBlocks, makePlan, type Plan } from './plan.js';
+import { headPartCount, keptBlocks, type Plan } from './plan.js';
+import { fitModel, outOfMemory, type Fitted, type MemoryUse } from './memory-plan.js';
 import { ropeTables } from './rope.js';
 import { selfTestOnce } from './self-test.js';
 import { floats, Sessions, tensorOf, type Feeds, type TensorMap } from './sessions.js';
@@ -66,20 +68,28 @@ export interface OnnxEngineOptions {
   /** Runs every operation on one thread, so that an example's gradient does not depend on the others of its batch; slow for large models. */
   readonly independentExamples?: boolean;
   readonly device?: 'cpu';
-  /** Overrides parts of the plan; for tests and measurements. */
+  /** Overrides parts of the plan, which then stay as they are however little memory there is. */
   readonly plan?: Partial<Plan>;
+  /** What the plan must fit into. */
+  readonly memory?: MemoryOptions;
   /** How weights are quantized, and where the result is kept; with quantization `nf4`. Nothing is kept by default. */
   readonly nf4?: QuantizeOptions;
   /** Whether this device must first compute known answers, once in a process. On by default. */
   readonly selfTest?: boolean;
 }
 
+export interface MemoryOptions {
+  /** Bytes that may be taken; by default, what this machine and its control groups have free. */
+  readonly availableBytes?: number;
+  /** What will be asked of the engine; by default, private gradients of a full slice of rows of usual length. */
+  readonly use?: Omit<MemoryUse, 'hasHalfTables'>;
+  /** Called with the plan that was chosen, before any memory is taken. */
+  readonly onPlanned?: (fitted: Fitted, availableBytes: number) => void;
+}
+
 const ropeTableNames = ['cos', 'sin', 'minusSin'] as const;
 
 const SHORTEST_ROPE_TABLE = 256;
-
-/** Threads on which Node.js runs native calls, by default. */
-const MAXIMUM_CONCURRENCY = 4;
 
 /** Lengths for which masks are kept. */
 const KEPT_MASKS = 32;
@@ -89,10 +99,11 @@ const KEPT_MASKS = 32;
  *
  * @throws FedloraError engine/self-test-failed: this device computes known gradients wrongly, and is not used
  * @throws FedloraError adapter/unsupported: target_modules names a layer that no block has
+ * @throws FedloraError engine/out-of-memory: no plan fits into the memory that is free; nothing was read
  */
 export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engine> {
   const { base, lora, quantization } = options;
-  const plan = { ...makePlan(base.config, lora, quantization), ...options.plan };
+  const plan = await planWithinMemory(options);
   if (plan.weights === 'merged' && (lora.lora_dropout ?? 0) > 0)
     throw new RangeError('With lora_dropout the adapter cannot be merged into the weights.');
   const spec = graphSpec(base.config, lora, plan.weights);
@@ -103,6 +114,7 @@ export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engi
         threads: options.threads,
         independentExamples: options.independentExamples ?? false,
         plan: { structure: plan.structure, weights: model.weights },
+        memory: { availableBytes: Infinity },
         selfTest: false,
       }),
     );
@@ -114,6 +126,15 @@ export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engi
   });
   const threads = { all: options.threads ?? cpus().length, independentExamples: options.independentExamples ?? false };
   return new OnnxEngine(lora, plan, spec, weights, threads);
+}
+
+/** The plan for this model that fits into memory. @throws FedloraError engine/out-of-memory */
+async function planWithinMemory({ base, lora, quantization, plan, memory = {} }: OnnxEngineOptions): Promise<Plan> {
+  const availableBytes = memory.availableBytes ?? (await availableMemory());
+  const fitted = fitModel(base, lora, quantization, { use: memory.use, availableBytes, fixed: plan });
+  memory.onPlanned?.(fitted, availableBytes);
+  if (!fitted.fits) throw outOfMemory(fitted, availableBytes);
+  return fitted.plan;
 }
 
 /** What one slice gives. */
@@ -136,8 +157,6 @@ class OnnxEngine implements Engine {
   readonly vocabularySize: number;
   readonly maximumLength: number;
   readonly #sessions: Sessions;
-  /** Slices computed at a time. */
-  readonly #concurrency: number;
   #rope: Map<string, Tensor> = new Map();
   #ropeLength = 0;
   readonly #masks = new Map<string, Tensor>();
@@ -161,10 +180,9 @@ class OnnxEngine implements Engine {
     this.modules = adaptedModules(config, spec.adapted);
     this.vocabularySize = config.vocab_size;
     this.maximumLength = config.max_position_embeddings;
-    // A small model's operations are too short to share: threads take a slice each. A large one's memory is for one slice.
+    // A small model's operations are too short to share.
     const isSmall = plan.weights === 'merged';
-    this.#concurrency = isSmall ? Math.min(threads, MAXIMUM_CONCURRENCY) : 1;
-    this.#sessions = new Sessions(isSmall || independentExamples ? 1 : threads);
+    this.#sessions = new Sessions(isSmall || independentExamples ? 1 : threads, plan.readyGraphs);
     this.#adapted = this.#adapterTensors({
       modules: this.modules.map(({ inFeatures, outFeatures }) => ({
         A: new Float32Array(lora.r * inFeatures),
@@ -273,20 +291,16 @@ class OnnxEngine implements Engine {
     await this.#sessions.close();
   }
 
-  /** Computes the slices of a batch, several at a time, and hands the results over in order, so that sums have one order. */
+  /** Computes the slices of a batch in turn: onnxruntime-node computes on the thread that calls, so that no two would overlap. */
   async #eachSlice<Result>(
     batch: Batch,
     compute: (slice: Slice, inputs: SliceInputs) => Promise<Result>,
     take: (slice: Slice, inputs: SliceInputs, result: Result) => void,
   ): Promise<void> {
     const { num_attention_heads, num_key_value_heads } = this.spec.config;
-    const slices = planSlices(batch, this.plan.rows, num_attention_heads / num_key_value_heads);
-    for (let begin = 0; begin < slices.length; begin += this.#concurrency) {
-      const running = slices.slice(begin, begin + this.#concurrency).map(async (slice) => {
-        const inputs = sliceInputs(batch, slice, this.#lastWindow());
-        return { slice, inputs, result: await compute(slice, inputs) };
-      });
-      for (const { slice, inputs, result } of await Promise.all(running)) take(slice, inputs, result);
+    for (const slice of planSlices(batch, this.plan.rows, num_attention_heads / num_key_value_heads)) {
+      const inputs = sliceInputs(batch, slice, this.#lastWindow());
+      take(slice, inputs, await compute(slice, inputs));
     }
   }
 

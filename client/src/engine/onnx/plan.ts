@@ -17,10 +17,18 @@ export interface Plan {
    * the part of the vocabulary in use is f32.
    */
   readonly tables: 'f32' | 'stored';
-  /** Bytes of logits in f32 that are held at a time; the vocabulary is taken in as many parts as that needs. */
+  /**
+   * Bytes of logits in f32 that are held at a time, and of a `stored` head that is f32 at a time; the vocabulary is taken in as many
+   * parts as that needs.
+   */
   readonly logitsBytes: number;
   /** Structure `blocks`: bytes of activations to keep for backward in the place of computing them twice; 0 keeps none. */
   readonly keptBytes: number;
+  /**
+   * Which graphs stay ready, each with memory of its own: `all`, or the `last` one alone. With large weights each graph holds
+   * several of them in f32, and there are five.
+   */
+  readonly readyGraphs: 'all' | 'last';
 }
 
 const MIB = 2 ** 20;
@@ -48,12 +56,20 @@ const SMALLEST_PART = 8;
 
 /** From this size in f32 on, tables stay in 16 bits. Each slice widens the head again, which smaller models need not do. */
 const STORED_TABLE_BYTES = 256 * MIB;
+
+/**
+ * From this size in f32 of a single weight on, one graph's memory at a time. Measured on two layers of 7B's shape: 3.3 GB with all
+ * five graphs ready, 1.7 with one; what making them anew costs is spread over all blocks of a model.
+ */
+const LARGE_WEIGHT_BYTES = 32 * MIB;
+
 /** Activations kept: those of a model of 135M parameters and 1024 tokens, which takes an eighth less time than computing them twice. */
 const KEPT_BYTES = 1280 * MIB;
 
 export function makePlan(config: ModelConfig, lora: LoraConfig, quantization: Quantization): Plan {
   const spec = graphSpec(config, lora, 'dense');
-  const perBlock = linearNames.reduce((sum, name) => sum + shapeOf(spec, name)[0] * shapeOf(spec, name)[1], 0);
+  const sizes = linearNames.map((name) => shapeOf(spec, name)[0] * shapeOf(spec, name)[1]);
+  const perBlock = sizes.reduce((sum, size) => sum + size, 0);
   const isSmall = perBlock * config.num_hidden_layers * 4 <= MERGED_LIMIT_BYTES;
   const rows = isSmall ? CACHE_ROWS : STREAM_ROWS;
   const structure = activationBytes(config, rows) <= WHOLE_LIMIT_BYTES ? 'whole' : 'blocks';
@@ -67,6 +83,7 @@ export function makePlan(config: ModelConfig, lora: LoraConfig, quantization: Qu
     keptBytes: KEPT_BYTES,
     tables: structure === 'blocks' && tableBytes >= STORED_TABLE_BYTES ? 'stored' : 'f32',
     logitsBytes: LOGITS_BYTES,
+    readyGraphs: structure === 'blocks' && 4 * Math.max(...sizes) >= LARGE_WEIGHT_BYTES ? 'last' : 'all',
   };
 }
 
@@ -76,8 +93,12 @@ export function makePlan(config: ModelConfig, lora: LoraConfig, quantization: Qu
  * Guarantee  It depends on no example's company: on the labels of a slice only where they are more than `rows`, and then the slice
  *            is of one example, or of examples padded to as many labels (`planSlices`).
  */
-export function headPartCount({ vocab_size }: ModelConfig, { rows, logitsBytes }: Plan, labels: number): number {
-  const needed = (4 * vocab_size * Math.max(rows, labels)) / logitsBytes;
+export function headPartCount(
+  { vocab_size, hidden_size }: ModelConfig,
+  { rows, logitsBytes, tables }: Pick<Plan, 'rows' | 'logitsBytes' | 'tables'>,
+  labels: number,
+): number {
+  const needed = (4 * vocab_size * Math.max(rows, labels, tables === 'stored' ? hidden_size : 0)) / logitsBytes;
   const most = Math.max(1, Math.floor(vocab_size / SMALLEST_PART));
   return 2 ** Math.floor(Math.log2(Math.min(most, 2 ** Math.max(0, Math.ceil(Math.log2(needed))))));
 }
@@ -88,10 +109,15 @@ export function keptBlocks(
   { examples, length }: { readonly examples: readonly number[]; readonly length: number },
   bytes: number,
 ): number {
+  return Math.floor(bytes / keptBlockBytes(config, examples.length, length));
+}
+
+/** Bytes of the activations that a block keeps for B = `examples` rows of T = `length` tokens. */
+export function keptBlockBytes(config: ModelConfig, examples: number, length: number): number {
   const { num_attention_heads: H, num_key_value_heads: K, head_dim: dh } = config;
   // A row keeps residual, q, mixed, k, v, gate and up; each pair of tokens a probability in each head.
   const row = config.hidden_size + 2 * (H + K) * dh + 2 * config.intermediate_size;
-  return Math.floor(bytes / (4 * examples.length * length * (row + H * length)));
+  return 4 * examples * length * (row + H * length);
 }
 
 /** What backward keeps of forward, roughly: 10 rows of D, 7 of F, and the probabilities of 512 keys for each head. */

@@ -1,5 +1,6 @@
 /** onnxruntime sessions, made when first needed, and the tensors that they read. */
 
+import { FedloraError } from '@fedlora/shared';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 
 /** Values for a session's inputs, by name. What a session does not read is ignored. */
@@ -11,13 +12,21 @@ export type TensorMap = Readonly<Record<string, Tensor>>;
 export class Sessions {
   readonly #sessions = new Map<string, Promise<InferenceSession>>();
 
-  constructor(readonly threads: number) {}
+  /**
+   * @param ready `last`: before another session is made, those before it are let go with their memory. Graphs must then be run one
+   *              at a time, and the same ones in a row.
+   */
+  constructor(
+    readonly threads: number,
+    readonly ready: 'all' | 'last' = 'all',
+  ) {}
 
   /** Runs the graph called `name`, which `build` makes if it is the first time. Later feeds hide earlier ones. */
   async run(name: string, build: () => Uint8Array, ...feeds: readonly Feeds[]): Promise<TensorMap> {
     let creating = this.#sessions.get(name);
     if (creating === undefined) {
-      creating = InferenceSession.create(build(), sessionOptions(this.threads));
+      const room = this.ready === 'all' ? Promise.resolve() : this.close();
+      creating = room.then(() => InferenceSession.create(build(), sessionOptions(this.threads)));
       this.#sessions.set(name, creating);
     }
     const session = await creating;
@@ -27,14 +36,24 @@ export class Sessions {
       if (value === undefined) throw new Error(`Graph ${name} reads ${input}, which nobody gave.`);
       inputs[input] = value;
     }
-    return await session.run(inputs);
+    return await session.run(inputs).catch((error: unknown) => {
+      throw hasNoMemory(error)
+        ? new FedloraError('engine/out-of-memory', 'Memory ended within a step.', { cause: error })
+        : error;
+    });
   }
 
+  /** Lets all sessions go, with their memory. */
   async close(): Promise<void> {
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
     await Promise.all(sessions.map(async (session) => (await session).release()));
   }
+}
+
+/** Whether an error of the runtime, or of this process's buffers, says that an allocation failed. */
+export function hasNoMemory(error: unknown): boolean {
+  return error instanceof Error && /failed to allocate|bad_alloc|allocation failed|out of memory/i.test(error.message);
 }
 
 /**

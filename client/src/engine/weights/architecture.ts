@@ -82,6 +82,12 @@ export function normWeight(config: Pick<ModelConfig, 'model_type'>, stored: Floa
   return normOffset === 0 ? stored : stored.map((value) => value + normOffset);
 }
 
+/** The reverse: from what a norm multiplies by, as GGUF stores it, to what a Hugging Face folder stores. */
+export function storedNorm(config: Pick<ModelConfig, 'model_type'>, weight: Float32Array): Float32Array {
+  const { normOffset } = architectureOf(config);
+  return normOffset === 0 ? weight : weight.map((value) => value - normOffset);
+}
+
 /** Which tokens a block's attention sees. */
 export function layerTypeOf(config: Pick<ModelConfig, 'layer_types'>, block: number): LayerType {
   return config.layer_types?.[block] ?? 'full_attention';

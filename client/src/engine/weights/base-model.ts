@@ -5,6 +5,10 @@
 import type { HalfTable } from './half-table.js';
 import type { Nf4Values } from './nf4.js';
 
+/** Names of the tables of tokens. */
+export const EMBEDDING = 'model.embed_tokens.weight';
+export const HEAD = 'lm_head.weight';
+
 /** Which tokens a block's attention sees: all before, or the last `sliding_window` of them. */
 export type LayerType = 'full_attention' | 'sliding_attention';
 
@@ -70,8 +74,13 @@ export interface BaseModel {
    * model has it.
    */
   halves?(name: string, shape: readonly [rows: number, columns: number]): Promise<HalfTable | undefined>;
+  /** Whether `halves` gives embedding and head; absent for no. Known without reading them. */
+  readonly hasHalfTables?: boolean;
   has(name: string): boolean;
 }
+
+/** What the headers of a base model say, without reading or hashing it. */
+export type BaseModelShape = Pick<BaseModel, 'config' | 'hasHalfTables'>;
 
 /** What the engine that will use the model is able to compute. */
 export interface OpenOptions {

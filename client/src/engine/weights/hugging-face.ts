@@ -9,11 +9,18 @@
 import { FedloraError } from '@fedlora/shared';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BaseModel, ModelConfig, OpenOptions } from './base-model.js';
+import {
+  EMBEDDING,
+  HEAD,
+  type BaseModel,
+  type BaseModelShape,
+  type ModelConfig,
+  type OpenOptions,
+} from './base-model.js';
 import { baseModelDigest } from './digest.js';
 import { isGguf } from './gguf/gguf-file.js';
-import { openGguf } from './gguf/open-gguf.js';
-import { HalfTable } from './half-table.js';
+import { openGguf, readGgufShape } from './gguf/open-gguf.js';
+import { HalfTable, type HalfFormat } from './half-table.js';
 import { expectedTensors, parseModelConfig } from './model-config.js';
 import { dequantizeAbsmax, dequantizeNf4, NF4_BLOCK, nf4Codebook, requireFinite, type Nf4Values } from './nf4.js';
 import { openSafetensorsFolder, type SafetensorsFolder } from './safetensors-file.js';
@@ -38,10 +45,40 @@ export async function openBaseModel(path: string, options: OpenOptions = {}): Pr
   return isGguf(path) ? openGguf(path, options) : openHuggingFaceFolder(path, options);
 }
 
-async function openHuggingFaceFolder(directory: string, options: OpenOptions): Promise<BaseModel> {
+/**
+ * What the headers say, in a moment for any size: no weight is read and nothing is hashed.
+ *
+ * @throws FedloraError as `openBaseModel`
+ */
+export async function readModelShape(path: string, options: OpenOptions = {}): Promise<BaseModelShape> {
+  if (isGguf(path)) return readGgufShape(path, options);
+  const { config, folder } = await openHeaders(path, options);
+  return { config, hasHalfTables: hasHalfTables(config, folder) };
+}
+
+async function openHeaders(
+  directory: string,
+  options: OpenOptions,
+): Promise<{ readonly config: ModelConfig; readonly folder: SafetensorsFolder }> {
   const config = parseModelConfig(await readText(directory, 'config.json'), options);
   const folder = await openSafetensorsFolder(directory);
   checkTensors(config, folder);
+  return { config, folder };
+}
+
+/** The format of a tensor with 16 bits a value; `undefined` for any other. */
+function halfFormat(folder: SafetensorsFolder, name: string): HalfFormat | undefined {
+  const dtype = folder.entry(name)?.dtype;
+  return dtype === 'F16' || dtype === 'BF16' ? dtype : undefined;
+}
+
+function hasHalfTables({ tie_word_embeddings }: ModelConfig, folder: SafetensorsFolder): boolean {
+  const names = tie_word_embeddings ? [EMBEDDING] : [EMBEDDING, HEAD];
+  return names.every((name) => halfFormat(folder, name) !== undefined);
+}
+
+async function openHuggingFaceFolder(directory: string, options: OpenOptions): Promise<BaseModel> {
+  const { config, folder } = await openHeaders(directory, options);
   const digest = await baseModelDigest(directory);
   const checked = async (name: string, shape: readonly number[]): Promise<void> => {
     const actual = await shapeOf(folder, name);
@@ -52,6 +89,7 @@ async function openHuggingFaceFolder(directory: string, options: OpenOptions): P
     config,
     directory,
     digest,
+    hasHalfTables: hasHalfTables(config, folder),
     has: (name) => folder.has(name),
     async tensor(name, shape) {
       await checked(name, shape);
@@ -70,9 +108,8 @@ async function openHuggingFaceFolder(directory: string, options: OpenOptions): P
     },
     async halves(name, shape) {
       await checked(name, shape);
-      const dtype = folder.entry(name)?.dtype;
-      if (dtype !== 'F16' && dtype !== 'BF16') return undefined;
-      return new HalfTable(name, dtype, shape[1], await folder.bytes(name));
+      const format = halfFormat(folder, name);
+      return format === undefined ? undefined : new HalfTable(name, format, shape[1], await folder.bytes(name));
     },
   };
 }

@@ -9,7 +9,7 @@ import { expectedTensors, openBaseModel } from '../hugging-face.js';
 import { baseModelDigest } from '../digest.js';
 import { aGguf, f32, list, text, u32, type GgufParts } from '../../../../../test/support/a-gguf.js';
 import { GgufFile } from './gguf-file.js';
-import { llama3Scaling, openGguf, unpermuteRows } from './open-gguf.js';
+import { gemmaFields, llama3Scaling, openGguf, unpermuteRows } from './open-gguf.js';
 
 const fixtures = resolve(import.meta.dirname, '../../../../../test/fixtures/gguf');
 const ropeTypes = ['linear', 'llama3'] as const;
@@ -76,7 +76,7 @@ describe('GgufFile', () => {
 });
 
 describe('openGguf', () => {
-  it.each(['llama', 'qwen2', 'qwen3'])(
+  it.each(['llama', 'qwen2', 'qwen3', 'gemma2', 'gemma3'])(
     'gives the tensors and settings of the Hugging Face folder of a %s',
     async (name) => {
       const original = await openBaseModel(join(fixtures, name), { ropeTypes });
@@ -146,7 +146,7 @@ describe('openGguf', () => {
     [
       { 'general.architecture': text('gpt2') },
       'base-model/unsupported',
-      /"gpt2" is not supported; llama, qwen2, qwen3/,
+      /"gpt2" is not supported; llama, qwen2, qwen3, gemma2, gemma3 are/,
     ],
     [{ 'split.count': u32(3) }, 'base-model/unsupported', /one of 3 parts; join them/],
     [{ 'llama.expert_count': u32(8) }, 'base-model/unsupported', /llama.expert_count = 8/],
@@ -185,6 +185,56 @@ describe('openGguf', () => {
     const { config } = await openGguf(path, { ropeTypes });
     expect(config.rope_scaling).toEqual(linear);
     expect(config.max_position_embeddings).toBe(5);
+  });
+
+  /** The settings of the tiny llama as those of a Gemma of `blocks` blocks, whose tensors are not there. */
+  async function aGemma(
+    name: 'gemma2' | 'gemma3',
+    blocks: number,
+    changes: GgufParts['metadata'] = {},
+  ): Promise<string> {
+    const settings = {
+      'general.architecture': text(name),
+      [`${name}.context_length`]: u32(64),
+      [`${name}.embedding_length`]: u32(48),
+      [`${name}.block_count`]: u32(blocks),
+      [`${name}.feed_forward_length`]: u32(4),
+      [`${name}.attention.head_count`]: u32(4),
+      [`${name}.attention.head_count_kv`]: u32(2),
+      [`${name}.attention.key_length`]: u32(8),
+      [`${name}.attention.value_length`]: u32(8),
+      [`${name}.attention.layer_norm_rms_epsilon`]: f32(1e-6),
+      [`${name}.attention.sliding_window`]: u32(5),
+    };
+    return written({ metadata: { ...settings, ...changes } });
+  }
+
+  it('scales the scores of the largest Gemma by its width, which GGUF does not say, and of others by the head', () => {
+    const settings = (blocks: number) => (name: string) =>
+      ({ block_count: blocks, 'attention.sliding_window': 5 })[name];
+    expect(gemmaFields('gemma2', settings(46), 12, 8, '')).toMatchObject({ query_pre_attn_scalar: 12 });
+    expect(gemmaFields('gemma2', settings(42), 12, 8, '')).toMatchObject({ query_pre_attn_scalar: 8 });
+    expect(gemmaFields('gemma3', settings(62), 12, 8, '')).toMatchObject({ query_pre_attn_scalar: 12 });
+    expect(gemmaFields('gemma3', settings(46), 12, 8, '')).toMatchObject({ query_pre_attn_scalar: 8 });
+  });
+
+  it('has the windows of a Gemma by the period that the file gives, or its architecture', () => {
+    const types = (name: 'gemma2' | 'gemma3', pattern?: number): string => {
+      const settings = { block_count: 7, 'attention.sliding_window': 5, 'attention.sliding_window_pattern': pattern };
+      const { layer_types } = gemmaFields(name, (key) => settings[key as keyof typeof settings], 12, 8, '');
+      return layer_types.map((type) => type[0]).join('');
+    };
+    expect(types('gemma2')).toBe('sfsfsfs');
+    expect(types('gemma3')).toBe('sssssfs');
+    expect(types('gemma3', 3)).toBe('ssfssfs');
+  });
+
+  it.each([
+    [{ 'gemma2.attention.sliding_window_pattern': list(u32(1), u32(0)) }, /pattern is a list of 2, not a period/],
+    [{ 'gemma2.attention.sliding_window': text('wide') }, /sliding_window/],
+    [{ 'gemma2.block_count': u32(2_000_000_000) }, /num_hidden_layers is over 1000/],
+  ])('refuses a Gemma with %o', async (changes, reason) => {
+    await expect(openGguf(await aGemma('gemma2', 1, changes), { ropeTypes })).rejects.toThrow(reason);
   });
 
   it('gives decimals that were stored as f32 as the original config has them', async () => {

@@ -1,7 +1,7 @@
 /**
  * A base model in a GGUF file, as llama.cpp converts it: names, settings and the order of rows made Hugging Face's again.
  *
- * Source     llama.cpp `convert_hf_to_gguf.py` (LlamaModel, Qwen2Model, Qwen3Model) and gguf-py `constants.py`, `tensor_mapping.py`.
+ * Source     llama.cpp `convert_hf_to_gguf.py` (LlamaModel, Qwen2Model, Qwen3Model, Gemma2Model, Gemma3Model) and gguf-py `constants.py`, `tensor_mapping.py`.
  * Guarantee  As for a Hugging Face folder: what is opened is computed rightly or refused. Of the settings under the architecture's
  *            name only those below are accepted, and no tensor is silently ignored.
  * Its tokenizer is not read: GGUF stores a vocabulary without the rules by which texts are split. The tokenizer.json of the
@@ -11,7 +11,8 @@
 import { FedloraError, type ErrorCode } from '@fedlora/shared';
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { BaseModel, ModelConfig, OpenOptions, RopeScaling } from '../base-model.js';
+import { architectureOf, storedNorm } from '../architecture.js';
+import type { BaseModel, BaseModelShape, LayerType, ModelConfig, OpenOptions, RopeScaling } from '../base-model.js';
 import { baseModelDigest } from '../digest.js';
 import { expectedTensors, parseModelConfig } from '../model-config.js';
 import { requireFinite } from '../nf4.js';
@@ -19,8 +20,16 @@ import { ropeFrequencies } from '../rope.js';
 import type { GgufHeader, GgufTensor, GgufValue } from './format.js';
 import { GgufFile } from './gguf-file.js';
 
-/** GGUF's `llama` is also Mistral, which computes the same. */
-const architectures = ['llama', 'qwen2', 'qwen3'] as const;
+/** Architectures by GGUF's name, with that of Hugging Face; GGUF's `llama` is also Mistral, which computes the same. */
+const architectures = {
+  llama: 'llama',
+  qwen2: 'qwen2',
+  qwen3: 'qwen3',
+  gemma2: 'gemma2',
+  gemma3: 'gemma3_text',
+} as const;
+
+type GgufArchitecture = keyof typeof architectures;
 
 /** Tensor names outside blocks. */
 const outerNames: Readonly<Record<string, string>> = {
@@ -44,6 +53,28 @@ const blockNames: Readonly<Record<string, string>> = {
   'mlp.down_proj': 'ffn_down',
 };
 
+/** Gemma's blocks have two norms more, and other names for one. */
+const gemmaBlockNames: Readonly<Record<string, string>> = {
+  ...blockNames,
+  post_attention_layernorm: 'post_attention_norm',
+  pre_feedforward_layernorm: 'ffn_norm',
+  post_feedforward_layernorm: 'post_ffw_norm',
+};
+
+/**
+ * What GGUF leaves to the reader's knowledge of a Gemma: every how manyeth block sees the whole row, the base of the rotary
+ * frequencies, and of how many blocks is the largest model, whose scores alone are scaled by hidden_size / heads.
+ *
+ * Source     llama.cpp `llama-model.cpp`, load_hparams of LLM_ARCH_GEMMA2 and LLM_ARCH_GEMMA3
+ */
+const gemmas = {
+  gemma2: { fullEvery: 2, theta: 10_000, largestBlocks: 46 },
+  gemma3: { fullEvery: 6, theta: 1_000_000, largestBlocks: 62 },
+} as const;
+
+/** As many as `parseModelConfig` accepts. */
+const MAXIMUM_BLOCKS = 1000;
+
 /** What each rotary frequency is divided by, for Llama 3's stretching. */
 const ROPE_FACTORS = 'rope_freqs.weight';
 
@@ -63,7 +94,11 @@ const knownSettings: ReadonlySet<string> = new Set([
   'attention.value_length',
   'attention.layer_norm_rms_epsilon',
   'attention.sliding_window',
+  'attention.sliding_window_pattern',
+  'attn_logit_softcapping',
+  'final_logit_softcapping',
   'rope.dimension_count',
+  'rope.freq_base_swa',
   'rope.freq_base',
   'rope.scale_linear',
   'rope.scaling.type',
@@ -93,10 +128,7 @@ const neutralSettings: Readonly<Record<string, GgufValue>> = {
  *         | base-model/unsupported | gguf/malformed | gguf/unsupported
  */
 export async function openGguf(path: string, options: OpenOptions = {}): Promise<BaseModel> {
-  const file = await GgufFile.open(path);
-  const config = await readConfig(file, options);
-  const located = locate(config, file);
-  await requireTokenizer(path);
+  const { file, config, located } = await openHeader(path, options);
   return {
     config,
     directory: path,
@@ -107,10 +139,31 @@ export async function openGguf(path: string, options: OpenOptions = {}): Promise
       if (tensor === undefined) throw new FedloraError('base-model/invalid', `Tensor ${name} is missing.`);
       requireShape(name, tensor, shape, basename(path));
       const values = requireFinite(name, await file.floats(tensor));
+      if (name.endsWith('norm.weight')) return storedNorm(config, values);
       const heads = permutedHeads(config, name);
       return heads === undefined ? values : unpermuteRows(values, heads, shape[0], shape[1]);
     },
   };
+}
+
+/** What the header says, without hashing the file. @throws FedloraError as `openGguf` */
+export async function readGgufShape(path: string, options: OpenOptions = {}): Promise<BaseModelShape> {
+  return { config: (await openHeader(path, options)).config };
+}
+
+async function openHeader(
+  path: string,
+  options: OpenOptions,
+): Promise<{
+  readonly file: GgufFile;
+  readonly config: ModelConfig;
+  readonly located: ReadonlyMap<string, GgufTensor>;
+}> {
+  const file = await GgufFile.open(path);
+  const config = await readConfig(file, options);
+  const located = locate(config, file);
+  await requireTokenizer(path);
+  return { file, config, located };
 }
 
 /**
@@ -141,10 +194,11 @@ function permutedHeads(config: ModelConfig, name: string): number | undefined {
 async function readConfig(file: GgufFile, options: OpenOptions): Promise<ModelConfig> {
   const where = basename(file.path);
   const { metadata, tensors } = file.header;
-  const model_type = architectures.find((name) => name === metadata.get('general.architecture'));
-  if (model_type === undefined) {
+  const names = Object.keys(architectures) as GgufArchitecture[];
+  const architecture = names.find((name) => name === metadata.get('general.architecture'));
+  if (architecture === undefined) {
     const actual = show(metadata.get('general.architecture'));
-    fail('base-model/unsupported', `Architecture ${actual} is not supported; ${architectures.join(', ')} are.`, where);
+    fail('base-model/unsupported', `Architecture ${actual} is not supported; ${names.join(', ')} are.`, where);
   }
   const parts = metadata.get('split.count');
   if (parts !== undefined && parts !== 1 && parts !== 0)
@@ -153,9 +207,9 @@ async function readConfig(file: GgufFile, options: OpenOptions): Promise<ModelCo
       `It is one of ${show(parts)} parts; join them with llama-gguf-split --merge.`,
       where,
     );
-  refuseUnknownSettings(metadata, model_type, where);
+  refuseUnknownSettings(metadata, architecture, where);
 
-  const setting = (name: string): GgufValue | undefined => metadata.get(`${model_type}.${name}`);
+  const setting = (name: string): GgufValue | undefined => metadata.get(`${architecture}.${name}`);
   const heads = uniform(setting('attention.head_count'), 'attention.head_count', where);
   const hidden = setting('embedding_length');
   const head_dim = setting('attention.key_length') ?? Number(hidden) / Number(heads);
@@ -166,10 +220,11 @@ async function readConfig(file: GgufFile, options: OpenOptions): Promise<ModelCo
   }
   const context = setting('context_length');
   const window = setting('attention.sliding_window');
-  const theta = decimal(setting('rope.freq_base') ?? 10_000);
+  const isGemma = architecture === 'gemma2' || architecture === 'gemma3';
+  const theta = decimal(setting('rope.freq_base') ?? (isGemma ? gemmas[architecture].theta : 10_000));
   const embedding = tensors.get('token_embd.weight');
   const fields = {
-    model_type,
+    model_type: architectures[architecture],
     hidden_size: hidden,
     intermediate_size: uniform(setting('feed_forward_length'), 'feed_forward_length', where),
     num_hidden_layers: setting('block_count'),
@@ -177,12 +232,13 @@ async function readConfig(file: GgufFile, options: OpenOptions): Promise<ModelCo
     num_key_value_heads: uniform(setting('attention.head_count_kv') ?? heads, 'attention.head_count_kv', where),
     head_dim,
     vocab_size: embedding?.shape[0],
-    // Within a window, full attention is the same.
-    max_position_embeddings: Number(window) > 0 ? Math.min(Number(context), Number(window)) : context,
+    // Gemma's windows are computed; within one, full attention is the same.
+    max_position_embeddings: !isGemma && Number(window) > 0 ? Math.min(Number(context), Number(window)) : context,
     rms_norm_eps: decimal(setting('attention.layer_norm_rms_epsilon')),
     rope_theta: theta,
     rope_scaling: await readRopeScaling(file, setting, Number(head_dim), Number(theta)),
     tie_word_embeddings: !tensors.has('output.weight'),
+    ...(!isGemma ? {} : gemmaFields(architecture, setting, Number(hidden) / Number(heads), Number(head_dim), where)),
   };
   try {
     return parseModelConfig(
@@ -193,6 +249,44 @@ async function readConfig(file: GgufFile, options: OpenOptions): Promise<ModelCo
     if (!(error instanceof FedloraError)) throw error;
     throw new FedloraError(error.code, error.summary, { where, details: error.details, cause: error });
   }
+}
+
+/**
+ * Gemma's windows, caps and scalings, as config.json would have them.
+ *
+ * Edge cases no cap -> none, since the converter writes what there is | no window -> blocks that all see the whole row
+ *            | a pattern that lists blocks -> refused: both Gemmas have a period | embeddings are scaled as in bfloat16, in which
+ *            all Gemmas were trained
+ */
+export function gemmaFields(
+  architecture: keyof typeof gemmas,
+  setting: (name: string) => GgufValue | undefined,
+  widthOfHead: number,
+  head_dim: number,
+  where: string,
+): Readonly<Record<string, unknown>> & { readonly layer_types: readonly LayerType[] } {
+  const gemma = gemmas[architecture];
+  const window = setting('attention.sliding_window');
+  const pattern = setting('attention.sliding_window_pattern') ?? gemma.fullEvery;
+  if (typeof pattern !== 'number' || !(pattern >= 1))
+    fail('base-model/unsupported', `attention.sliding_window_pattern is ${show(pattern)}, not a period.`, where);
+  const blocks = Number(setting('block_count'));
+  const slides = window !== undefined && window !== 0; // and if it is no number, `parseModelConfig` says so
+  // Not a whole number of blocks: `parseModelConfig` reports it.
+  const layer_types = Array.from(
+    { length: blocks > 0 && blocks <= MAXIMUM_BLOCKS ? blocks : 0 },
+    (_, block): LayerType => (slides && (block + 1) % pattern !== 0 ? 'sliding_attention' : 'full_attention'),
+  );
+  const local = setting('rope.freq_base_swa');
+  return {
+    ...(slides ? { sliding_window: window } : {}),
+    layer_types,
+    dtype: 'bfloat16',
+    query_pre_attn_scalar: blocks === gemma.largestBlocks ? widthOfHead : head_dim,
+    attn_logit_softcapping: decimal(setting('attn_logit_softcapping')) ?? null,
+    final_logit_softcapping: decimal(setting('final_logit_softcapping')) ?? null,
+    ...(local === undefined ? {} : { rope_local_base_freq: decimal(local) }),
+  };
 }
 
 function refuseUnknownSettings(metadata: GgufHeader['metadata'], architecture: string, where: string): void {
@@ -265,7 +359,7 @@ function locate(config: ModelConfig, file: GgufFile): ReadonlyMap<string, GgufTe
   const located = new Map<string, GgufTensor>();
   const used = new Set<string>([ROPE_FACTORS]);
   for (const [name, shape] of expectedTensors(config)) {
-    const stored = ggufName(name);
+    const stored = ggufName(config, name);
     const tensor = file.header.tensors.get(stored);
     if (tensor === undefined) fail('base-model/invalid', `Tensor ${stored} is missing, which holds ${name}.`, where);
     requireShape(name, tensor, shape, where);
@@ -284,11 +378,12 @@ function locate(config: ModelConfig, file: GgufFile): ReadonlyMap<string, GgufTe
 }
 
 /** llama.cpp's name of one of `expectedTensors`. */
-function ggufName(name: string): string {
+function ggufName(config: ModelConfig, name: string): string {
   const outer = outerNames[name];
   if (outer !== undefined) return outer;
   const [, block, part, kind] = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
-  return `blk.${block}.${blockNames[part ?? '']}.${kind}`;
+  const names = architectureOf(config).norms.afterMlp === undefined ? blockNames : gemmaBlockNames;
+  return `blk.${block}.${names[part ?? '']}.${kind}`;
 }
 
 function requireShape(name: string, { shape }: GgufTensor, expected: readonly number[], where: string): void {
