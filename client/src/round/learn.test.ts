@@ -7,7 +7,7 @@ import type { Example } from '../data/tokenize.js';
 import type { Engine } from '../engine/engine.js';
 import { createOnnxEngine } from '../engine/onnx/engine.js';
 import { knownAdapter, knownModel } from '../engine/onnx/known-model.js';
-import { answers } from '../engine/onnx/self-test-answers.js';
+import { siluAnswers as answers } from '../engine/onnx/self-test-answers.js';
 import { examplesPerCall, largestChange, learn, MAXIMUM_CHANGE_IN_COMPANY, needsIndependentExamples } from './learn.js';
 import type { VerifiedRound } from './verify-offer.js';
 import { MAXIMUM_ADAPTER_VALUE } from './workbench.js';

@@ -34,7 +34,7 @@ import {
   checkTrained,
   hasFactorR,
 } from '../input-checks.js';
-import { normWeight } from '../weights/architecture.js';
+import { architectureOf, normWeight, type Activation } from '../weights/architecture.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
 import { quantizedLinear, type QuantizeOptions } from '../weights/nf4-store.js';
 import { answerLosses, answerLossGradient, logitsAt, type HeadWeights } from './answer-loss.js';
@@ -87,7 +87,7 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
   options.log?.('engine.tfjs.backend.chosen', { ...detection });
 
   const { backend } = detection;
-  if (options.selfTest ?? true) await testBackend(backend, quantization);
+  if (options.selfTest ?? true) await testBackend(backend, quantization, architectureOf(base.config).activation);
   useBackend(backend);
   const home = usesGpu() ? 'device' : 'process';
   if (quantization === 'nf4') await checkUnpacking(home);
@@ -106,19 +106,28 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
  *
  * @throws FedloraError engine/self-test-failed
  */
-async function testBackend(backend: TfjsBackend, quantization: TfjsEngineOptions['quantization']): Promise<void> {
+async function testBackend(
+  backend: TfjsBackend,
+  quantization: TfjsEngineOptions['quantization'],
+  activation: Activation,
+): Promise<void> {
   const form = quantization === 'nf4' ? 'nf4' : 'dense';
-  await selfTestOnce(`tfjs ${backend} ${form}`, form, async ({ base, lora, quantization: rounding, weights }) => {
-    useBackend(backend);
-    if (weights === 'nf4') await checkUnpacking(usesGpu() ? 'device' : 'process');
-    return createTfjsEngine({
-      base: rounding === 'nf4' && weights === 'dense' ? roundedToNf4(base) : base,
-      lora,
-      quantization: weights === 'nf4' ? 'nf4' : 'none',
-      backend,
-      selfTest: false,
-    });
-  });
+  await selfTestOnce(
+    `tfjs ${backend} ${form}`,
+    form,
+    activation,
+    async ({ base, lora, quantization: rounding, weights }) => {
+      useBackend(backend);
+      if (weights === 'nf4') await checkUnpacking(usesGpu() ? 'device' : 'process');
+      return createTfjsEngine({
+        base: rounding === 'nf4' && weights === 'dense' ? roundedToNf4(base) : base,
+        lora,
+        quantization: weights === 'nf4' ? 'nf4' : 'none',
+        backend,
+        selfTest: false,
+      });
+    },
+  );
 }
 
 interface ModelWeights {
