@@ -15,6 +15,7 @@ import type { RowFormat } from '../data/rows.js';
 import { loadTokenizer, type Example, type TrainingTokenizer } from '../data/tokenize.js';
 import type { Engine, LoraConfig } from '../engine/engine.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
+import { openEngine, type DeviceName, type EngineName, type OpenedEngine } from '../engine/open-engine.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
 import type { QuantizeOptions } from '../engine/weights/nf4-store.js';
@@ -26,8 +27,11 @@ export interface EngineOptions {
   readonly quantization: Quantization;
   /** 0: the engine chooses. */
   readonly threads: number;
+  readonly engine: EngineName;
+  readonly device: DeviceName;
   /** How weights are quantized, and where the result is kept. Nothing is kept by default. */
   readonly nf4?: QuantizeOptions;
+  readonly onOpened?: (opened: OpenedEngine) => void;
 }
 
 export interface LocalModel {
@@ -50,7 +54,7 @@ export async function openLocalModel(
   const tokenizer = await loadTokenizer(baseDirectory);
   if (adapterDirectory === undefined) {
     // An adapter whose B is zero changes nothing: the base model as it is.
-    const engine = await openEngine(
+    const engine = await openLocalEngine(
       base,
       { r: 1, lora_alpha: 1, use_rslora: false, target_modules: ['q_proj'] },
       options,
@@ -71,7 +75,11 @@ export async function openLocalModel(
       });
     });
   const config = parseAdapterConfig((await read(ADAPTER_CONFIG_FILE)).toString('utf8'));
-  const engine = await openEngine(base, { ...config, target_modules: knownModules(config.target_modules) }, options);
+  const engine = await openLocalEngine(
+    base,
+    { ...config, target_modules: knownModules(config.target_modules) },
+    options,
+  );
   try {
     engine.setAdapter(decodeAdapter(await read(ADAPTER_WEIGHTS_FILE), engine.modules, config.r));
   } catch (error) {
@@ -81,10 +89,13 @@ export async function openLocalModel(
   return { base, tokenizer, engine };
 }
 
-export async function openEngine(base: BaseModel, lora: LoraConfig, options: EngineOptions): Promise<Engine> {
-  const { createOnnxEngine } = await import('../engine/onnx/engine.js');
-  const { quantization, threads, nf4 = {} } = options;
-  return createOnnxEngine({ base, lora, quantization, nf4, ...(threads === 0 ? {} : { threads }) });
+export function openLocalEngine(
+  base: BaseModel,
+  lora: LoraConfig,
+  { quantization, threads, engine, device, nf4 = {}, onOpened = () => undefined }: EngineOptions,
+): Promise<Engine> {
+  const options = { base, lora, quantization, engine, device, nf4, onOpened };
+  return openEngine({ ...options, ...(threads === 0 ? {} : { threads }) });
 }
 
 /** Module suffixes with `all-linear` expanded. @throws FedloraError adapter/unsupported */

@@ -2,6 +2,7 @@
 
 import { InvalidArgumentError, Option } from 'commander';
 import type { RowFormat } from '../data/rows.js';
+import { deviceNames, engineNames } from '../engine/open-engine.js';
 
 export function homeOption(): Option {
   return new Option('--home <dir>', 'folder of this client (default: FEDLORA_HOME, else ~/.fedlora)');
@@ -13,6 +14,19 @@ export function jsonOption(): Option {
 
 export function cacheOption(): Option {
   return new Option('--no-cache', 'keep no quantized weights in the cache folder of this client');
+}
+
+export function engineOption(): Option {
+  return new Option('--engine <name>', 'what computes').choices(engineNames).default('onnx');
+}
+
+export function deviceOption(): Option {
+  return new Option(
+    '--device <name>',
+    'where: auto, cpu, webgpu or cuda; with --engine tfjs auto, node-gpu, node, wasm or cpu. auto takes the fastest',
+  )
+    .choices(deviceNames)
+    .default('auto');
 }
 
 /** How rows and questions are written, as the command line calls it. */

@@ -1,9 +1,12 @@
 import { Command, Option } from 'commander';
 import type { TrainingProgress } from '../engine/train.js';
+import type { DeviceName, EngineName } from '../engine/open-engine.js';
 import type { CliContext } from './context.js';
 import { evaluationLine } from './eval.js';
 import {
   cacheOption,
+  deviceOption,
+  engineOption,
   formatOption,
   jsonOption,
   numberAtLeastZero,
@@ -45,6 +48,8 @@ interface Options {
   readonly seed: number;
   readonly quantization: 'none' | 'nf4';
   readonly threads: number;
+  readonly engine: EngineName;
+  readonly device: DeviceName;
   readonly cache: boolean;
   readonly json?: boolean;
 }
@@ -102,6 +107,8 @@ export function train(context: CliContext): Command {
     .option('--seed <n>', 'seed of the initial adapter and the order of rows', wholeNumber, 0)
     .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
     .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
+    .addOption(engineOption())
+    .addOption(deviceOption())
     .addOption(cacheOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -118,7 +125,8 @@ Example:
       const { computedRopeTypes } = await import('../engine/onnx/rope.js');
       const { loadTokenizer } = await import('../data/tokenize.js');
       const { seededRandom } = await import('@fedlora/protocol/node');
-      const { evaluateFile, knownModules, openEngine } = await import('./local-model.js');
+      const { evaluateFile, knownModules, openLocalEngine } = await import('./local-model.js');
+      const { shownEngine } = await import('./shown-engine.js');
       const { shownQuantization } = await import('./shown-quantization.js');
       const { readLocalRows, reportRows } = await import('./local-rows.js');
       const { checkFrozenRank, checkOutputFolder, trainLocally, writeAdapter } = await import('./train-local.js');
@@ -173,7 +181,7 @@ Example:
       };
       if (options.trainFactor === 'R') checkFrozenRank(base.config, lora);
       const nf4 = await shownQuantization(options.cache, context);
-      const engine = await openEngine(base, lora, { ...options, nf4 });
+      const engine = await openLocalEngine(base, lora, { ...options, nf4, onOpened: shownEngine(context) });
       try {
         const steps =
           options.maxSteps ?? Math.ceil((options.numTrainEpochs * examples.length) / (batchSize * accumulation));

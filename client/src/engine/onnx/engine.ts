@@ -25,7 +25,7 @@ import { dropoutOf, type Dropout } from '../dropout.js';
 import type { BaseModel } from '../weights/base-model.js';
 import type { HalfTable } from '../weights/half-table.js';
 import type { QuantizeOptions } from '../weights/nf4-store.js';
-import { architectureOf, layerTypeOf, windowOf } from '../weights/architecture.js';
+import { architectureOf, layerTypeOf, windowOf, type Activation } from '../weights/architecture.js';
 import type { LayerType } from '../weights/base-model.js';
 import { layerFrequencies } from '../weights/rope.js';
 import { placeWeights, readBaseWeights, type BaseWeights, type Quantization } from './base-weights.js';
@@ -54,7 +54,7 @@ import {
 import type { GraphFile, GraphPair } from './graph.js';
 import { headPartCount, keptBlocks, makePlan, type Plan } from './plan.js';
 import { ropeTables } from './rope.js';
-import { selfTestOnce } from './self-test.js';
+import { selfTestOnce, type SelfTestResult } from './self-test.js';
 import { floats, release, Sessions, tensorOf, type Feeds, type TensorMap } from './sessions.js';
 import { factorsOf, graphSpec, type GradientSpec, type GraphSpec } from './spec.js';
 import { streamedLogits, sumStreamed } from './streamed-head.js';
@@ -102,20 +102,8 @@ export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engi
     throw new RangeError('With lora_dropout the adapter cannot be merged into the weights.');
   const spec = graphSpec(base.config, lora, plan.weights, profile);
   if (options.selfTest ?? true) {
-    await selfTestOnce(
-      `${device} ${plan.weights} ${plan.structure}`,
-      plan.weights,
-      architectureOf(base.config).activation,
-      (model) =>
-        createOnnxEngine({
-          ...model,
-          device,
-          threads: options.threads,
-          independentExamples,
-          plan: { structure: plan.structure, weights: model.weights },
-          selfTest: false,
-        }),
-    );
+    const { threads } = options;
+    await testOnnxDevice(device, plan, architectureOf(base.config).activation, { threads, independentExamples });
   }
   const tables = plan.structure === 'blocks' ? plan.tables : 'f32';
   const weights = await readBaseWeights(base, spec, quantization, tables, {
@@ -133,6 +121,28 @@ export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engi
     await sessions.close();
     throw error;
   }
+}
+
+/**
+ * Computes known answers on a device, once in a process for each way of computing.
+ *
+ * @throws FedloraError engine/self-test-failed
+ */
+export function testOnnxDevice(
+  device: OnnxDevice,
+  { weights, structure }: Pick<Plan, 'weights' | 'structure'>,
+  activation: Activation,
+  options: Pick<OnnxEngineOptions, 'threads' | 'independentExamples'> = {},
+): Promise<SelfTestResult> {
+  return selfTestOnce(`${device} ${weights} ${structure}`, weights, activation, (model) =>
+    createOnnxEngine({
+      ...model,
+      ...options,
+      device,
+      plan: { structure, weights: model.weights },
+      selfTest: false,
+    }),
+  );
 }
 
 /** What one slice gives. */

@@ -55,6 +55,11 @@ export class Sessions {
     return results;
   }
 
+  /** Results of `run` that the device still holds and nobody keeps. */
+  get outputsOnDevice(): number {
+    return this.#live.size;
+  }
+
   /** Frees what tensors hold of a device, before the end of the computation that they are part of. */
   release(tensors: Iterable<Tensor>): void {
     for (const tensor of tensors) if (this.#live.delete(tensor)) tensor.dispose();
