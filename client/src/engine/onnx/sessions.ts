@@ -1,7 +1,7 @@
 /** onnxruntime sessions, made when first needed, and the tensors that they read. */
 
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { profileOf, type DeviceProfile } from './device.js';
+import { profileOf, type DeviceProfile, type OnnxDevice } from './device.js';
 import { GraphBuilder, type ElementType, type GraphFile } from './graph.js';
 
 /** Values for a session's inputs, by name. What a session does not read is ignored. */
@@ -24,6 +24,12 @@ const readHere: ReadonlySet<string> = new Set([
   'values',
 ]);
 
+/**
+ * One session of each device with kernels of its own, for as long as the process lives. A device's compiled kernels go with its last
+ * session, and the next engine, first of all that after the self-test, would compile a hundred of them anew.
+ */
+const heldSessions = new Map<OnnxDevice, Promise<InferenceSession>>();
+
 /** Makes and keeps the sessions of one engine. */
 export class Sessions {
   readonly #sessions = new Map<string, Promise<InferenceSession>>();
@@ -40,7 +46,7 @@ export class Sessions {
     let creating = this.#sessions.get(name);
     if (creating === undefined) {
       const { bytes, outputs } = build();
-      creating = InferenceSession.create(bytes, this.#options(outputs));
+      creating = this.#holdDevice().then(() => InferenceSession.create(bytes, this.#options(outputs)));
       this.#sessions.set(name, creating);
     }
     const session = await creating;
@@ -89,14 +95,21 @@ export class Sessions {
   async placeOne(tensor: Tensor): Promise<Tensor> {
     if (!this.profile.keepsTensors || tensor.location !== 'cpu' || tensor.type === 'int64') return tensor;
     const type = tensor.type as ElementType; // Safe: `tensorOf` makes no others.
-    const dimensions = tensor.dims.map((_, axis) => `d${axis}`);
-    const build = (): GraphFile => {
-      const graph = new GraphBuilder(this.profile);
-      graph.output('placed', graph.input('tensor', type, dimensions), type, dimensions);
-      return graph.build();
-    };
+    const build = (): GraphFile => placingGraph(this.profile, type, tensor.dims.length);
     const feed = new Map([['tensor', tensor]]);
     return this.keep(await this.run(`place:${type}:${tensor.dims.length}`, build, feed))['placed'];
+  }
+
+  async #holdDevice(): Promise<void> {
+    const { device, keepsTensors } = this.profile;
+    if (!keepsTensors || heldSessions.has(device)) return;
+    const { bytes, outputs } = placingGraph(this.profile, 'float32', 1);
+    const holding = InferenceSession.create(bytes, this.#options(outputs));
+    heldSessions.set(device, holding);
+    await holding.catch((error: unknown) => {
+      heldSessions.delete(device);
+      throw error;
+    });
   }
 
   async close(): Promise<void> {
@@ -127,6 +140,14 @@ export class Sessions {
         : {}),
     };
   }
+}
+
+/** tensor -> placed, which is the same. */
+function placingGraph(profile: DeviceProfile, type: ElementType, rank: number): GraphFile {
+  const graph = new GraphBuilder(profile);
+  const dimensions = Array.from({ length: rank }, (_, axis) => `d${axis}`);
+  graph.output('placed', graph.input('tensor', type, dimensions), type, dimensions);
+  return graph.build();
 }
 
 /**
