@@ -18,7 +18,7 @@ export const SUMMED_IN_F32 = 8;
 const F32_ROUNDING = 2 ** -24;
 
 /**
- * Roundings beside those of the sums, for the least precise device. WGSL's table of accuracy (section 15.7.4.1) has sqrt as the
+ * Roundings beside those of the sums, for the least precise device. WGSL ("Accuracy of Concrete Floating Point Expressions") has sqrt as the
  * reciprocal of an inverseSqrt of 2 ULP, and division at 2.5 ULP; an ULP is at most two roundings. So: root 4 + 5, division 5, and
  * one each for the square, the addition before the division, the product with the gradient and the bound itself.
  */
