@@ -1,6 +1,7 @@
 /**
- * `npm test`: makes the clone ready, installs Chromium for the dashboard's tests where it can (root and apt), runs every test, and
+ * `npm test`: makes the clone ready, installs what the tests need of the system where it can (root and apt), runs every test, and
  * ends with one line of counts. What could not run for want of something on this machine is listed by name, never left out silently.
+ * Needed are Chromium, for the dashboard's tests, and the Vulkan loader: Chromium brings a GPU in software for the engine's tests.
  *
  * Arguments are passed on to Vitest, such as `npm test -- --project unit` or `npm test -- accountant`.
  */
@@ -14,7 +15,7 @@ import { checkNode, ensureBuilt, ensureInstalled, root } from './setup.mjs';
 checkNode();
 ensureInstalled();
 ensureBuilt();
-installChromium();
+installSystemPackages();
 
 const reports = mkdtempSync(join(tmpdir(), 'fedlora-test-'));
 const json = join(reports, 'report.json');
@@ -68,17 +69,13 @@ function firstLine(text) {
   return String(text ?? '').split('\n')[0];
 }
 
-/** Debian's Chromium, when it is missing and this process may install it. Its absence skips tests by name. */
-function installChromium() {
-  if (
-    existsSync('/usr/bin/chromium') ||
-    process.platform !== 'linux' ||
-    process.getuid?.() !== 0 ||
-    !existsSync('/usr/bin/apt-get')
-  )
-    return;
-  process.stdout.write('Installing Chromium for the dashboard tests ...\n');
+/** Debian's Chromium and Vulkan loader, when one is missing and this process may install it. Its absence skips tests by name. */
+function installSystemPackages() {
+  const hasVulkan = () => /libvulkan\.so\.1/.test(spawnSync('ldconfig', ['-p'], { encoding: 'utf8' }).stdout ?? '');
+  if (process.platform !== 'linux' || process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return;
+  if (existsSync('/usr/bin/chromium') && hasVulkan()) return;
+  process.stdout.write('Installing Chromium and the Vulkan loader for the tests of dashboard and GPU ...\n');
   const options = { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }, timeout: 300_000 };
   spawnSync('apt-get', ['update'], options);
-  spawnSync('apt-get', ['install', '-y', '--no-install-recommends', 'chromium'], options);
+  spawnSync('apt-get', ['install', '-y', '--no-install-recommends', 'chromium', 'libvulkan1'], options);
 }

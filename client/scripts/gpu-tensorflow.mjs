@@ -7,13 +7,12 @@
  * Nothing of this runs at `npm install`. Plain JavaScript without dependencies, since it runs before anything is built.
  */
 
-import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { hasNvidiaDriver, Obstacle, packageFolder, perform, run, say, tail, works } from './gpu-script.mjs';
 
 const PACKAGE = '@tensorflow/tfjs-node-gpu';
 
@@ -36,31 +35,6 @@ Builds the native TensorFlow backend of the tfjs engine, and runs one matrix pro
   --cache FOLDER    where TensorFlow is installed if no Python has it (default: ~/.cache/fedlora/tensorflow)
 `;
 
-/** What stands in the way, and what to do about it. */
-class Obstacle extends Error {
-  constructor(cause, remedy) {
-    super(cause);
-    this.remedy = remedy;
-  }
-}
-
-/** Runs a program to its end. `status` is null where it could not be started. */
-function run(program, args, options = {}) {
-  return spawnSync(program, args, { encoding: 'utf8', maxBuffer: 2 ** 28, ...options });
-}
-
-const works = (program, args) => run(program, args).status === 0;
-
-/** The end of a program's output, for an error. */
-function tail({ stdout, stderr, error }, lines = 15) {
-  const text = `${stdout ?? ''}${stderr ?? ''}${error === undefined ? '' : error.message}`;
-  return text.trimEnd().split('\n').slice(-lines).join('\n');
-}
-
-function say(step, text) {
-  process.stdout.write(`${step.padEnd(11)} ${text}\n`);
-}
-
 /** Whether `version` is at least `oldest` and of the same major version. Both start with numbers and dots. */
 export function isUsable(version, oldest = OLDEST) {
   const [major, minor] = version.split('.').map(Number);
@@ -74,19 +48,6 @@ function checkPlatform() {
     `The build is for Linux; this is ${process.platform}.`,
     'Use the onnx engine, or the tfjs engine on its wasm backend.',
   );
-}
-
-/** Folder of the npm package. */
-function packageFolder() {
-  const require = createRequire(import.meta.url);
-  try {
-    return dirname(require.resolve(`${PACKAGE}/package.json`));
-  } catch (cause) {
-    throw new Obstacle(
-      `The npm package ${PACKAGE} is not installed (${cause.code}).`,
-      'Run "npm install" without --omit=optional.',
-    );
-  }
 }
 
 /** Asks a Python, without importing TensorFlow, which takes seconds. */
@@ -112,8 +73,6 @@ function wheelOf(python) {
   if (missing !== undefined) return { whyNot: `${wheel.folder} has no ${missing}` };
   return { wheel };
 }
-
-const hasNvidiaDriver = () => existsSync('/proc/driver/nvidia/version') || works('nvidia-smi', ['-L']);
 
 const cachePython = (cache) => join(cache, 'bin', 'python');
 
@@ -266,7 +225,7 @@ const readStamp = (folder) =>
 /** Says what is there. Returns whether the backend works. */
 function check(options) {
   checkPlatform();
-  const folder = packageFolder();
+  const folder = packageFolder(PACKAGE, 'Run "npm install" without --omit=optional.');
   say('package', folder);
   if (!existsSync(join(folder, BINDING))) {
     const { wheel, reasons } = installedWheel(options);
@@ -295,7 +254,7 @@ function report({ answer, whyNot }) {
 
 function install(options) {
   checkPlatform();
-  const folder = packageFolder();
+  const folder = packageFolder(PACKAGE, 'Run "npm install" without --omit=optional.');
   say('package', folder);
   const wheel = wheelFor(options);
   say('tensorflow', `${wheel.name} ${wheel.version} in ${wheel.folder}`);
@@ -337,12 +296,4 @@ function main(args) {
   else install(values);
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  try {
-    main(process.argv.slice(2));
-  } catch (error) {
-    if (!(error instanceof Obstacle) && !String(error.code).startsWith('ERR_PARSE_ARGS')) throw error;
-    process.stderr.write(`${error.message}\n  what to do: ${error.remedy ?? 'See --help.'}\n`);
-    process.exitCode = 1;
-  }
-}
+if (import.meta.url === pathToFileURL(process.argv[1]).href) await perform(main);

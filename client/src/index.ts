@@ -12,7 +12,6 @@ export { processContext, type CliContext } from './cli/context.js';
 export {
   evaluateExamples,
   evaluateFile,
-  openEngine,
   openLocalModel,
   type FileEvaluation,
   type LocalModel,
@@ -23,6 +22,7 @@ export { poissonSample } from './data/poisson.js';
 export { readRows } from './data/rows.js';
 export { loadTokenizer, tokenizePrompt, tokenizeRows, type Example, type TrainingTokenizer } from './data/tokenize.js';
 export * from './engine/engine.js';
+export { openEngine, type OpenedEngine } from './engine/open-engine.js';
 export { createOnnxEngine, type OnnxEngineOptions } from './engine/onnx/engine.js';
 export { makePlan, type Plan } from './engine/onnx/plan.js';
 export { memoryPlan, type MemoryPlan, type MemoryUse } from './engine/onnx/memory-plan.js';

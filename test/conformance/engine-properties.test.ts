@@ -166,21 +166,23 @@ describe('adapter', () => {
 });
 
 describe('selfTest', () => {
-  const factory = (structure: 'whole' | 'blocks') => (model: Parameters<Parameters<typeof selfTest>[2]>[0]) =>
+  const factory = (structure: 'whole' | 'blocks') => (model: Parameters<Parameters<typeof selfTest>[3]>[0]) =>
     createOnnxEngine({ ...model, threads: 1, plan: { structure, weights: model.weights }, selfTest: false });
 
   it.each([
-    ['merged', 'whole'],
-    ['dense', 'whole'],
-    ['nf4', 'whole'],
-    ['nf4', 'blocks'],
-  ] as const)('passes this machine with %s weights, %s', async (weights, structure) => {
-    const result = await selfTest('cpu', weights, factory(structure));
+    ['merged', 'whole', 'silu'],
+    ['dense', 'whole', 'silu'],
+    ['nf4', 'whole', 'silu'],
+    ['nf4', 'blocks', 'silu'],
+    ['merged', 'whole', 'gelu_pytorch_tanh'],
+    ['nf4', 'blocks', 'gelu_pytorch_tanh'],
+  ] as const)('passes this machine with %s weights, %s, %s', async (weights, structure, activation) => {
+    const result = await selfTest('cpu', weights, activation, factory(structure));
     expect(result.gradient).toBeLessThan(1e-5);
   });
 
   it('refuses a device whose losses are right and whose gradients are not, and says by how much', async () => {
-    const faulty = async (model: Parameters<Parameters<typeof selfTest>[2]>[0]): Promise<Engine> => {
+    const faulty = async (model: Parameters<Parameters<typeof selfTest>[3]>[0]): Promise<Engine> => {
       const engine = await factory('whole')(model);
       const gradients = engine.gradients.bind(engine);
       engine.gradients = async (batch, options) => {
@@ -190,7 +192,7 @@ describe('selfTest', () => {
       };
       return engine;
     };
-    await expect(selfTest('cpu', 'dense', faulty)).rejects.toMatchObject({
+    await expect(selfTest('cpu', 'dense', 'silu', faulty)).rejects.toMatchObject({
       code: 'engine/self-test-failed',
       message: expect.stringMatching(/gradient \d/),
     });
@@ -199,7 +201,7 @@ describe('selfTest', () => {
   it.each(['losses', 'norms'] as const)(
     'refuses a device on which %s depend on the examples beside',
     async (numbers) => {
-      const faulty = async (model: Parameters<Parameters<typeof selfTest>[2]>[0]): Promise<Engine> => {
+      const faulty = async (model: Parameters<Parameters<typeof selfTest>[3]>[0]): Promise<Engine> => {
         const engine = await factory('whole')(model);
         const gradients = engine.gradients.bind(engine);
         engine.gradients = async (batch, options) => {
@@ -209,7 +211,7 @@ describe('selfTest', () => {
         };
         return engine;
       };
-      await expect(selfTest('cpu', 'dense', faulty)).rejects.toMatchObject({
+      await expect(selfTest('cpu', 'dense', 'silu', faulty)).rejects.toMatchObject({
         code: 'engine/self-test-failed',
         message: expect.stringMatching(/company \d/) as string,
       });

@@ -81,7 +81,12 @@ const stories = join(resolve(import.meta.dirname, '../../../../shared'), 'models
 describe.skipIf(!existsSync(stories))('stories260K (skipped where the model is absent)', () => {
   let model: LocalModel;
   beforeAll(async () => {
-    model = await openLocalModel(stories, undefined, { quantization: 'none', threads: 1 });
+    model = await openLocalModel(stories, undefined, {
+      quantization: 'none',
+      threads: 1,
+      engine: 'onnx',
+      device: 'cpu',
+    });
   });
   afterAll(() => model.engine.close());
 

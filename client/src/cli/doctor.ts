@@ -10,7 +10,7 @@ interface Options extends ModelSizeOptions {
 
 export function doctor(context: CliContext): Command {
   const command = new Command('doctor')
-    .description('check settings, keys, ledger, base model, data, disk and coordinator; say what to do')
+    .description('check settings, keys, ledger, base model, data, devices, disk and coordinator; say what to do')
     .addOption(homeOption())
     .addOption(jsonOption())
     .option('--model <path>', 'say instead how much memory it takes to train this base model, from its headers');
@@ -51,17 +51,19 @@ Example:
         );
       } else {
         for (const result of results) {
-          if (result.outcome === 'ok') context.out(`  ok       ${result.title.padEnd(16)} ${result.fact}`);
+          if (result.outcome === 'ok') context.out(`  ok       ${result.title.padEnd(16)} ${indented(result.fact)}`);
           else if (result.outcome === 'skipped')
             context.out(`  skipped  ${result.title.padEnd(16)} first: ${result.because}`);
-          else
-            context.out(
-              `  FAILED   ${result.title.padEnd(16)} ${explainError(result.error).replaceAll('\n', '\n' + ' '.repeat(28))}`,
-            );
+          else context.out(`  FAILED   ${result.title.padEnd(16)} ${indented(explainError(result.error))}`);
         }
       }
       const failed = results.find((result) => result.outcome === 'failed');
       // The first failure is a root cause: later ones are skipped when they follow from it.
       if (failed?.outcome === 'failed') throw failed.error;
     });
+}
+
+/** Further lines below the first. */
+function indented(text: string): string {
+  return text.replaceAll('\n', '\n' + ' '.repeat(28));
 }

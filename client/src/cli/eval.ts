@@ -1,7 +1,18 @@
 import { Command, Option } from 'commander';
+import type { DeviceName, EngineName } from '../engine/open-engine.js';
 import type { CliContext } from './context.js';
 import type { FileEvaluation } from './local-model.js';
-import { cacheOption, formatOption, jsonOption, rowFormats, several, wholeNumber, type FormatName } from './options.js';
+import {
+  cacheOption,
+  deviceOption,
+  engineOption,
+  formatOption,
+  jsonOption,
+  rowFormats,
+  several,
+  wholeNumber,
+  type FormatName,
+} from './options.js';
 
 interface Options {
   readonly base: string;
@@ -11,6 +22,8 @@ interface Options {
   readonly quantization: 'none' | 'nf4';
   readonly maxLength?: number;
   readonly threads: number;
+  readonly engine: EngineName;
+  readonly device: DeviceName;
   readonly cache: boolean;
   readonly json?: boolean;
 }
@@ -31,6 +44,8 @@ export function evaluateCommand(context: CliContext): Command {
     .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
     .option('--max-length <n>', 'longest example in tokens', wholeNumber)
     .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
+    .addOption(engineOption())
+    .addOption(deviceOption())
     .addOption(cacheOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -44,9 +59,14 @@ Example:
     )
     .action(async (options: Options) => {
       const { evaluateFile, openLocalModel } = await import('./local-model.js');
+      const { shownEngine } = await import('./shown-engine.js');
       const { shownQuantization } = await import('./shown-quantization.js');
       const nf4 = await shownQuantization(options.cache, context);
-      const model = await openLocalModel(options.base, options.adapter, { ...options, nf4 });
+      const model = await openLocalModel(options.base, options.adapter, {
+        ...options,
+        nf4,
+        onOpened: shownEngine(context),
+      });
       try {
         const files = [];
         for (const file of options.data) {

@@ -1,7 +1,10 @@
 import { Command, Option } from 'commander';
+import type { DeviceName, EngineName } from '../engine/open-engine.js';
 import type { CliContext } from './context.js';
 import {
   cacheOption,
+  deviceOption,
+  engineOption,
   formatOption,
   jsonOption,
   numberAtLeastZero,
@@ -24,6 +27,8 @@ interface Options {
   readonly seed: number;
   readonly quantization: 'none' | 'nf4';
   readonly threads: number;
+  readonly engine: EngineName;
+  readonly device: DeviceName;
   readonly cache: boolean;
   readonly json?: boolean;
 }
@@ -49,6 +54,8 @@ export function generate(context: CliContext): Command {
     .option('--seed <n>', 'seed of what is drawn', wholeNumber, 0)
     .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
     .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
+    .addOption(engineOption())
+    .addOption(deviceOption())
     .addOption(cacheOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -64,12 +71,17 @@ Example:
       const { seededRandom } = await import('@fedlora/protocol/node');
       const { answerQuestion } = await import('./answer.js');
       const { openLocalModel } = await import('./local-model.js');
+      const { shownEngine } = await import('./shown-engine.js');
       const { shownQuantization } = await import('./shown-quantization.js');
 
       const { temperature, topK: top_k, topP: top_p } = options;
       const sampling = { temperature, top_k, top_p, random: seededRandom(options.seed) };
       const nf4 = await shownQuantization(options.cache, context);
-      const model = await openLocalModel(options.base, options.adapter, { ...options, nf4 });
+      const model = await openLocalModel(options.base, options.adapter, {
+        ...options,
+        nf4,
+        onOpened: shownEngine(context),
+      });
       try {
         const answer = await answerQuestion(
           model,

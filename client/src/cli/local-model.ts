@@ -17,6 +17,7 @@ import type { Engine, LoraConfig } from '../engine/engine.js';
 import type { MemoryOptions } from '../engine/onnx/engine.js';
 import type { Plan } from '../engine/onnx/plan.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
+import { openEngine, type DeviceName, type EngineName, type OpenedEngine } from '../engine/open-engine.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
 import type { QuantizeOptions } from '../engine/weights/nf4-store.js';
@@ -28,11 +29,14 @@ export interface EngineOptions {
   readonly quantization: Quantization;
   /** 0: the engine chooses. */
   readonly threads: number;
+  readonly engine: EngineName;
+  readonly device: DeviceName;
   /** How weights are quantized, and where the result is kept. Nothing is kept by default. */
   readonly nf4?: QuantizeOptions;
-  /** Parts of the plan that the engine does not choose itself. */
+  /** Parts of the plan of `onnx` that it does not choose itself. */
   readonly plan?: Partial<Plan>;
   readonly memory?: MemoryOptions;
+  readonly onOpened?: (opened: OpenedEngine) => void;
 }
 
 export interface LocalModel {
@@ -55,7 +59,7 @@ export async function openLocalModel(
   const tokenizer = await loadTokenizer(baseDirectory);
   if (adapterDirectory === undefined) {
     // An adapter whose B is zero changes nothing: the base model as it is.
-    const engine = await openEngine(
+    const engine = await openLocalEngine(
       base,
       { r: 1, lora_alpha: 1, use_rslora: false, target_modules: ['q_proj'] },
       options,
@@ -76,7 +80,11 @@ export async function openLocalModel(
       });
     });
   const config = parseAdapterConfig((await read(ADAPTER_CONFIG_FILE)).toString('utf8'));
-  const engine = await openEngine(base, { ...config, target_modules: knownModules(config.target_modules) }, options);
+  const engine = await openLocalEngine(
+    base,
+    { ...config, target_modules: knownModules(config.target_modules) },
+    options,
+  );
   try {
     engine.setAdapter(decodeAdapter(await read(ADAPTER_WEIGHTS_FILE), engine.modules, config.r));
   } catch (error) {
@@ -86,10 +94,9 @@ export async function openLocalModel(
   return { base, tokenizer, engine };
 }
 
-export async function openEngine(base: BaseModel, lora: LoraConfig, options: EngineOptions): Promise<Engine> {
-  const { createOnnxEngine } = await import('../engine/onnx/engine.js');
-  const { quantization, threads, nf4 = {}, plan = {}, memory = {} } = options;
-  return createOnnxEngine({ base, lora, quantization, nf4, plan, memory, ...(threads === 0 ? {} : { threads }) });
+export function openLocalEngine(base: BaseModel, lora: LoraConfig, options: EngineOptions): Promise<Engine> {
+  const { threads, ...others } = options;
+  return openEngine({ base, lora, ...others, ...(threads === 0 ? {} : { threads }) });
 }
 
 /** Module suffixes with `all-linear` expanded. @throws FedloraError adapter/unsupported */

@@ -5,6 +5,7 @@ import type { RowFormat } from '../data/rows.js';
 import type { TrainedFactor } from '../engine/engine.js';
 import type { MemoryUse } from '../engine/onnx/memory-plan.js';
 import type { Plan } from '../engine/onnx/plan.js';
+import { deviceNames, engineNames } from '../engine/open-engine.js';
 import type { OptimizerName } from '../engine/train.js';
 import type { ModelConfig } from '../engine/weights/base-model.js';
 
@@ -18,6 +19,19 @@ export function jsonOption(): Option {
 
 export function cacheOption(): Option {
   return new Option('--no-cache', 'keep no quantized weights in the cache folder of this client');
+}
+
+export function engineOption(): Option {
+  return new Option('--engine <name>', 'what computes').choices(engineNames).default('onnx');
+}
+
+export function deviceOption(): Option {
+  return new Option(
+    '--device <name>',
+    'where: auto, cpu, webgpu or cuda; with --engine tfjs auto, node-gpu, node, wasm or cpu. auto takes the fastest',
+  )
+    .choices(deviceNames)
+    .default('auto');
 }
 
 /** How rows and questions are written, as the command line calls it. */

@@ -48,6 +48,25 @@ const training = (data: string, out: string, ...more: readonly string[]): string
 ];
 
 describe('fedlora train', () => {
+  it('computes on the engine and device that are asked for, says so, and refuses those that are not there', async () => {
+    const data = rows('rows.jsonl', 6);
+    const out = join(directory, 'adapter');
+    const steps = ['--steps', '1', '--quantization', 'none'];
+    const right = await fedlora(...training(data, out, ...steps, '--engine', 'onnx', '--device', 'cpu'));
+    expect(right.error).toContain('engine onnx on cpu: cpu was asked for');
+    expect(right.code).toBe(0);
+
+    const pair = await fedlora(
+      ...training(data, join(directory, 'b'), ...steps, '--engine', 'tfjs', '--device', 'cuda'),
+    );
+    expect(pair.error).toContain('The engine tfjs has no device "cuda"');
+    expect(pair.code).toBe(20);
+    expect(existsSync(join(directory, 'b'))).toBe(false);
+
+    const unknown = await fedlora(...training(data, join(directory, 'b'), '--device', 'abacus'));
+    expect(unknown.code).toBe(2);
+  });
+
   it('lowers the loss on rows it has not seen, and writes a PEFT folder that eval measures alike', async () => {
     const held = rows('held.jsonl', 6, 100);
     const out = join(directory, 'adapter');

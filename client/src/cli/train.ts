@@ -1,9 +1,12 @@
 import { Command, Option } from 'commander';
 import type { TrainingProgress } from '../engine/train.js';
+import type { DeviceName, EngineName } from '../engine/open-engine.js';
 import type { CliContext } from './context.js';
 import { evaluationLine } from './eval.js';
 import {
   cacheOption,
+  deviceOption,
+  engineOption,
   formatOption,
   jsonOption,
   modelSizeOptions,
@@ -42,6 +45,8 @@ interface Options extends ModelSizeOptions {
   readonly gradientAccumulationSteps: number;
   readonly seed: number;
   readonly threads: number;
+  readonly engine: EngineName;
+  readonly device: DeviceName;
   readonly cache: boolean;
   readonly json?: boolean;
 }
@@ -84,6 +89,8 @@ export function train(context: CliContext): Command {
     .option('--gradient-accumulation-steps <n>', 'batches of a step', wholeNumber, 1)
     .option('--seed <n>', 'seed of the initial adapter and the order of rows', wholeNumber, 0)
     .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
+    .addOption(engineOption())
+    .addOption(deviceOption())
     .addOption(cacheOption())
     .addOption(jsonOption());
   for (const option of modelSizeOptions()) command.addOption(option);
@@ -102,7 +109,8 @@ Example:
       const { computedRopeTypes } = await import('../engine/onnx/rope.js');
       const { loadTokenizer } = await import('../data/tokenize.js');
       const { seededRandom } = await import('@fedlora/protocol/node');
-      const { evaluateFile, knownModules, openEngine } = await import('./local-model.js');
+      const { evaluateFile, knownModules, openLocalEngine } = await import('./local-model.js');
+      const { shownEngine } = await import('./shown-engine.js');
       const { shownQuantization } = await import('./shown-quantization.js');
       const { readLocalRows, reportRows } = await import('./local-rows.js');
       const { planLines } = await import('./memory-table.js');
@@ -159,9 +167,10 @@ Example:
       if (options.trainFactor === 'R') checkFrozenRank(base.config, lora);
       const nf4 = await shownQuantization(options.cache, context);
       const { fixed, availableBytes } = planOptions(options);
-      const engine = await openEngine(base, lora, {
+      const engine = await openLocalEngine(base, lora, {
         ...options,
         nf4,
+        onOpened: shownEngine(context),
         plan: fixed,
         memory: {
           ...(availableBytes === undefined ? {} : { availableBytes }),

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { FedloraError } from '@fedlora/shared';
+import { checkDevice, deviceNames, engineNames, type DeviceName, type EngineName } from '../engine/open-engine.js';
 import { writeAtomically } from '../storage/atomic-file.js';
 import { isSafeAddress } from './address.js';
 import { matching, numberBetween, oneOf, printSettings, readSettings, text, texts, wholeBetween } from './settings.js';
@@ -16,7 +17,8 @@ export interface ClientConfig {
   readonly base: string | undefined;
   readonly dataset: { readonly name: string; readonly files: readonly string[]; readonly format: 'alpaca' };
   readonly engine: {
-    readonly device: 'cpu';
+    readonly name: EngineName;
+    readonly device: DeviceName;
     readonly threads: number;
     /** Tokens, padding included, that one call of the engine works on. */
     readonly tokensPerBatch: number;
@@ -66,10 +68,18 @@ export const configSettings: readonly Setting<unknown>[] = [
   },
   { key: 'dataset.format', comment: 'How rows are laid out.', kind: oneOf(['alpaca']), fallback: 'alpaca' },
   {
+    key: 'engine.name',
+    comment: 'What computes: onnx (onnxruntime), or tfjs (TensorFlow.js) for sites that run TensorFlow.',
+    kind: oneOf(engineNames),
+    fallback: 'onnx',
+    variable: 'FEDLORA_ENGINE',
+  },
+  {
     key: 'engine.device',
-    comment: 'Where training runs.',
-    kind: oneOf(['cpu']),
-    fallback: 'cpu',
+    comment:
+      'Where training runs: auto, cpu, webgpu or cuda with onnx; auto, node-gpu, node, wasm or cpu with tfjs. auto takes the fastest that works; `fedlora doctor` shows what does.',
+    kind: oneOf(deviceNames),
+    fallback: 'auto',
     variable: 'FEDLORA_DEVICE',
   },
   {
@@ -118,6 +128,7 @@ export async function readConfig(path: string, environment: NodeJS.ProcessEnv): 
   const value = <T>(key: string): T => sources.get(key)?.value as T;
   const located = (file: string): string => (isAbsolute(file) ? file : resolve(dirname(path), file));
   const base = value<string | undefined>('base');
+  checkDevice(value('engine.name'), value('engine.device'));
   return {
     sources,
     config: Object.freeze({
@@ -130,7 +141,8 @@ export async function readConfig(path: string, environment: NodeJS.ProcessEnv): 
         format: value<'alpaca'>('dataset.format'),
       },
       engine: {
-        device: value<'cpu'>('engine.device'),
+        name: value<EngineName>('engine.name'),
+        device: value<DeviceName>('engine.device'),
         threads: value<number>('engine.threads'),
         tokensPerBatch: value<number>('engine.tokensPerBatch'),
       },

@@ -19,7 +19,7 @@ describe('config.yaml', () => {
       coordinator: 'https://example.org',
       organisation: 'clinic',
       logLevel: 'info',
-      engine: { device: 'cpu' },
+      engine: { name: 'onnx', device: 'auto' },
     });
   });
 
@@ -45,6 +45,7 @@ describe('config.yaml', () => {
     ['a key that is no setting inside a section', `${minimal}engine:\n  thread: 1\n`, 'config/unknown-key'],
     ['a value of the wrong kind', `${minimal}engine:\n  threads: many\n`, 'config/invalid'],
     ['a section that is a value', `${minimal}engine: fast\n`, 'config/unknown-key'],
+    ['a device that its engine does not have', `${minimal}engine:\n  name: tfjs\n  device: webgpu\n`, 'config/invalid'],
     ['no coordinator', 'organisation: clinic\n', 'config/invalid'],
     ['an address that is none', 'coordinator: ftp://x\norganisation: clinic\n', 'config/invalid'],
     [

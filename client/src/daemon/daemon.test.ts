@@ -102,7 +102,7 @@ describe('Daemon', () => {
       organisation: 'clinic',
       coordinator: coordinator.url,
       clientVersion: '0.1.0',
-      device: 'cpu',
+      device: () => 'cpu',
       session: { url: coordinator.url, signIn },
       verifier: new OfferVerifier({
         pins: { coordinatorKey: 'c'.repeat(64), federationKey: 'f'.repeat(64) },

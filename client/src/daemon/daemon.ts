@@ -31,7 +31,8 @@ export interface DaemonParts {
   readonly organisation: string;
   readonly coordinator: string;
   readonly clientVersion: string;
-  readonly device: string;
+  /** Where training runs, in a short word. */
+  readonly device: () => string;
   readonly session: Pick<SessionParts, 'url' | 'signIn'>;
   readonly verifier: OfferVerifier;
   readonly rosterMemory: Pick<RosterMemory, 'remember'>;
@@ -85,7 +86,7 @@ export class Daemon {
     this.session = new Session({
       ...parts.session,
       clientVersion: parts.clientVersion,
-      present: () => ({ state: this.wireState(), device: parts.device }),
+      present: () => ({ state: this.wireState(), device: parts.device() }),
       events: {
         request: (request) => this.onRequest(request),
         roundEnded: (ended) => this.onRoundEnded(ended),
@@ -100,7 +101,7 @@ export class Daemon {
   async run(): Promise<void> {
     const { log } = this.parts;
     log.info(
-      { coordinator: this.parts.coordinator, device: this.parts.device, version: this.parts.clientVersion },
+      { coordinator: this.parts.coordinator, device: this.parts.device(), version: this.parts.clientVersion },
       'client.started',
     );
     this.lookWhetherPaused();
@@ -382,7 +383,7 @@ export class Daemon {
       why: this.why,
       next: NEXT[this.state],
       connected: this.connected,
-      device: this.parts.device,
+      device: this.parts.device(),
       roundId: this.isInRound() ? (this.running?.talk.roundId ?? null) : null,
       lastRound: this.lastRound,
       rosterChange: this.rosterChange,

@@ -12,6 +12,7 @@ import { SignIn } from '../connection/sign-in.js';
 import { uploadMasked } from '../connection/upload.js';
 import type { Engine, LoraConfig } from '../engine/engine.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
+import { openEngine, type OpenedEngine } from '../engine/open-engine.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
 import type { QuantizeOptions, QuantizeReport } from '../engine/weights/nf4-store.js';
@@ -36,13 +37,14 @@ export type OpenEngine = (
   config: ClientConfig,
   independentExamples: boolean,
   nf4: QuantizeOptions,
+  onOpened: (opened: OpenedEngine) => void,
 ) => Promise<Engine>;
 
 export interface StartOptions {
   readonly environment?: NodeJS.ProcessEnv;
   /** Default: to standard output, as configured. */
   readonly log?: Logger;
-  /** Default: the ONNX engine on the configured device. */
+  /** Default: the configured engine on the configured device. */
   readonly openEngine?: OpenEngine;
 }
 
@@ -90,6 +92,8 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
 
     const base =
       config.base === undefined ? undefined : await openBaseModel(config.base, { ropeTypes: computedRopeTypes });
+    /** What is configured, until an engine is open: `auto` may become another. */
+    let device: string = config.engine.device;
     const workbench = new Workbench({
       files: config.dataset.files,
       readExamples: async (files, terms) => {
@@ -97,10 +101,17 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
         return readExamples(files, requireBase(base).directory, terms);
       },
       openEngine: (lora, independentExamples) =>
-        (options.openEngine ?? openOnnxEngine)(requireBase(base), lora, config, independentExamples, {
-          cacheFolder: home.quantized,
-          onFinished: (report) => logQuantization(report, log),
-        }),
+        (options.openEngine ?? openConfiguredEngine)(
+          requireBase(base),
+          lora,
+          config,
+          independentExamples,
+          { cacheFolder: home.quantized, onFinished: (report) => logQuantization(report, log) },
+          (opened) => {
+            log.info(opened, 'engine.opened');
+            device = opened.device;
+          },
+        ),
     });
     closers.push(() => workbench.close());
 
@@ -113,7 +124,7 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
       organisation: config.organisation,
       coordinator: config.coordinator,
       clientVersion: CLIENT_VERSION,
-      device: config.engine.device,
+      device: () => device,
       session: { url: config.coordinator, signIn },
       verifier: new OfferVerifier({
         pins,
@@ -165,22 +176,14 @@ function logQuantization({ cacheError, ...facts }: QuantizeReport, log: Logger):
   if (facts.cache === 'failed') log.warn({ cause: String(cacheError) }, 'base-model.not-cached');
 }
 
-async function openOnnxEngine(
+function openConfiguredEngine(
   base: BaseModel,
   lora: LoraConfig,
-  config: ClientConfig,
+  { engine: { name: engine, device, threads } }: ClientConfig,
   independentExamples: boolean,
   nf4: QuantizeOptions,
+  onOpened: (opened: OpenedEngine) => void,
 ): Promise<Engine> {
-  const { createOnnxEngine } = await import('../engine/onnx/engine.js');
-  const { device, threads } = config.engine;
-  return createOnnxEngine({
-    base,
-    lora,
-    quantization: 'nf4',
-    nf4,
-    device,
-    independentExamples,
-    ...(threads === 0 ? {} : { threads }),
-  });
+  const options = { base, lora, quantization: 'nf4', engine, device, independentExamples, nf4, onOpened } as const;
+  return openEngine({ ...options, ...(threads === 0 ? {} : { threads }) });
 }

@@ -61,6 +61,7 @@ export function checksOf(home: Home, environment: NodeJS.ProcessEnv): readonly C
     { code: 'ledger', title: 'Privacy ledger', dependsOn: ['config', 'identity'], run: () => ledger(home, config) },
     { code: 'base', title: 'Base model', dependsOn: ['config', 'policy'], run: () => baseModel(home, config) },
     { code: 'data', title: 'Training data', dependsOn: ['config'], run: () => dataFiles(config) },
+    { code: 'devices', title: 'Devices', dependsOn: ['config'], run: () => devices(config) },
     { code: 'disk', title: 'Disk space', dependsOn: [], run: () => diskSpace(home) },
     { code: 'coordinator', title: 'Coordinator', dependsOn: ['config'], run: () => coordinator(config) },
   ];
@@ -115,6 +116,11 @@ async function dataFiles(config: () => Promise<ClientConfig>): Promise<string> {
     });
   }
   return `${files.length} ${files.length === 1 ? 'file' : 'files'}`;
+}
+
+async function devices(config: () => Promise<ClientConfig>): Promise<string> {
+  const { describeDevices } = await import('./devices.js');
+  return describeDevices((await config()).engine);
 }
 
 async function diskSpace(home: Home): Promise<string> {

@@ -13,7 +13,7 @@ import { aManifest } from '../../../test/support/a-manifest.js';
 import type { Engine } from '../engine/engine.js';
 import { createOnnxEngine } from '../engine/onnx/engine.js';
 import { knownAdapter, knownModel } from '../engine/onnx/known-model.js';
-import { answers } from '../engine/onnx/self-test-answers.js';
+import { siluAnswers as answers } from '../engine/onnx/self-test-answers.js';
 import { examplesPerCall, largestChange, learn, MAXIMUM_CHANGE_IN_COMPANY, needsIndependentExamples } from './learn.js';
 import type { RoundExample } from './round-example.js';
 import type { VerifiedRound } from './verify-offer.js';

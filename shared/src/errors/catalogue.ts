@@ -111,6 +111,13 @@ const engineErrors = {
     meaning: 'This device computes gradients wrongly: the known answers of the self-test came out different.',
     remedy: 'Train on another device, and report the numbers of the message with the processor and driver version.',
   },
+  'engine/device-unavailable': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'The device that was asked for does not work on this machine.',
+    remedy: 'Run `fedlora doctor` to see what works here and what the others lack, or let `auto` choose.',
+  },
   'engine/diverged': {
     blame: 'owner',
     retry: 'never',

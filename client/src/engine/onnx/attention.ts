@@ -127,7 +127,11 @@ export function attentionForward(
   const values = past === undefined ? v : graph.concat([past.values, v], 2);
 
   // [B, K, G S, C + T]
-  const products = graph.matmul(q, keys, { transB: true, alpha: scoreScaling(spec.config) / (cap ?? 1) });
+  const products = graph.matmul(q, keys, {
+    transB: true,
+    alpha: scoreScaling(spec.config) / (cap ?? 1),
+    rank: 4,
+  });
   const capped = cap === undefined ? undefined : graph.op('Tanh', [products]);
   const scores = cap === undefined || capped === undefined ? products : graph.multiply(capped, graph.scalar(cap));
   const masked = graph.add(graph.reshape(scores, [0, H, -1, 0]), asking.mask); // [B, H, S, C + T]
@@ -165,13 +169,13 @@ export function attentionBackward(
   const dMixedHeads = graph.transpose(asking.rows.apart(dJoined, [H, dh]), [0, 2, 1, 3]); // [B, H, S, dh]
   const dMixed = graph.reshape(dMixedHeads, [0, K, -1, dh]); // [B, K, G S, dh]
 
-  const dV = graph.matmul(probabilities, dMixed, { transA: true }); // [B, K, T, dh]
-  const dProbabilities = graph.matmul(dMixed, v, { transB: true }); // [B, K, G S, T]
+  const dV = graph.matmul(probabilities, dMixed, { transA: true, rank: 4 }); // [B, K, T, dh]
+  const dProbabilities = graph.matmul(dMixed, v, { transB: true, rank: 4 }); // [B, K, G S, T]
   const mean = graph.sum(graph.multiply(dMixed, mixed), -1, true); // [B, K, G S, 1]
   const dScores = graph.multiply(probabilities, graph.subtract(dProbabilities, mean)); // [B, K, G S, T]
   const dProducts = capped === undefined ? dScores : graph.multiply(dScores, tanhSlope(context, capped));
-  const dQ = graph.matmul(dProducts, k, { alpha }); // [B, K, G S, dh]
-  const dK = graph.matmul(dProducts, q, { transA: true, alpha }); // [B, K, T, dh]
+  const dQ = graph.matmul(dProducts, k, { alpha, rank: 4 }); // [B, K, G S, dh]
+  const dK = graph.matmul(dProducts, q, { transA: true, alpha, rank: 4 }); // [B, K, T, dh]
 
   const dQRows = headsBackward(context, cache.heads[0], graph.reshape(dQ, [0, H, -1, dh])); // [B S, H dh]
   const dKRows = headsBackward(context, cache.heads[1], dK); // [R, K dh]

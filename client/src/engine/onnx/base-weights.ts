@@ -8,7 +8,7 @@ import type { HalfTable } from '../weights/half-table.js';
 import { quantizedLinear, type QuantizedWeight, type QuantizeOptions } from '../weights/nf4-store.js';
 import { dequantizeNf4, type Nf4Values } from '../weights/nf4.js';
 import type { Plan } from './plan.js';
-import { tensorOf } from './sessions.js';
+import { tensorOf, type Sessions } from './sessions.js';
 import { shapeOf, type GraphSpec } from './spec.js';
 
 /** What happens to the linear layers' weights: 4 bits, as QLoRA has it, or as they are. */
@@ -52,6 +52,14 @@ async function readTables(base: BaseModel): Promise<BaseWeights['tables']> {
   const embedding = await base.halves?.(EMBEDDING, [V, D]);
   const head = tie_word_embeddings ? embedding : await base.halves?.(HEAD, [V, D]);
   return embedding === undefined || head === undefined ? undefined : { embedding, head };
+}
+
+/** The same weights where the device reads them; tables in 16 bits stay. */
+export async function placeWeights(weights: BaseWeights, sessions: Sessions): Promise<BaseWeights> {
+  const model = await sessions.place(weights.model);
+  const blocks = [];
+  for (const block of weights.blocks) blocks.push(await sessions.place(block));
+  return { ...weights, model, blocks };
 }
 
 async function readDenseTables(base: BaseModel, model: Map<string, Tensor>): Promise<void> {

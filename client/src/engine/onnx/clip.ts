@@ -17,8 +17,12 @@ export const SUMMED_IN_F32 = 8;
 /** Half the distance from 1 to the next f32: the largest relative error of one rounding. */
 const F32_ROUNDING = 2 ** -24;
 
-/** Roundings beside those of the sums: square, root, division, product, the bound itself. */
-const OTHER_ROUNDINGS = 8;
+/**
+ * Roundings beside those of the sums, for the least precise device. WGSL ("Accuracy of Concrete Floating Point Expressions") has sqrt as the
+ * reciprocal of an inverseSqrt of 2 ULP, and division at 2.5 ULP; an ULP is at most two roundings. So: root 4 + 5, division 5, and
+ * one each for the square, the addition before the division, the product with the gradient and the bound itself.
+ */
+const OTHER_ROUNDINGS = 9 + 5 + 4;
 
 /**
  * The bound that the graph clips to, so that rounding cannot carry a norm over `l2Bound`.

@@ -13,6 +13,7 @@ import { layerTypeOf, windowOf } from '../weights/architecture.js';
 import type { Tokens } from './attention.js';
 import { MASKED } from './batch.js';
 import { blockForward } from './block.js';
+import type { GraphFile } from './graph.js';
 import { headLogits } from './head.js';
 import { contextOf, embed, typedInputs } from './model.js';
 import { turningOf } from './rope.js';
@@ -26,7 +27,7 @@ import type { GraphSpec } from './spec.js';
  *            `0.past.values` [1, K, C, dh]
  * Outputs    logits [1, V] of the last token, and for each block `0.keys` and `0.values` [1, K, S, dh] of the new tokens
  */
-export function decodeGraph(spec: GraphSpec): Uint8Array {
+export function decodeGraph(spec: GraphSpec): GraphFile {
   const context = contextOf(spec, 'logits');
   const { graph } = context;
   const { num_key_value_heads: K, head_dim: dh, hidden_size: D, num_hidden_layers, vocab_size: V } = spec.config;

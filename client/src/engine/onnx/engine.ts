@@ -26,10 +26,11 @@ import { dropoutOf, type Dropout } from '../dropout.js';
 import type { BaseModel } from '../weights/base-model.js';
 import type { HalfTable } from '../weights/half-table.js';
 import type { QuantizeOptions } from '../weights/nf4-store.js';
-import { layerTypeOf, windowOf } from '../weights/architecture.js';
+import { architectureOf, layerTypeOf, windowOf, type Activation } from '../weights/architecture.js';
 import type { LayerType } from '../weights/base-model.js';
 import { layerFrequencies } from '../weights/rope.js';
-import { readBaseWeights, type BaseWeights, type Quantization } from './base-weights.js';
+import { placeWeights, readBaseWeights, type BaseWeights, type Quantization } from './base-weights.js';
+import { profileOf, type DeviceProfile, type OnnxDevice } from './device.js';
 import { causalMask, lastTokenInputs, planSlices, sliceInputs, type Slice, type SliceInputs } from './batch.js';
 import { groupMatrix, roundedDownBound } from './clip.js';
 import { headParts } from './head.js';
@@ -39,6 +40,7 @@ import {
   blockBackwardGraph,
   blockForwardGraph,
   embedGraph,
+  headPartsGraph,
   keptBlockGraphs,
   mergeGraph,
   streamedEvaluationGraph,
@@ -50,12 +52,12 @@ import {
   wholeGraph,
   type Purpose,
 } from './model.js';
-import type { GraphPair } from './graph.js';
+import type { GraphFile, GraphPair } from './graph.js';
 import { headPartCount, keptBlocks, type Plan } from './plan.js';
 import { fitModel, outOfMemory, type Fitted, type MemoryUse } from './memory-plan.js';
 import { ropeTables } from './rope.js';
-import { selfTestOnce } from './self-test.js';
-import { floats, Sessions, tensorOf, type Feeds, type TensorMap } from './sessions.js';
+import { selfTestOnce, type SelfTestResult } from './self-test.js';
+import { floats, release, Sessions, tensorOf, type Feeds, type TensorMap } from './sessions.js';
 import { factorsOf, graphSpec, type GradientSpec, type GraphSpec } from './spec.js';
 import { streamedLogits, sumStreamed } from './streamed-head.js';
 
@@ -67,7 +69,7 @@ export interface OnnxEngineOptions {
   readonly threads?: number | undefined;
   /** Runs every operation on one thread, so that an example's gradient does not depend on the others of its batch; slow for large models. */
   readonly independentExamples?: boolean;
-  readonly device?: 'cpu';
+  readonly device?: OnnxDevice;
   /** Overrides parts of the plan, which then stay as they are however little memory there is. */
   readonly plan?: Partial<Plan>;
   /** What the plan must fit into. */
@@ -102,36 +104,72 @@ const KEPT_MASKS = 32;
  * @throws FedloraError engine/out-of-memory: no plan fits into the memory that is free; nothing was read
  */
 export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engine> {
-  const { base, lora, quantization } = options;
-  const plan = await planWithinMemory(options);
+  const { base, lora, quantization, device = 'cpu', independentExamples = false } = options;
+  const profile = profileOf(device);
+  const plan = await planWithinMemory(options, profile);
   if (plan.weights === 'merged' && (lora.lora_dropout ?? 0) > 0)
     throw new RangeError('With lora_dropout the adapter cannot be merged into the weights.');
-  const spec = graphSpec(base.config, lora, plan.weights);
+  const spec = graphSpec(base.config, lora, plan.weights, profile);
   if (options.selfTest ?? true) {
-    await selfTestOnce(`cpu ${plan.weights} ${plan.structure}`, plan.weights, (model) =>
-      createOnnxEngine({
-        ...model,
-        threads: options.threads,
-        independentExamples: options.independentExamples ?? false,
-        plan: { structure: plan.structure, weights: model.weights },
-        memory: { availableBytes: Infinity },
-        selfTest: false,
-      }),
-    );
+    const { threads } = options;
+    await testOnnxDevice(device, plan, architectureOf(base.config).activation, { threads, independentExamples });
   }
   const tables = plan.structure === 'blocks' ? plan.tables : 'f32';
   const weights = await readBaseWeights(base, spec, quantization, tables, {
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...options.nf4,
   });
-  const threads = { all: options.threads ?? cpus().length, independentExamples: options.independentExamples ?? false };
-  return new OnnxEngine(lora, plan, spec, weights, threads);
+  const threads = profile.usesThreads ? (options.threads ?? cpus().length) : 1;
+  // A small model's operations are too short to share.
+  const isSmall = plan.weights === 'merged';
+  const sessions = new Sessions(isSmall || independentExamples ? 1 : threads, profile, plan.readyGraphs);
+  try {
+    return new OnnxEngine(lora, plan, spec, await placeWeights(weights, sessions), sessions);
+  } catch (error) {
+    await sessions.close();
+    throw error;
+  }
 }
 
-/** The plan for this model that fits into memory. @throws FedloraError engine/out-of-memory */
-async function planWithinMemory({ base, lora, quantization, plan, memory = {} }: OnnxEngineOptions): Promise<Plan> {
-  const availableBytes = memory.availableBytes ?? (await availableMemory());
-  const fitted = fitModel(base, lora, quantization, { use: memory.use, availableBytes, fixed: plan });
+/**
+ * Computes known answers on a device, once in a process for each way of computing.
+ *
+ * @throws FedloraError engine/self-test-failed
+ */
+export function testOnnxDevice(
+  device: OnnxDevice,
+  { weights, structure }: Pick<Plan, 'weights' | 'structure'>,
+  activation: Activation,
+  options: Pick<OnnxEngineOptions, 'threads' | 'independentExamples'> = {},
+): Promise<SelfTestResult> {
+  return selfTestOnce(`${device} ${weights} ${structure}`, weights, activation, (model) =>
+    createOnnxEngine({
+      ...model,
+      ...options,
+      device,
+      plan: { structure, weights: model.weights },
+      memory: { availableBytes: Infinity },
+      selfTest: false,
+    }),
+  );
+}
+
+/**
+ * The plan for this model that fits into memory. What a GPU has free nobody tells us: there the plan stays as it is, and kernels
+ * stay compiled.
+ *
+ * @throws FedloraError engine/out-of-memory
+ */
+async function planWithinMemory(options: OnnxEngineOptions, { usesThreads }: DeviceProfile): Promise<Plan> {
+  const { base, lora, quantization, independentExamples = false, memory = {} } = options;
+  const fixed: Partial<Plan> = {
+    // A GPU's kernels are chosen by shape, so an example whose arithmetic is to be its own is computed alone.
+    ...(!usesThreads && independentExamples ? { rows: 1 } : {}),
+    ...(usesThreads ? {} : { readyGraphs: 'all' }),
+    ...options.plan,
+  };
+  const availableBytes = memory.availableBytes ?? (usesThreads ? await availableMemory() : Infinity);
+  const fitted = fitModel(base, lora, quantization, { use: memory.use, availableBytes, fixed });
   memory.onPlanned?.(fitted, availableBytes);
   if (!fitted.fits) throw outOfMemory(fitted, availableBytes);
   return fitted.plan;
@@ -152,20 +190,22 @@ type MasksOf = (block: number) => Record<string, Tensor>;
 
 class OnnxEngine implements Engine {
   readonly name = 'onnx';
-  readonly device = 'cpu';
+  readonly device: OnnxDevice;
   readonly modules: readonly LoraModule[];
   readonly vocabularySize: number;
   readonly maximumLength: number;
-  readonly #sessions: Sessions;
   #rope: Map<string, Tensor> = new Map();
   #ropeLength = 0;
   readonly #masks = new Map<string, Tensor>();
   readonly #pairs = new Map<string, GraphPair>();
   /** Types of blocks that the model has. */
   readonly #layerTypes: readonly LayerType[];
-  /** Tensors of each block that change with the adapter: A, B, with factors R also R, frozenB and in B their product, and merged weights. */
+  /** The adapter's tensors of each block in this process: A, B, with factors R also R, frozenB and in B their product. */
   #adapted: Map<string, Tensor>[];
-  #isMerged = false;
+  /** What the graphs read of them, where the device has its tensors, and merged weights. Absent after `setAdapter`. */
+  #fed: Map<string, Tensor>[] | undefined;
+  /** Parts of the head on the device, by their number. */
+  readonly #headParts = new Map<number, readonly [string, Tensor][]>();
   #isClosed = false;
 
   constructor(
@@ -173,16 +213,14 @@ class OnnxEngine implements Engine {
     readonly plan: Plan,
     readonly spec: GraphSpec,
     readonly weights: BaseWeights,
-    { all: threads, independentExamples }: { readonly all: number; readonly independentExamples: boolean },
+    readonly sessions: Sessions,
   ) {
     const { config } = spec;
+    this.device = spec.profile.device;
     this.#layerTypes = [...new Set(Array.from({ length: config.num_hidden_layers }, (_, i) => layerTypeOf(config, i)))];
     this.modules = adaptedModules(config, spec.adapted);
     this.vocabularySize = config.vocab_size;
     this.maximumLength = config.max_position_embeddings;
-    // A small model's operations are too short to share.
-    const isSmall = plan.weights === 'merged';
-    this.#sessions = new Sessions(isSmall || independentExamples ? 1 : threads, plan.readyGraphs);
     this.#adapted = this.#adapterTensors({
       modules: this.modules.map(({ inFeatures, outFeatures }) => ({
         A: new Float32Array(lora.r * inFeatures),
@@ -194,7 +232,8 @@ class OnnxEngine implements Engine {
   setAdapter(values: AdapterValues): void {
     checkAdapter(values, this.modules, this.lora.r);
     this.#adapted = this.#adapterTensors(values);
-    this.#isMerged = false;
+    for (const block of this.#fed ?? []) release(block.values());
+    this.#fed = undefined;
   }
 
   adapter(): AdapterValues {
@@ -215,7 +254,7 @@ class OnnxEngine implements Engine {
     this.#check(batch);
     checkBound(options);
     checkTrained(options, this.#adapted[0].has(`${this.spec.adapted[0]}.R`));
-    await this.#merge();
+    await this.#prepare();
     const dropout = dropoutOf(this.lora.lora_dropout, options.dropoutSeed);
     const purpose = {
       trained: options.trained,
@@ -243,7 +282,7 @@ class OnnxEngine implements Engine {
 
   async evaluate(batch: Batch): Promise<Evaluation> {
     this.#check(batch);
-    await this.#merge();
+    await this.#prepare();
     const losses = new Float32Array(batch.examples);
     const exact = new Uint8Array(batch.examples);
     await this.#eachSlice(
@@ -266,9 +305,13 @@ class OnnxEngine implements Engine {
   async logits(batch: Batch, lengths: Int32Array): Promise<Float32Array> {
     this.#check(batch);
     checkLengths(batch, lengths);
-    await this.#merge();
+    await this.#prepare();
     const { slice, inputs } = lastTokenInputs(batch, lengths, this.#lastWindow());
-    return floats(await this.#end('logits', slice, inputs), 'logits');
+    try {
+      return floats(await this.#end('logits', slice, inputs), 'logits');
+    } finally {
+      this.sessions.releaseOutputs();
+    }
   }
 
   /** Not for models whose tables are in 16 bits: its graph takes them in f32. */
@@ -280,15 +323,19 @@ class OnnxEngine implements Engine {
     const adapted = this.#adapted;
     return new OnnxContinuation(this.spec, this.maximumLength, async (feeds, length) => {
       if (adapted !== this.#adapted) throw new RangeError('The adapter was replaced while a text was being continued.');
-      await this.#merge();
-      const tables = this.#ropeTables(length);
-      return this.#sessions.run('decode', () => decodeGraph(this.spec), this.#wholeFeeds(), tables, feeds);
+      await this.#prepare();
+      const tables = await this.#ropeTables(length);
+      return this.sessions.run('decode', () => decodeGraph(this.spec), this.#wholeFeeds(), tables, feeds);
     });
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#sessions.close();
+    const { model, blocks } = this.weights;
+    const maps = [model, ...blocks, ...(this.#fed ?? []), this.#rope, this.#masks];
+    for (const tensors of maps) release(tensors.values());
+    for (const parts of this.#headParts.values()) release(parts.map(([, tensor]) => tensor));
+    await this.sessions.close();
   }
 
   /** Computes the slices of a batch in turn: onnxruntime-node computes on the thread that calls, so that no two would overlap. */
@@ -298,30 +345,35 @@ class OnnxEngine implements Engine {
     take: (slice: Slice, inputs: SliceInputs, result: Result) => void,
   ): Promise<void> {
     const { num_attention_heads, num_key_value_heads } = this.spec.config;
-    for (const slice of planSlices(batch, this.plan.rows, num_attention_heads / num_key_value_heads)) {
+    const slices = planSlices(batch, this.plan.rows, num_attention_heads / num_key_value_heads);
+    for (const slice of slices) {
       const inputs = sliceInputs(batch, slice, this.#lastWindow());
-      take(slice, inputs, await compute(slice, inputs));
+      try {
+        take(slice, inputs, await compute(slice, inputs));
+      } finally {
+        this.sessions.releaseOutputs();
+      }
     }
   }
 
   /** Runs the model forward to its end, for a purpose without gradients. */
   async #end(purpose: Purpose & string, slice: Slice, inputs: SliceInputs): Promise<TensorMap> {
-    const feeds = this.#sliceFeeds(slice, inputs);
-    const parts = this.#headParts(slice);
+    const feeds = await this.#sliceFeeds(slice, inputs);
+    const parts = this.#headPartCount(slice);
     if (this.plan.structure === 'whole') {
-      const build = (): Uint8Array => wholeGraph(this.spec, purpose, parts);
-      return this.#sessions.run(`${purpose}:${parts}`, build, this.#wholeFeeds(), feeds);
+      const build = (): GraphFile => wholeGraph(this.spec, purpose, parts);
+      return this.sessions.run(`${purpose}:${parts}`, build, this.#wholeFeeds(), feeds);
     }
     const { checkpoints } = await this.#blocksForward(feeds, inputs, purpose, () => ({}));
     const x = checkpoints.at(-1)!; // Safe: there is at least one block.
     const last = this.#adapted.length - 1;
     const { tables } = this.weights;
     if (tables === undefined) {
-      const build = (): Uint8Array => tailGraph(this.spec, purpose, parts);
+      const build = (): GraphFile => tailGraph(this.spec, purpose, parts);
       return this.#runBlock(last, `tail:${purpose}:${parts}`, build, feeds, { x });
     }
     const { h } = await this.#runBlock(last, 'tail:start', () => streamedStartGraph(this.spec, purpose), feeds, { x });
-    const head = { sessions: this.#sessions, spec: this.spec, table: tables.head, partCount: parts };
+    const head = { sessions: this.sessions, spec: this.spec, table: tables.head, partCount: parts };
     if (purpose === 'logits')
       return { logits: tensorOf(await streamedLogits(head, h), [h.dims[0], this.vocabularySize]) };
     const sums = await sumStreamed(head, purpose, h);
@@ -329,7 +381,7 @@ class OnnxEngine implements Engine {
       ['h', h],
       ['labelRows', labelRows(tables.head, inputs)],
     ]);
-    return this.#sessions.run('tail:evaluation', () => streamedEvaluationGraph(this.spec), feeds, sums, own);
+    return this.sessions.run('tail:evaluation', () => streamedEvaluationGraph(this.spec), feeds, sums, own);
   }
 
   /** The last block and the head, forward and backward, by block graphs. */
@@ -344,12 +396,12 @@ class OnnxEngine implements Engine {
     const { tables } = this.weights;
     const last = this.#adapted.length - 1;
     const key = gradientKey(purpose);
-    const parts = this.#headParts(slice);
+    const parts = this.#headPartCount(slice);
     if (tables === undefined)
       return this.#runBlock(last, `tail:${key}:${parts}`, () => tailGraph(spec, purpose, parts), feeds, own);
     const start = `tail:start:${purpose.dropout === undefined ? '' : 'dropout'}`;
     const { h } = await this.#runBlock(last, start, () => streamedStartGraph(spec, purpose), feeds, own);
-    const head = { sessions: this.#sessions, spec, table: tables.head, partCount: parts };
+    const head = { sessions: this.sessions, spec, table: tables.head, partCount: parts };
     const sums = await sumStreamed(head, purpose, h);
     return this.#runBlock(last, `tail:${key}:streamed`, () => streamedTailGraph(spec, purpose), feeds, {
       ...own,
@@ -358,7 +410,7 @@ class OnnxEngine implements Engine {
     });
   }
 
-  #headParts(slice: Slice): number {
+  #headPartCount(slice: Slice): number {
     return headPartCount(this.spec.config, this.plan, slice.labels);
   }
 
@@ -369,7 +421,7 @@ class OnnxEngine implements Engine {
     bound: Float32Array,
     dropout: Dropout | undefined,
   ): Promise<SliceGradients> {
-    const feeds = this.#sliceFeeds(slice, inputs);
+    const feeds = await this.#sliceFeeds(slice, inputs);
     const masksOf: MasksOf = (block) =>
       dropout === undefined ? {} : dropoutFeeds(this.spec, dropout, slice, inputs, block);
     if (this.plan.structure === 'blocks') return this.#gradientsByBlock(slice, inputs, feeds, purpose, bound, masksOf);
@@ -378,10 +430,10 @@ class OnnxEngine implements Engine {
     const { groups, matrix } = groupMatrix(slice.examples.length);
     feeds.set('l2Bound', tensorOf(bound, [1]));
     feeds.set('groups', tensorOf(matrix, [groups, slice.examples.length]));
-    const parts = this.#headParts(slice);
+    const parts = this.#headPartCount(slice);
     const key = `gradients:${gradientKey(purpose)}:${parts}`;
-    const build = (): Uint8Array => wholeGraph(this.spec, purpose, parts);
-    const outputs = await this.#sessions.run(key, build, this.#wholeFeeds(), feeds);
+    const build = (): GraphFile => wholeGraph(this.spec, purpose, parts);
+    const outputs = await this.sessions.run(key, build, this.#wholeFeeds(), feeds);
     const norms = purpose.perExample ? floats(outputs, 'norms') : undefined;
     return { sums: floats(outputs, 'sum'), losses: floats(outputs, 'losses'), norms };
   }
@@ -408,19 +460,18 @@ class OnnxEngine implements Engine {
     const keeping = { key, pair, firstKept };
     const { checkpoints, activations } = await this.#blocksForward(feeds, inputs, purpose, masksOf, keeping);
     const gradients: TensorMap[] = [];
-    // Safe: there is a checkpoint for each block.
-    const tail = await this.#tailGradients(slice, inputs, feeds, purpose, { x: checkpoints.pop()!, ...masksOf(last) });
+    const input = checkpoints.pop()!; // Safe: there is a checkpoint for each block.
+    const tail = await this.#tailGradients(slice, inputs, feeds, purpose, { x: input, ...masksOf(last) });
+    this.sessions.release([input]);
     gradients[last] = tail;
     for (let block = last - 1, dy = tail['dx']; block >= 0; block--) {
-      const x = checkpoints.pop()!;
-      const values = { x, dy, ...masksOf(block) };
-      gradients[block] =
-        block >= firstKept
-          ? await this.#runBlock(block, `kept backward:${key}`, () => pair.backward, feeds, {
-              ...activations.pop()!,
-              ...values,
-            })
-          : await this.#runBlock(block, `backward:${key}`, () => blockBackwardGraph(spec, purpose), feeds, values);
+      const isKept = block >= firstKept;
+      const own: TensorMap = { ...(isKept ? activations.pop()! : {}), x: checkpoints.pop()!, dy };
+      const values = { ...own, ...masksOf(block) };
+      gradients[block] = isKept
+        ? await this.#runBlock(block, `kept backward:${key}`, () => pair.backward, feeds, values)
+        : await this.#runBlock(block, `backward:${key}`, () => blockBackwardGraph(spec, purpose), feeds, values);
+      this.sessions.release(Object.values(own));
       dy = gradients[block]['dx']!;
     }
 
@@ -437,9 +488,10 @@ class OnnxEngine implements Engine {
     for (let block = 0; block <= last; block++) {
       const feed = new Map(Object.entries(gradients[block]));
       const part = floats(
-        await this.#sessions.run(`sum:${key}`, () => sumGraph(spec, purpose), feed, factorFeed),
+        await this.sessions.run(`sum:${key}`, () => sumGraph(spec, purpose), feed, factorFeed),
         'sum',
       );
+      this.sessions.release(feed.values());
       for (let group = 0; group < groups; group++) {
         sums.set(part.subarray(group * perBlock, (group + 1) * perBlock), group * length + block * perBlock);
       }
@@ -464,7 +516,7 @@ class OnnxEngine implements Engine {
     for (let block = 0; block < this.#adapted.length - 1; block++) {
       const values = { x: checkpoints[block], ...masksOf(block) };
       if (keeping === undefined || block < keeping.firstKept) {
-        const build = (): Uint8Array => blockForwardGraph(this.spec, purpose);
+        const build = (): GraphFile => blockForwardGraph(this.spec, purpose);
         checkpoints.push((await this.#runBlock(block, plainKey, build, feeds, values))['y']);
         continue;
       }
@@ -489,8 +541,7 @@ class OnnxEngine implements Engine {
   /** ids [B, T] -> x [B, T, D] */
   async #embed(feeds: Feeds, inputs: SliceInputs): Promise<Tensor> {
     const { tables, model } = this.weights;
-    if (tables === undefined)
-      return (await this.#sessions.run('embed', () => embedGraph(this.spec), model, feeds))['x'];
+    if (tables === undefined) return (await this.sessions.run('embed', () => embedGraph(this.spec), model, feeds))['x'];
     // Safe: every slice has ids.
     const [B, T] = feeds.get('ids')!.dims;
     const embedded = tables.embedding.gather(inputs.ids);
@@ -502,14 +553,14 @@ class OnnxEngine implements Engine {
   #runBlock(
     block: number,
     key: string,
-    build: () => Uint8Array,
+    build: () => GraphFile,
     feeds: Feeds,
     values: Record<string, Tensor>,
   ): Promise<TensorMap> {
     const own = new Map(Object.entries(values));
     const { model, blocks } = this.weights;
     const typed = this.#typedFeeds(block, feeds);
-    return this.#sessions.run(key, build, model, blocks[block], this.#adapted[block], feeds, typed, own);
+    return this.sessions.run(key, build, model, blocks[block], this.#ready[block], feeds, typed, own);
   }
 
   /** The inputs that depend on a block's type, under the names that block graphs have for them. */
@@ -532,14 +583,16 @@ class OnnxEngine implements Engine {
   #wholeFeeds(): Feeds {
     const feeds = new Map(this.weights.model);
     this.weights.blocks.forEach((tensors, block) => {
-      for (const [name, tensor] of [...tensors, ...this.#adapted[block]]) feeds.set(`${block}.${name}`, tensor);
+      for (const [name, tensor] of [...tensors, ...this.#ready[block]]) feeds.set(`${block}.${name}`, tensor);
     });
     return feeds;
   }
 
-  #sliceFeeds(slice: Slice, inputs: SliceInputs): Map<string, Tensor> {
+  async #sliceFeeds(slice: Slice, inputs: SliceInputs): Promise<Map<string, Tensor>> {
     const { length: T, labels: L } = slice;
     const B = slice.examples.length;
+    const masks: [string, Tensor][] = [];
+    for (const type of this.#layerTypes) masks.push([typedInputs[type].mask, await this.#mask(T, type)]);
     return new Map([
       ['ids', tensorOf(inputs.ids, [B, T])],
       ['labels', tensorOf(inputs.labels, [B * L])],
@@ -548,16 +601,24 @@ class OnnxEngine implements Engine {
       ['focus.index', tensorOf(inputs.focusIndex, [B * L])],
       ['focus.inverse', tensorOf(inputs.focusInverse, [B * T])],
       ['focus.mask', tensorOf(inputs.focusMask, [B, 1, L, T])],
-      ...this.#layerTypes.map((type) => [typedInputs[type].mask, this.#mask(T, type)] as const),
-      ...this.#ropeTables(T),
-      ...this.#headPartTensors(this.#headParts(slice)),
+      ...masks,
+      ...(await this.#ropeTables(T)),
+      ...(await this.#headPartTensors(this.#headPartCount(slice))),
     ]);
   }
 
-  /** Parts of the head in f32, which share its memory. */
-  #headPartTensors(count: number): readonly [string, Tensor][] {
+  /** Parts of the head in f32, which share its memory in this process; on a device they are copies, kept. */
+  async #headPartTensors(count: number): Promise<readonly [string, Tensor][]> {
     const head = this.weights.model.get('head');
     if (head === undefined || count <= 1) return [];
+    if (head.location !== 'cpu') {
+      const build = (): GraphFile => headPartsGraph(this.spec, count);
+      const parts =
+        this.#headParts.get(count) ??
+        Object.entries(this.sessions.keep(await this.sessions.run(`head parts:${count}`, build, this.weights.model)));
+      this.#headParts.set(count, parts);
+      return parts;
+    }
     const D = this.spec.config.hidden_size;
     const values = floats({ head }, 'head');
     return headParts(this.vocabularySize, count).map(({ name, begin, end }) => [
@@ -567,47 +628,56 @@ class OnnxEngine implements Engine {
   }
 
   /** Tables for at least `length` positions; made longer when needed, since a model's longest may be far longer than its rows. */
-  #ropeTables(length: number): Map<string, Tensor> {
+  async #ropeTables(length: number): Promise<Map<string, Tensor>> {
     if (length > this.#ropeLength) {
       const { config } = this.spec;
       this.#ropeLength = Math.max(SHORTEST_ROPE_TABLE, length, 2 * this.#ropeLength);
       const shape = [this.#ropeLength, config.head_dim / 2];
-      this.#rope = new Map(
+      release(this.#rope.values());
+      const rope = new Map(
         this.#layerTypes.flatMap((type) => {
           const tables = ropeTables(layerFrequencies(config, type), this.#ropeLength);
           const { rope } = typedInputs[type];
           return ropeTableNames.map((name) => [`${rope}.${name}`, tensorOf(tables[name], shape)] as const);
         }),
       );
+      this.#rope = await this.sessions.place(rope);
     }
     return this.#rope;
   }
 
-  #mask(length: number, type: LayerType): Tensor {
+  async #mask(length: number, type: LayerType): Promise<Tensor> {
     const window = Math.min(length, windowOf(this.spec.config, type));
     const key = `${length}:${window}`;
     let mask = this.#masks.get(key);
     if (mask === undefined) {
-      if (this.#masks.size >= KEPT_MASKS) this.#masks.clear();
-      mask = tensorOf(causalMask(length, window), [length, length]);
+      if (this.#masks.size >= KEPT_MASKS) {
+        release(this.#masks.values());
+        this.#masks.clear();
+      }
+      mask = await this.sessions.placeOne(tensorOf(causalMask(length, window), [length, length]));
       this.#masks.set(key, mask);
     }
     return mask;
   }
 
-  /** Adds the adapter to the weights, where the plan has them merged. */
-  async #merge(): Promise<void> {
-    if (this.plan.weights !== 'merged' || this.#isMerged) return;
-    for (const [block, tensors] of this.#adapted.entries()) {
-      const merged = await this.#sessions.run(
-        'merge',
-        () => mergeGraph(this.spec),
-        this.weights.blocks[block],
-        tensors,
-      );
+  /** Puts the adapter where the device reads it, and adds it to the weights where the plan has them merged. */
+  async #prepare(): Promise<void> {
+    if (this.#fed !== undefined) return;
+    const fed = [];
+    for (const [block, adapted] of this.#adapted.entries()) {
+      const tensors = await this.sessions.place(adapted);
+      fed.push(tensors);
+      if (this.plan.weights !== 'merged') continue;
+      const build = (): GraphFile => mergeGraph(this.spec);
+      const merged = this.sessions.keep(await this.sessions.run('merge', build, this.weights.blocks[block], tensors));
       for (const name of this.spec.adapted) tensors.set(`${name}.weight`, merged[`${name}.merged`]);
     }
-    this.#isMerged = true;
+    this.#fed = fed;
+  }
+
+  get #ready(): readonly Map<string, Tensor>[] {
+    return this.#fed!; // Safe: every public method prepares first.
   }
 
   #adapterTensors(values: AdapterValues): Map<string, Tensor>[] {

@@ -7,6 +7,7 @@
  * Source     onnx.proto3, IR version 8, opset 17, with the contrib operations of onnxruntime (`com.microsoft`, version 1).
  */
 
+import type { DeviceProfile } from './device.js';
 import { ProtobufMessage } from './protobuf.js';
 
 /** The name of a tensor within one graph. */
@@ -62,14 +63,22 @@ const recomputedOperations: ReadonlySet<string> = new Set([
   'Transpose',
 ]);
 
+/** An ONNX file, and what it gives. */
+export interface GraphFile {
+  readonly bytes: Uint8Array;
+  readonly outputs: readonly string[];
+}
+
 /** A computation in two files: `backward` reads the values `kept`, which `forward` gives beside its outputs. */
 export interface GraphPair {
-  readonly forward: Uint8Array;
-  readonly backward: Uint8Array;
+  readonly forward: GraphFile;
+  readonly backward: GraphFile;
   readonly kept: readonly Value[];
 }
 
 export class GraphBuilder {
+  constructor(readonly profile: DeviceProfile) {}
+
   readonly #nodes: Node[] = [];
   readonly #inputs = new Map<Value, Port>();
   readonly #outputs = new Map<Value, Port>();
@@ -140,11 +149,28 @@ export class GraphBuilder {
     return this.op('Mul', [a, b]);
   }
 
-  /** alpha * (a or its transpose) x (b or its transpose), over the last two axes. */
-  matmul(a: Value, b: Value, options: { transA?: boolean; transB?: boolean; alpha?: number } = {}): Value {
-    const { transA = false, transB = false, alpha = 1 } = options;
+  /** alpha * (a or its transpose) x (b or its transpose), over the last two of `rank` axes. */
+  matmul(
+    a: Value,
+    b: Value,
+    options: { transA?: boolean; transB?: boolean; alpha?: number; rank?: number } = {},
+  ): Value {
+    const { transA = false, transB = false, alpha = 1, rank = 2 } = options;
     if (!transA && !transB && alpha === 1) return this.op('MatMul', [a, b]);
-    return this.op('FusedMatMul', [a, b], { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } });
+    if (this.profile.hasFusedMatmul)
+      return this.op('FusedMatMul', [a, b], {
+        transA: Number(transA),
+        transB: Number(transB),
+        alpha: { float: alpha },
+      });
+    const swapped = Array.from({ length: rank }, (_, axis) => axis)
+      .with(rank - 2, rank - 1)
+      .with(rank - 1, rank - 2);
+    const product = this.op('MatMul', [
+      transA ? this.transpose(a, swapped) : a,
+      transB ? this.transpose(b, swapped) : b,
+    ]);
+    return alpha === 1 ? product : this.multiply(product, this.scalar(alpha));
   }
 
   /**
@@ -182,7 +208,7 @@ export class GraphBuilder {
   }
 
   /** The ONNX file, without what no output depends on. */
-  build(): Uint8Array {
+  build(): GraphFile {
     return this.#file(this.#reaching([...this.#outputs.keys()]), this.#outputs, this.#inputs);
   }
 
@@ -230,7 +256,7 @@ export class GraphBuilder {
     return { forward, backward, kept: [...kept] };
   }
 
-  #file(nodes: readonly Node[], outputs: ReadonlyMap<Value, Port>, inputs: ReadonlyMap<Value, Port>): Uint8Array {
+  #file(nodes: readonly Node[], outputs: ReadonlyMap<Value, Port>, inputs: ReadonlyMap<Value, Port>): GraphFile {
     const used = new Set<Value>(nodes.flatMap((node) => node.inputs));
     const graph = new ProtobufMessage();
     nodes.forEach((node, i) => graph.message(1, nodeMessage(node, i)));
@@ -239,13 +265,14 @@ export class GraphBuilder {
       if (used.has(name)) graph.message(5, constantMessage(name, constant));
     for (const [name, port] of inputs) if (used.has(name)) graph.message(11, portMessage(name, port));
     for (const [name, port] of outputs) graph.message(12, portMessage(name, port));
-    return new ProtobufMessage()
+    const bytes = new ProtobufMessage()
       .integer(1, 8) // ir_version
       .text(2, 'fedlora')
       .message(7, graph)
       .message(8, new ProtobufMessage().text(1, '').integer(2, 17)) // opset_import
       .message(8, new ProtobufMessage().text(1, 'com.microsoft').integer(2, 1))
       .finish();
+    return { bytes, outputs: [...outputs.keys()] };
   }
 
   /** The operations that the values depend on, in order. */

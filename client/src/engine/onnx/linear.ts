@@ -153,7 +153,7 @@ function outerProduct(
   const { graph, spec } = context;
   if (!context.gradients!.perExample)
     return graph.reshape(graph.matmul(narrow, wide, { transA: true, alpha }), [1, spec.rank, width]);
-  return graph.matmul(rows.apart(narrow, [spec.rank]), rows.apart(wide, [width]), { transA: true, alpha });
+  return graph.matmul(rows.apart(narrow, [spec.rank]), rows.apart(wide, [width]), { transA: true, alpha, rank: 3 });
 }
 
 /** x W^T [R, out], with bias and residual. */

@@ -14,7 +14,7 @@ import type { LayerType } from '../weights/base-model.js';
 import type { Focus, Tokens } from './attention.js';
 import { blockBackward, blockForward, type BlockCache } from './block.js';
 import { clipFactors, clippedSums, gradientEntries, squaredNorms } from './clip.js';
-import { GraphBuilder, type GraphPair, type Value } from './graph.js';
+import { GraphBuilder, type GraphFile, type GraphPair, type Value } from './graph.js';
 import {
   addHeadPart,
   headBackward,
@@ -44,7 +44,7 @@ export type Purpose = 'evaluate' | 'logits' | GradientSpec;
  * Outputs    gradients: sum [groups, P], losses [B], and norms [B] if examples are kept apart
  *            evaluate: losses [B], best [B L] i32 | logits: logits [B L, V]
  */
-export function wholeGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1): Uint8Array {
+export function wholeGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1): GraphFile {
   const context = contextOf(spec, purpose);
   const { graph } = context;
   const shape = graph.op('Shape', [graph.input('ids', 'int32', ['B', 'T'])]);
@@ -87,7 +87,7 @@ export function wholeGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1)
 }
 
 /** ids [B, T] -> x [B, T, D] */
-export function embedGraph(spec: GraphSpec): Uint8Array {
+export function embedGraph(spec: GraphSpec): GraphFile {
   const context = contextOf(spec, 'logits');
   context.graph.input('ids', 'int32', ['B', 'T']);
   context.graph.output('x', embed(context), 'float32', ['B', 'T', spec.config.hidden_size]);
@@ -95,7 +95,7 @@ export function embedGraph(spec: GraphSpec): Uint8Array {
 }
 
 /** x [B, T, D] -> y [B, T, D] */
-export function blockForwardGraph(spec: GraphSpec, purpose: Purpose): Uint8Array {
+export function blockForwardGraph(spec: GraphSpec, purpose: Purpose): GraphFile {
   const context = contextOf(spec, purpose);
   const { tokens, x } = blockInputs(context);
   outputTokens(context, 'y', blockForward(context, '', x, tokens).y, tokens);
@@ -107,7 +107,7 @@ export function blockForwardGraph(spec: GraphSpec, purpose: Purpose): Uint8Array
  *
  * Outputs    gradients: losses [B], dx [B, T, D], each gradient [B, r, n] of the last block, and squares [B]
  */
-export function tailGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1): Uint8Array {
+export function tailGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1): GraphFile {
   const context = contextOf(spec, purpose);
   const { tokens, x } = blockInputs(context);
   const focus = focusInputs(context, 'full_attention');
@@ -121,7 +121,7 @@ export function tailGraph(spec: GraphSpec, purpose: Purpose, headPartCount = 1):
 }
 
 /** The last block up to the head's norm: x [B, T, D] -> h [R, D] */
-export function streamedStartGraph(spec: GraphSpec, purpose: Purpose): Uint8Array {
+export function streamedStartGraph(spec: GraphSpec, purpose: Purpose): GraphFile {
   const context = contextOf(spec, purpose);
   const { tokens, x } = blockInputs(context);
   const { y } = blockForward(context, '', x, tokens, focusInputs(context, 'full_attention'));
@@ -129,8 +129,19 @@ export function streamedStartGraph(spec: GraphSpec, purpose: Purpose): Uint8Arra
   return context.graph.build();
 }
 
+/** head [V, D] -> its parts [n, D], under the names of `headParts` */
+export function headPartsGraph(spec: GraphSpec, count: number): GraphFile {
+  const { graph } = contextOf(spec, 'logits');
+  const { vocab_size: V, hidden_size: D } = spec.config;
+  const parts = headParts(V, count);
+  const sizes = parts.map(({ begin, end }) => end - begin);
+  const values = graph.split(graph.input('head', 'float32', [V, D]), 0, sizes);
+  parts.forEach(({ name }, i) => graph.output(name, values[i], 'float32', [sizes[i], D]));
+  return graph.build();
+}
+
 /** h [R, D] and one part of the head [n, D] -> logits [R, n] */
-export function streamedLogitsGraph(spec: GraphSpec): Uint8Array {
+export function streamedLogitsGraph(spec: GraphSpec): GraphFile {
   const context = contextOf(spec, 'logits');
   const { graph } = context;
   const { hidden_size: D } = spec.config;
@@ -141,7 +152,7 @@ export function streamedLogitsGraph(spec: GraphSpec): Uint8Array {
 }
 
 /** h [R, D], one part of the head [n, D] and the sums before it -> the sums after it: `HeadSums` without what is not needed */
-export function streamedPartGraph(spec: GraphSpec, purpose: Exclude<Purpose, 'logits'>): Uint8Array {
+export function streamedPartGraph(spec: GraphSpec, purpose: Exclude<Purpose, 'logits'>): GraphFile {
   const context = contextOf(spec, purpose);
   const { graph } = context;
   const { hidden_size: D } = spec.config;
@@ -156,7 +167,7 @@ export function streamedPartGraph(spec: GraphSpec, purpose: Exclude<Purpose, 'lo
 }
 
 /** h [R, D], the label's rows of the head [R, D] and the sums over the vocabulary -> losses [B], best [R] i32 */
-export function streamedEvaluationGraph(spec: GraphSpec): Uint8Array {
+export function streamedEvaluationGraph(spec: GraphSpec): GraphFile {
   const context = contextOf(spec, 'evaluate');
   const { graph } = context;
   const weights = graph.input('weights', 'float32', ['B', 'L']);
@@ -169,7 +180,7 @@ export function streamedEvaluationGraph(spec: GraphSpec): Uint8Array {
 }
 
 /** As `tailGraph` for gradients, with the sums over the vocabulary given; the last block's forward is computed anew. */
-export function streamedTailGraph(spec: GraphSpec, purpose: GradientSpec): Uint8Array {
+export function streamedTailGraph(spec: GraphSpec, purpose: GradientSpec): GraphFile {
   const context = contextOf(spec, purpose);
   const { graph } = context;
   const { tokens, x } = blockInputs(context);
@@ -187,7 +198,7 @@ export function streamedTailGraph(spec: GraphSpec, purpose: GradientSpec): Uint8
 }
 
 /** x, dy [B, T, D] -> dx [B, T, D], each gradient [B, r, n], squares [B] */
-export function blockBackwardGraph(spec: GraphSpec, purpose: GradientSpec): Uint8Array {
+export function blockBackwardGraph(spec: GraphSpec, purpose: GradientSpec): GraphFile {
   const context = contextOf(spec, purpose);
   const { tokens, x } = blockInputs(context);
   blockEnd(context, blockForward(context, '', x, tokens).cache, tokens);
@@ -218,7 +229,7 @@ function blockEnd(context: GraphContext, cache: BlockCache, tokens: Tokens): voi
 }
 
 /** One block's gradients [B, r, n] and factors [groups, B] -> sum [groups, P / blocks] in layout order */
-export function sumGraph(spec: GraphSpec, purpose: GradientSpec): Uint8Array {
+export function sumGraph(spec: GraphSpec, purpose: GradientSpec): GraphFile {
   const context = contextOf(spec, purpose);
   const { graph } = context;
   const gradients: GradientMap = new Map(
@@ -233,7 +244,7 @@ export function sumGraph(spec: GraphSpec, purpose: GradientSpec): Uint8Array {
 }
 
 export function contextOf(spec: GraphSpec, purpose: Purpose): GraphContext {
-  const graph = new GraphBuilder();
+  const graph = new GraphBuilder(spec.profile);
   return typeof purpose === 'string' ? { graph, spec } : { graph, spec, gradients: purpose };
 }
 
@@ -337,8 +348,8 @@ function outputGradients(context: GraphContext, gradients: GradientMap): void {
 }
 
 /** One block's `q_proj.weight`, `.A`, `.B` -> `q_proj.merged` [out, in] = W + s B A, for each adapted layer */
-export function mergeGraph(spec: GraphSpec): Uint8Array {
-  const graph = new GraphBuilder();
+export function mergeGraph(spec: GraphSpec): GraphFile {
+  const graph = new GraphBuilder(spec.profile);
   for (const name of spec.adapted) {
     const [outFeatures, inFeatures] = shapeOf(spec, name);
     const weight = graph.input(`${name}.weight`, 'float32', [outFeatures, inFeatures]);

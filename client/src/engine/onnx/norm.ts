@@ -1,8 +1,8 @@
 /**
  * RMS normalization: y = x / rms(x) * w, over the last axis.
  *
- * Source     Zhang and Sennrich 2019, arXiv:1910.07467. Forward is onnxruntime's fused operation, which also gives 1 / rms; on
- *            WebGPU it does not (onnxruntime 1.30), so another device needs another forward.
+ * Source     Zhang and Sennrich 2019, arXiv:1910.07467. Where the device has it, forward is onnxruntime's fused operation, which
+ *            also gives 1 / rms; elsewhere it is written out.
  */
 
 import type { Value } from './graph.js';
@@ -21,9 +21,16 @@ export function normForward(
   x: Value,
   weight: Value,
 ): { readonly y: Value; readonly cache: NormCache } {
-  const attributes = { axis: -1, epsilon: { float: context.spec.config.rms_norm_eps }, stash_type: 1 };
-  const [y, inverse] = context.graph.ops('SimplifiedLayerNormalization', [x, weight], attributes, 2) as [Value, Value]; // Safe: two were asked for.
-  return { y, cache: { x, weight, inverse } };
+  const { graph, spec } = context;
+  const epsilon = spec.config.rms_norm_eps;
+  if (spec.profile.hasFusedNorm) {
+    const attributes = { axis: -1, epsilon: { float: epsilon }, stash_type: 1 };
+    const [y, inverse] = graph.ops('SimplifiedLayerNormalization', [x, weight], attributes, 2) as [Value, Value]; // Safe: two were asked for.
+    return { y, cache: { x, weight, inverse } };
+  }
+  const meanSquare = graph.op('ReduceMean', [graph.multiply(x, x)], { axes: [-1], keepdims: 1 }); // [..., 1]
+  const inverse = graph.op('Reciprocal', [graph.op('Sqrt', [graph.add(meanSquare, graph.scalar(epsilon))])]);
+  return { y: graph.multiply(graph.multiply(x, inverse), weight), cache: { x, weight, inverse } };
 }
 
 /**

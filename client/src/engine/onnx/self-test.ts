@@ -3,14 +3,18 @@
  *
  * Two faults that we met gave right losses and wrong gradients, without an error: a kernel that ignored a transposition, and a
  * fused norm that left one of its results unwritten. Such a device would train, and poison what it contributes to.
+ * There are two models, since no one has all operations: Llama's has SiLU; Gemma 2's has GELU and both caps, which are Tanh in
+ * forward and its slope in backward, windows, and norms after what is added. A device is tested by the one like the model to train.
  * Source     self-test-answers.ts, made by test/fixtures/engine/make_fixtures.py with transformers and peft in f64.
  */
 
 import { FedloraError } from '@fedlora/shared';
 import type { Batch, Engine, GradientSum, LoraConfig } from '../engine.js';
-import type { BaseModel } from '../weights/base-model.js';
+import type { Activation } from '../weights/architecture.js';
+import type { BaseModel, ModelConfig } from '../weights/base-model.js';
+import { parseModelConfig } from '../weights/model-config.js';
 import { knownAdapter, knownModel, KnownValues } from './known-model.js';
-import { answers } from './self-test-answers.js';
+import { geluAnswers, siluAnswers } from './self-test-answers.js';
 import type { Quantization } from './base-weights.js';
 import type { WeightForm } from './spec.js';
 
@@ -32,7 +36,23 @@ export interface SelfTestResult {
   readonly company: number;
 }
 
-/** f32 against f64 on this model: 8e-6 measured, most of it the margin of `roundedDownBound`. The bound is that of DESIGN section 8, for devices with other roundings. */
+/** What is known of a base model that follows from a seed. */
+interface KnownAnswers {
+  readonly config: object;
+  readonly seed: number;
+  readonly lora: LoraConfig;
+  readonly batch: { readonly ids: readonly (readonly number[])[]; readonly answerMask: readonly (readonly number[])[] };
+  /** By example. */
+  readonly losses: readonly number[];
+  readonly l2Bound: number;
+  readonly norms: readonly number[];
+  /** Of the clipped sum, in layout order. */
+  readonly tensors: readonly TensorAnswer[];
+}
+
+const known: Readonly<Record<Activation, KnownAnswers>> = { silu: siluAnswers, gelu_pytorch_tanh: geluAnswers };
+
+/** f32 against f64 on these models: 8e-6 measured, most of it the margin of `roundedDownBound`. The bound is that of DESIGN section 8, for devices with other roundings. */
 const TOLERANCE = 1e-4;
 
 /** Line 3 of the budget of protocol's ARITHMETIC_SLACK, for 256 records, and the f32 sum of three. */
@@ -48,11 +68,17 @@ const results = new Map<string, Promise<SelfTestResult>>();
  *
  * @throws FedloraError engine/self-test-failed
  */
-export function selfTestOnce(device: string, weights: WeightForm, factory: EngineFactory): Promise<SelfTestResult> {
-  let result = results.get(device);
+export function selfTestOnce(
+  device: string,
+  weights: WeightForm,
+  activation: Activation,
+  factory: EngineFactory,
+): Promise<SelfTestResult> {
+  const key = `${device} ${activation}`;
+  let result = results.get(key);
   if (result === undefined) {
-    result = selfTest(device, weights, factory);
-    results.set(device, result);
+    result = selfTest(device, weights, activation, factory);
+    results.set(key, result);
   }
   return result;
 }
@@ -64,13 +90,19 @@ export function selfTestOnce(device: string, weights: WeightForm, factory: Engin
  *
  * @throws FedloraError engine/self-test-failed, with the numbers
  */
-export async function selfTest(device: string, weights: WeightForm, factory: EngineFactory): Promise<SelfTestResult> {
-  const dense = await compute(factory, 'none', weights === 'nf4' ? 'dense' : weights);
+export async function selfTest(
+  device: string,
+  weights: WeightForm,
+  activation: Activation,
+  factory: EngineFactory,
+): Promise<SelfTestResult> {
+  const answers = known[activation];
+  const dense = await compute(answers, factory, 'none', weights === 'nf4' ? 'dense' : weights);
   let worst = compare(dense.clipped, answers.losses, answers.norms, answers.tensors, dense.sizes);
   let company = dense.company;
   if (weights === 'nf4') {
-    const wanted = await compute(factory, 'nf4', 'dense');
-    const found = await compute(factory, 'nf4', 'nf4');
+    const wanted = await compute(answers, factory, 'nf4', 'dense');
+    const found = await compute(answers, factory, 'nf4', 'nf4');
     const tensors = project(wanted.clipped.clippedSum, wanted.sizes);
     const nf4 = compare(found.clipped, wanted.clipped.losses, wanted.clipped.norms!, tensors, found.sizes);
     worst = {
@@ -100,8 +132,13 @@ interface Computed {
   readonly sizes: readonly number[];
 }
 
-async function compute(factory: EngineFactory, quantization: Quantization, weights: WeightForm): Promise<Computed> {
-  const { base, values } = knownModel(answers.config, answers.seed);
+async function compute(
+  answers: KnownAnswers,
+  factory: EngineFactory,
+  quantization: Quantization,
+  weights: WeightForm,
+): Promise<Computed> {
+  const { base, values } = knownModel(knownConfig(answers), answers.seed);
   const engine = await factory({ base, lora: answers.lora, quantization, weights });
   try {
     const { r } = answers.lora;
@@ -133,6 +170,11 @@ async function compute(factory: EngineFactory, quantization: Quantization, weigh
   }
 }
 
+/** The config of a known model, as a config.json is read. */
+function knownConfig({ config }: Pick<KnownAnswers, 'config'>): ModelConfig {
+  return parseModelConfig(JSON.stringify(config));
+}
+
 /** Norm of a tensor, and its product with a known vector, which shows whether its values are in the right places. */
 interface TensorAnswer {
   readonly norm: number;
@@ -140,10 +182,10 @@ interface TensorAnswer {
 }
 
 function project(sum: Float32Array, sizes: readonly number[]): TensorAnswer[] {
-  const known = new KnownValues(PROJECTION_SEED);
+  const directions = new KnownValues(PROJECTION_SEED);
   let begin = 0;
   return sizes.map((size) => {
-    const direction = known.values(size, 1);
+    const direction = directions.values(size, 1);
     let square = 0;
     let projection = 0;
     for (let i = 0; i < size; i++) {

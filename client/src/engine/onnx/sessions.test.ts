@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { GraphBuilder } from './graph.js';
+import { profileOf } from './device.js';
+import { GraphBuilder, type GraphFile } from './graph.js';
 import { floats, hasNoMemory, Sessions, tensorOf } from './sessions.js';
 
 /** x [n] -> y [n] = x + `added` */
-function addition(added: number): Uint8Array {
-  const graph = new GraphBuilder();
+function addition(added: number): GraphFile {
+  const graph = new GraphBuilder(profileOf('cpu'));
   graph.output('y', graph.add(graph.input('x', 'float32', ['N']), graph.scalar(added)), 'float32', ['N']);
   return graph.build();
 }
@@ -15,10 +16,10 @@ describe('Sessions', () => {
       ['all', 2],
       ['last', 3],
     ] as const) {
-      const sessions = new Sessions(1, ready);
+      const sessions = new Sessions(1, profileOf('cpu'), ready);
       let made = 0;
       const run = async (added: number): Promise<number> => {
-        const build = (): Uint8Array => {
+        const build = (): GraphFile => {
           made++;
           return addition(added);
         };

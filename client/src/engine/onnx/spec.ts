@@ -13,6 +13,7 @@
 import { expandTargetModules, FedloraError, linearLayers, linearShape, type LinearName } from '@fedlora/shared';
 import type { LoraConfig, TrainedFactor } from '../engine.js';
 import type { ModelConfig } from '../weights/base-model.js';
+import { profileOf, type DeviceProfile } from './device.js';
 import type { GraphBuilder, Value } from './graph.js';
 
 /**
@@ -33,6 +34,8 @@ export interface GraphSpec {
   /** Adapted linear layers of every block. */
   readonly adapted: readonly LinearName[];
   readonly weights: WeightForm;
+  /** Of the device that is to run the graphs. */
+  readonly profile: DeviceProfile;
 }
 
 /** What the gradients of a graph are. */
@@ -52,7 +55,12 @@ export interface GraphContext {
   readonly gradients?: GradientSpec;
 }
 
-export function graphSpec(config: ModelConfig, lora: LoraConfig, weights: WeightForm): GraphSpec {
+export function graphSpec(
+  config: ModelConfig,
+  lora: LoraConfig,
+  weights: WeightForm,
+  profile: DeviceProfile = profileOf('cpu'),
+): GraphSpec {
   const expanded = expandTargetModules(lora.target_modules);
   if ('unknown' in expanded) {
     throw new FedloraError(
@@ -64,7 +72,7 @@ export function graphSpec(config: ModelConfig, lora: LoraConfig, weights: Weight
   if (!(dropout >= 0 && dropout < 1))
     throw new FedloraError('adapter/unsupported', `lora_dropout is ${dropout}; it must be at least 0 and below 1.`);
   const loraScaling = lora.lora_alpha / (lora.use_rslora ? Math.sqrt(lora.r) : lora.r);
-  return { config, rank: lora.r, loraScaling, adapted: expanded.names, weights };
+  return { config, rank: lora.r, loraScaling, adapted: expanded.names, weights, profile };
 }
 
 /** Which factors a training choice comprises, in layout order. */

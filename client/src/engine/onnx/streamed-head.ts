@@ -6,6 +6,7 @@
 
 import type { Tensor } from 'onnxruntime-node';
 import type { HalfTable } from '../weights/half-table.js';
+import type { GraphFile } from './graph.js';
 import { headParts } from './head.js';
 import { streamedLogitsGraph, streamedPartGraph, type Purpose } from './model.js';
 import { floats, tensorOf, type Feeds, type Sessions } from './sessions.js';
@@ -39,9 +40,10 @@ export async function sumStreamed(
     ['expected', tensorOf(new Float32Array(R * D), [R, D])],
   ]);
   const kind = purpose === 'evaluate' ? 'evaluate' : 'gradients';
-  const build = (): Uint8Array => streamedPartGraph(spec, purpose);
+  const build = (): GraphFile => streamedPartGraph(spec, purpose);
   for (const part of widenedParts(table, V, D, partCount)) {
     const after = await sessions.run(`head:${kind}`, build, sums, part, new Map([['h', h]]));
+    sessions.release(sums.values());
     sums = new Map(Object.entries(after).map(([name, value]) => [name.replace('.after', ''), value]));
   }
   return sums;

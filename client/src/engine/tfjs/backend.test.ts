@@ -19,7 +19,7 @@ describe('detectTfjsBackend', () => {
   it('a backend that is asked for and does not work is an error that says why', async () => {
     const { tried } = await detectTfjsBackend();
     for (const { backend, whyNot } of tried) {
-      const cause = { code: 'config/invalid', message: expect.stringContaining(`${backend}: ${whyNot}`) };
+      const cause = { code: 'engine/device-unavailable', message: expect.stringContaining(`${backend}: ${whyNot}`) };
       await expect(detectTfjsBackend(backend)).rejects.toMatchObject(cause);
     }
   });

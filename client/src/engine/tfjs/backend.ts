@@ -42,7 +42,7 @@ let turn: Promise<unknown> = Promise.resolve();
 /**
  * Loads the first backend that works. It is the current one until somebody else wants another: see `useBackend`.
  *
- * @throws FedloraError config/invalid - the backend that was asked for does not work here
+ * @throws FedloraError engine/device-unavailable - the backend that was asked for does not work here
  */
 export function detectTfjsBackend(wanted: TfjsBackend | 'auto' = 'auto'): Promise<TfjsDetection> {
   const detection = turn.then(() => detect(wanted));
@@ -64,9 +64,7 @@ async function detect(wanted: TfjsBackend | 'auto'): Promise<TfjsDetection> {
     return { backend, reason: reasonFor(backend, wanted), tried };
   }
   const causes = tried.map(({ backend, whyNot }) => `${backend}: ${whyNot}`).join(' ');
-  throw new FedloraError('config/invalid', `The tfjs backend does not work on this machine. ${causes}`, {
-    where: 'tfjs',
-  });
+  throw new FedloraError('engine/device-unavailable', causes, { where: 'device' });
 }
 
 /**

@@ -34,11 +34,11 @@ import {
   checkTrained,
   hasFactorR,
 } from '../input-checks.js';
-import { normWeight } from '../weights/architecture.js';
+import { architectureOf, normWeight, type Activation } from '../weights/architecture.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
 import { quantizedLinear, type QuantizeOptions } from '../weights/nf4-store.js';
 import { answerLosses, answerLossGradient, logitsAt, type HeadWeights } from './answer-loss.js';
-import { detectTfjsBackend, deviceName, useBackend, usesGpu, type TfjsBackend } from './backend.js';
+import { detectTfjsBackend, deviceName, useBackend, usesGpu, type TfjsBackend, type TfjsDetection } from './backend.js';
 import { cutRows, partOf, type BatchPart } from './batch-part.js';
 import { checkUnpacking, nf4Weight, plainWeight, roundedToNf4, type FrozenWeight } from './frozen-weight.js';
 import {
@@ -62,7 +62,7 @@ export interface TfjsEngineOptions {
   /** Whether this backend must first compute known answers, once in a process. On by default. */
   readonly selfTest?: boolean;
   /** Told which backend is used and why. */
-  readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void;
+  readonly onDetected?: (detection: TfjsDetection) => void;
 }
 
 /** Relative margin by which an example is clipped shorter, for the rounding of the sum to f32. */
@@ -71,7 +71,7 @@ const ROUNDING_MARGIN = 2 ** -20;
 /**
  * Loads the base model onto a device, with an adapter of zeros.
  *
- * @throws FedloraError config/invalid - the backend does not work here | engine/self-test-failed - it computes wrongly |
+ * @throws FedloraError engine/device-unavailable - the backend does not work here | engine/self-test-failed - it computes wrongly |
  *         adapter/unsupported - unknown target modules | base-model/*
  */
 export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engine> {
@@ -84,10 +84,8 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
     );
   }
   const detection = await detectTfjsBackend(options.backend);
-  options.log?.('engine.tfjs.backend.chosen', { ...detection });
-
   const { backend } = detection;
-  if (options.selfTest ?? true) await testBackend(backend, quantization);
+  if (options.selfTest ?? true) await testBackend(backend, quantization, architectureOf(base.config).activation);
   useBackend(backend);
   const home = usesGpu() ? 'device' : 'process';
   if (quantization === 'nf4') await checkUnpacking(home);
@@ -98,6 +96,7 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
     const values = await base.tensor(name, shape);
     return () => plainWeight(values, shape);
   });
+  options.onDetected?.(detection);
   return new TfjsEngine(backend, base.config, lora, expanded.names, weights);
 }
 
@@ -106,19 +105,28 @@ export async function createTfjsEngine(options: TfjsEngineOptions): Promise<Engi
  *
  * @throws FedloraError engine/self-test-failed
  */
-async function testBackend(backend: TfjsBackend, quantization: TfjsEngineOptions['quantization']): Promise<void> {
+async function testBackend(
+  backend: TfjsBackend,
+  quantization: TfjsEngineOptions['quantization'],
+  activation: Activation,
+): Promise<void> {
   const form = quantization === 'nf4' ? 'nf4' : 'dense';
-  await selfTestOnce(`tfjs ${backend} ${form}`, form, async ({ base, lora, quantization: rounding, weights }) => {
-    useBackend(backend);
-    if (weights === 'nf4') await checkUnpacking(usesGpu() ? 'device' : 'process');
-    return createTfjsEngine({
-      base: rounding === 'nf4' && weights === 'dense' ? roundedToNf4(base) : base,
-      lora,
-      quantization: weights === 'nf4' ? 'nf4' : 'none',
-      backend,
-      selfTest: false,
-    });
-  });
+  await selfTestOnce(
+    `tfjs ${backend} ${form}`,
+    form,
+    activation,
+    async ({ base, lora, quantization: rounding, weights }) => {
+      useBackend(backend);
+      if (weights === 'nf4') await checkUnpacking(usesGpu() ? 'device' : 'process');
+      return createTfjsEngine({
+        base: rounding === 'nf4' && weights === 'dense' ? roundedToNf4(base) : base,
+        lora,
+        quantization: weights === 'nf4' ? 'nf4' : 'none',
+        backend,
+        selfTest: false,
+      });
+    },
+  );
 }
 
 interface ModelWeights {

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
 import { knownModel } from '../onnx/known-model.js';
-import { answers } from '../onnx/self-test-answers.js';
+import { siluAnswers as answers } from '../onnx/self-test-answers.js';
 import { createTfjsEngine } from './engine.js';
 
 const options = (backend: 'wasm' | 'cpu', quantization: 'nf4' | 'none') => ({
