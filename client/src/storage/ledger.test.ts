@@ -208,7 +208,11 @@ describe('Ledger', () => {
     ['a line of nonsense in the middle', (lines: string[]) => [lines[0], 'nonsense', lines[2]]],
     [
       'a forged signature at the end',
-      (lines: string[]) => [lines[0], lines[1], lines[2].replace(/"signature":"../, '"signature":"00')],
+      (lines: string[]) => [
+        lines[0],
+        lines[1],
+        lines[2].replace(/"signature":"(.)/, (_, digit) => `"signature":"${digit === '0' ? '1' : '0'}`),
+      ],
     ],
   ])('is refused with %s', async (_name, change) => {
     const lines = await filled(3);
