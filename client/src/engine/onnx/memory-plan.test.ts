@@ -87,9 +87,11 @@ describe('memoryPlan', () => {
     expect(bytesOf().norms).toBe(4 * (3 * (2 * 96 + 96 + 2 * 32) + 96));
   });
 
-  it('counts both factors of the adapter, and what training starts from', () => {
+  it('counts all factors of the adapter, and what training starts from', () => {
     expect(bytesOf({}, { trained: 'A' }).adapter).toBe(4 * TRAINED);
     expect(bytesOf({}, { trained: 'A', optim: 'sgd' }).adapter).toBe(2 * 4 * TRAINED);
+    // R is [4, 4] for each of six modules, between factors that stay; B R is [96, 4].
+    expect(bytesOf({}, { trained: 'R' }).adapter).toBe(4 * (TRAINED + 6 * (4 * 4 + 96 * 4)));
   });
 
   it('counts parameters, the mean gradient in f64 and the state of each optimizer', () => {

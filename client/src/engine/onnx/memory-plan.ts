@@ -113,6 +113,8 @@ export function memoryPlan(config: ModelConfig, lora: LoraConfig, plan: Plan, us
   const modules = adaptedModules(config, spec.adapted);
   const adapted = sum(modules.map(({ inFeatures, outFeatures }) => inFeatures * outFeatures));
   const P = trainedParameterCount(modules, lora.r, use.trained);
+  // R, and the product B R that forward has in the place of B.
+  const middle = use.trained === 'R' ? P + trainedParameterCount(modules, lora.r, 'B') : 0;
 
   const examples = Math.max(1, Math.min(use.examples, Math.floor(plan.rows / use.length)));
   const slice = { examples: Array.from({ length: examples }, (_, i) => i), length: use.length };
@@ -142,7 +144,7 @@ export function memoryPlan(config: ModelConfig, lora: LoraConfig, plan: Plan, us
     tables: (config.tie_word_embeddings ? 1 : 2) * (areHalves ? 2 : F32) * V * D,
     norms: F32 * normValues(config),
     // The engine's; training keeps what it started from as well.
-    adapter: (use.optim === undefined ? 1 : 2) * F32 * trainedParameterCount(modules, lora.r, 'both'),
+    adapter: (use.optim === undefined ? 1 : 2) * F32 * (trainedParameterCount(modules, lora.r, 'both') + middle),
     optimizer: optimizerBytes(use.optim, P),
     checkpoints: isWhole ? 0 : F32 * blocks * R * D,
     kept: kept * keptBlockBytes(config, examples, use.length),
