@@ -96,7 +96,8 @@ export async function openLocalModel(
 
 export function openLocalEngine(base: BaseModel, lora: LoraConfig, options: EngineOptions): Promise<Engine> {
   const { threads, ...others } = options;
-  return openEngine({ base, lora, ...others, ...(threads === 0 ? {} : { threads }) });
+  // Last, since the options of a command line may have names of their own for these.
+  return openEngine({ ...others, ...(threads === 0 ? {} : { threads }), base, lora });
 }
 
 /** Module suffixes with `all-linear` expanded. @throws FedloraError adapter/unsupported */
