@@ -36,11 +36,10 @@ function sign(context: CliContext): Command {
       publicKey,
     )
     .action(async (options: { key: string; name: string; identity: string }) => {
-      const { certifyMember } = await import('@fedlora/protocol');
-      const { nodeProvider } = await import('@fedlora/protocol/node');
+      const { certifyMember, pureProvider } = await import('@fedlora/protocol');
       const { readIdentity } = await import('../storage/identity.js');
       const key = await readIdentity(options.key);
-      context.out(certifyMember(nodeProvider, key.seed.reveal(), { name: options.name, identity: options.identity }));
+      context.out(certifyMember(pureProvider, key.seed.reveal(), { name: options.name, identity: options.identity }));
     });
 }
 
@@ -79,12 +78,11 @@ function rotate(context: CliContext): Command {
         const { FedloraError } = await import('@fedlora/shared');
         throw new FedloraError('config/invalid', 'The new identity is the old one.', { where: '--identity' });
       }
-      const { certifyMember } = await import('@fedlora/protocol');
-      const { nodeProvider } = await import('@fedlora/protocol/node');
+      const { certifyMember, pureProvider } = await import('@fedlora/protocol');
       const { readIdentity } = await import('../storage/identity.js');
       const key = await readIdentity(options.key);
       const member = { name: options.name, identity: options.identity };
-      const certificate = certifyMember(nodeProvider, key.seed.reveal(), member);
+      const certificate = certifyMember(pureProvider, key.seed.reveal(), member);
       await writeNextList(options.key, options.list, [options.old]);
       context.out(certificate);
     });
@@ -99,8 +97,7 @@ Every client then refuses runs with a revoked key, from the next round on. Start
 /** Writes the list that follows the one in a file; returns its epoch. @throws ProtocolError roster/revocations-invalid */
 async function writeNextList(keyFile: string, listFile: string, identities: readonly string[]): Promise<number> {
   const { readFile } = await import('node:fs/promises');
-  const { nextRevocations, readRevocations, signRevocations } = await import('@fedlora/protocol');
-  const { nodeProvider } = await import('@fedlora/protocol/node');
+  const { nextRevocations, readRevocations, signRevocations, pureProvider } = await import('@fedlora/protocol');
   const { writeAtomically } = await import('../storage/atomic-file.js');
   const { readIdentity } = await import('../storage/identity.js');
   const key = await readIdentity(keyFile);
@@ -108,8 +105,8 @@ async function writeNextList(keyFile: string, listFile: string, identities: read
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
-  const previous = before === undefined ? undefined : readRevocations(nodeProvider, key.publicKey, before);
+  const previous = before === undefined ? undefined : readRevocations(pureProvider, key.publicKey, before);
   const next = nextRevocations(previous, identities);
-  await writeAtomically(listFile, signRevocations(nodeProvider, key.seed.reveal(), next), { mode: 0o644 });
+  await writeAtomically(listFile, signRevocations(pureProvider, key.seed.reveal(), next), { mode: 0o644 });
   return next.epoch;
 }

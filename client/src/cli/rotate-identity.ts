@@ -7,8 +7,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rename } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { readRevocations } from '@fedlora/protocol';
-import { nodeProvider } from '@fedlora/protocol/node';
+import { pureProvider, readRevocations } from '@fedlora/protocol';
 import { FedloraError } from '@fedlora/shared';
 import { readConfig } from '../config/client-config.js';
 import type { Home } from '../config/home.js';
@@ -69,7 +68,7 @@ export async function rotateIdentity({ home, environment, revocations, token }: 
 
 /** The key that wrote a ledger, found on the list of revoked ones. @throws FedloraError ledger/key-changed: it is not there */
 async function lostKey(path: string, next: string, federationKey: string, revocations: string): Promise<FormerKey> {
-  const { revoked } = readRevocations(nodeProvider, federationKey, revocations);
+  const { revoked } = readRevocations(pureProvider, federationKey, revocations);
   const lines = (await readFile(path, 'utf8')).split('\n').slice(0, -1);
   const publicKey = lines.length === 0 ? next : lastSigner(lines, [next, ...revoked]);
   if (publicKey === undefined) {

@@ -19,9 +19,10 @@ import {
   manifestMessage,
   parseCanonicalJson,
   ProtocolError,
+  pureProvider,
   readRevocations,
-  roundCharge,
   rosterHash,
+  roundCharge,
   secaggTerms,
   sessionId,
   shareStddevInSteps,
@@ -33,7 +34,6 @@ import {
   type SecaggTerms,
   type TrainedFactor,
 } from '@fedlora/protocol';
-import { nodeProvider } from '@fedlora/protocol/node';
 import { adaptedModules, expandTargetModules, FedloraError, type RoundOffer, type ShapeConfig } from '@fedlora/shared';
 import type { Pins } from '../storage/pins.js';
 import type { Charge } from '../storage/spending.js';
@@ -140,7 +140,7 @@ export class OfferVerifier {
     const offered =
       offer.revocations === undefined
         ? undefined
-        : readRevocations(nodeProvider, pins.federationKey, offer.revocations);
+        : readRevocations(pureProvider, pins.federationKey, offer.revocations);
     checkSupersedes(remembered(), offered);
     return offered;
   }
@@ -161,12 +161,12 @@ function verifyTerms(offer: RoundOffer, parts: OfferParts): VerifiedTerms {
   const signature = /^[0-9a-f]{128}$/.test(offer.manifestSignature)
     ? fromHex(offer.manifestSignature)
     : new Uint8Array(64);
-  if (!nodeProvider.ed25519.verify(signature, manifestMessage(manifest), fromHex(pins.coordinatorKey))) {
+  if (!pureProvider.ed25519.verify(signature, manifestMessage(manifest), fromHex(pins.coordinatorKey))) {
     throw new FedloraError('offer/bad-signature');
   }
 
   const roster = parse<Roster>(offer.roster);
-  wellFormed('roster/invalid', () => checkRoster(nodeProvider, pins.federationKey, roster));
+  wellFormed('roster/invalid', () => checkRoster(pureProvider, pins.federationKey, roster));
   const hash = rosterHash(roster);
   if (hash !== manifest.rosterHash) throw new FedloraError('offer/roster-mismatch');
   const me = roster.members.findIndex((member) => member.identity === identity);

@@ -6,8 +6,7 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import { readRevocations, type RevocationList, type Roster } from '@fedlora/protocol';
-import { nodeProvider } from '@fedlora/protocol/node';
+import { pureProvider, readRevocations, type RevocationList, type Roster } from '@fedlora/protocol';
 import { FedloraError } from '@fedlora/shared';
 import { writeAtomically } from './atomic-file.js';
 
@@ -50,7 +49,7 @@ export class RosterMemory {
       if (members !== undefined && !Object.values(members).every((key) => typeof key === 'string')) {
         throw new FedloraError('roster-memory/damaged', undefined, { where: path });
       }
-      const list = revocations === undefined ? undefined : readRevocations(nodeProvider, federationKey, revocations);
+      const list = revocations === undefined ? undefined : readRevocations(pureProvider, federationKey, revocations);
       return new RosterMemory(path, { revocations, members }, list);
     } catch (cause) {
       throw new FedloraError('roster-memory/damaged', undefined, { where: path, cause });

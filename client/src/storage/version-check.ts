@@ -1,8 +1,7 @@
 /** What makes a version believable: its record's signature and id, and each file's length and hash. Used on arrival and on every read. */
 
 import { createHash } from 'node:crypto';
-import { fromHex, parseCanonicalJson } from '@fedlora/protocol';
-import { nodeProvider } from '@fedlora/protocol/node';
+import { fromHex, parseCanonicalJson, pureProvider } from '@fedlora/protocol';
 import { FedloraError, limits, versionFileNames, versionId, versionMessage, type VersionRecord } from '@fedlora/shared';
 
 /** A version with its files, checked. `files` includes manifest.json and manifest.sig as they were served. */
@@ -27,7 +26,7 @@ export function checkRecord(
   } catch (cause) {
     throw new FedloraError('version/malformed', undefined, { cause });
   }
-  if (!/^[0-9a-f]{128}$/.test(hex) || !nodeProvider.ed25519.verify(fromHex(hex), message, fromHex(coordinatorKey))) {
+  if (!/^[0-9a-f]{128}$/.test(hex) || !pureProvider.ed25519.verify(fromHex(hex), message, fromHex(coordinatorKey))) {
     throw new FedloraError('version/bad-signature');
   }
   // From here on the record is the coordinator's own, but a coordinator may lie or err.

@@ -10,8 +10,8 @@ import { nodeSignatures } from './signatures.js';
 const nodeSha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest());
 
 /**
- * The one that the programs use: everything by OpenSSL except sealing. Its curves are written to take constant time, and take a
- * tenth of that of noble-curves, whose source is easier to read: those are in `pureProvider`.
+ * The one for sessions, everything by OpenSSL except sealing: its curves are written to take constant time, and take a tenth of that
+ * of noble-curves. What outlives a session is checked by `pureProvider`: decisions/0002.
  */
 export const nodeProvider: CryptoProvider = {
   name: 'node',

@@ -109,7 +109,10 @@ export function keystreamPosition(word: number): { readonly counter: Uint8Array;
   return { counter, skip: word % BLOCK_WORDS };
 }
 
-/** The provider for platforms without node:crypto, and the reference that others are held to. */
+/**
+ * The provider for platforms without node:crypto, for the federation's signed documents everywhere (decisions/0002), and the
+ * reference that others are held to.
+ */
 export const pureProvider: CryptoProvider = {
   name: 'pure',
   x25519: nobleKeyAgreement,
