@@ -38,6 +38,14 @@ describe('openEngine', () => {
     });
   });
 
+  it('a memory plan is refused with tfjs, which would not follow it', async () => {
+    const plan = { structure: 'blocks' } as const;
+    await expect(openEngine({ ...options, engine: 'tfjs', device: 'cpu', plan })).rejects.toMatchObject({
+      code: 'config/invalid',
+      message: expect.stringContaining('belong to onnx'),
+    });
+  });
+
   it('a device that this machine lacks is refused with what it lacks', async () => {
     const found = await probeDevice('cuda');
     if ('milliseconds' in found) return; // A machine that has it.

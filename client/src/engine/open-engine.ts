@@ -34,7 +34,7 @@ export interface OpenEngineOptions {
   /** See `OnnxEngineOptions`. `tfjs` computes each example by itself whatever this says. */
   readonly independentExamples?: boolean;
   readonly nf4?: QuantizeOptions;
-  /** See `OnnxEngineOptions`. */
+  /** See `OnnxEngineOptions`; a plan is refused with `tfjs`. */
   readonly plan?: Partial<Plan>;
   readonly memory?: MemoryOptions;
   /** Told once what was opened. */
@@ -56,6 +56,10 @@ export interface OpenedEngine {
  */
 export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   checkDevice(options.engine, options.device);
+  if (options.engine === 'tfjs' && Object.keys(options.plan ?? {}).length > 0) {
+    const message = 'The engine tfjs has one way of computing: options of the memory plan belong to onnx.';
+    throw new FedloraError('config/invalid', message, { where: 'engine' });
+  }
   return options.engine === 'onnx' ? openOnnx(options) : openTfjs(options);
 }
 

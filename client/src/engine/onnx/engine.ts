@@ -170,7 +170,8 @@ async function planWithinMemory(options: OnnxEngineOptions, { usesThreads }: Dev
   };
   const availableBytes = memory.availableBytes ?? (usesThreads ? await availableMemory() : Infinity);
   const fitted = fitModel(base, lora, quantization, { use: memory.use, availableBytes, fixed });
-  memory.onPlanned?.(fitted, availableBytes);
+  // Of a GPU without a limit there is nothing to show: the plan was not measured against anything.
+  if (availableBytes !== Infinity) memory.onPlanned?.(fitted, availableBytes);
   if (!fitted.fits) throw outOfMemory(fitted, availableBytes);
   return fitted.plan;
 }
