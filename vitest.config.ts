@@ -7,6 +7,7 @@ const root = import.meta.dirname;
 /** Tests run on the sources: `@fedlora/*` resolves to `src`, so that nothing needs building first. */
 const alias = [
   { find: /^@fedlora\/protocol\/node$/, replacement: resolve(root, 'protocol/src/node/index.ts') },
+  { find: /^@fedlora\/shared\/client$/, replacement: resolve(root, 'shared/src/api/client.ts') },
   { find: /^@fedlora\/(protocol|shared|client|coordinator)$/, replacement: `${root}/$1/src/index.ts` },
 ];
 

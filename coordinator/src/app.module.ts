@@ -1,9 +1,22 @@
-import { Module, type DynamicModule } from '@nestjs/common';
+import { Module, type DynamicModule, type Type } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import { ApiTokens } from './access/api-tokens.js';
+import { Authenticator } from './access/authenticator.js';
+import { MeController } from './access/me.controller.js';
+import { RateLimits } from './access/rate-limits.js';
+import { SignIns } from './access/sign-ins.js';
+import { TokensController } from './access/tokens.controller.js';
+import { UsersController } from './access/users.controller.js';
+import { UserService } from './access/users.service.js';
 import { VersionStore } from './adapters/version-store.js';
 import { VersionsController } from './adapters/versions.controller.js';
+import { routeTable } from './api/routes.js';
+import { AuditController } from './audit/audit.controller.js';
+import { AuditLog } from './audit/audit-log.js';
 import { EnrolmentController } from './enrolment/enrolment.controller.js';
 import { EnrolmentService } from './enrolment/enrolment.service.js';
-import { AnyoneGuard, ClientGuard, OperatorGuard } from './nest/access.guard.js';
+import { AccessGuard } from './nest/access.guard.js';
+import { expectSameRoutes } from './nest/route-key.js';
 import { LOG } from './nest/tokens.js';
 import { Announcements } from './observe/announcements.js';
 import { LiveGateway } from './observe/live.gateway.js';
@@ -15,7 +28,6 @@ import { ContributionController } from './rounds/contribution.controller.js';
 import { RoundService } from './rounds/round.service.js';
 import { RunService } from './runs/run.service.js';
 import { RunsController } from './runs/runs.controller.js';
-import { Access } from './session/access.js';
 import { ClientGateway } from './session/client.gateway.js';
 import { Presence } from './session/presence.js';
 import { SessionController } from './session/session.controller.js';
@@ -23,50 +35,65 @@ import { SessionService } from './session/session.service.js';
 
 /** What Nest's controllers and gateways need; `start-coordinator.ts` constructs it. */
 export interface Parts {
-  readonly access: Access;
   readonly announcements: Announcements;
+  readonly apiTokens: ApiTokens;
+  readonly audit: AuditLog;
+  readonly authenticator: Authenticator;
   readonly enrolment: EnrolmentService;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly presence: Presence;
+  readonly rateLimits: RateLimits;
   readonly roundService: RoundService;
   readonly runService: RunService;
   readonly sessions: SessionService;
+  readonly signIns: SignIns;
+  readonly users: UserService;
   readonly versionStore: VersionStore;
   readonly views: Views;
 }
+
+const controllers: Type[] = [
+  EnrolmentController,
+  SessionController,
+  RunsController,
+  ContributionController,
+  VersionsController,
+  ObserveController,
+  MeController,
+  UsersController,
+  TokensController,
+  AuditController,
+];
 
 /** The shell: routes and sockets over services that know nothing of Nest. */
 @Module({})
 export class AppModule {
   static over(parts: Parts): DynamicModule {
+    expectSameRoutes(controllers, routeTable);
     return {
       module: AppModule,
-      controllers: [
-        EnrolmentController,
-        SessionController,
-        RunsController,
-        ContributionController,
-        VersionsController,
-        ObserveController,
-      ],
+      controllers,
       providers: [
-        { provide: Access, useValue: parts.access },
         { provide: Announcements, useValue: parts.announcements },
+        { provide: ApiTokens, useValue: parts.apiTokens },
+        { provide: AuditLog, useValue: parts.audit },
+        { provide: Authenticator, useValue: parts.authenticator },
         { provide: EnrolmentService, useValue: parts.enrolment },
         { provide: LOG, useValue: parts.log },
         { provide: Metrics, useValue: parts.metrics },
         { provide: Presence, useValue: parts.presence },
+        { provide: RateLimits, useValue: parts.rateLimits },
         { provide: RoundService, useValue: parts.roundService },
         { provide: RunService, useValue: parts.runService },
         { provide: SessionService, useValue: parts.sessions },
+        { provide: SignIns, useValue: parts.signIns },
+        { provide: UserService, useValue: parts.users },
         { provide: VersionStore, useValue: parts.versionStore },
         { provide: Views, useValue: parts.views },
         ClientGateway,
         LiveGateway,
-        OperatorGuard,
-        ClientGuard,
-        AnyoneGuard,
+        { provide: APP_GUARD, useClass: AccessGuard },
       ],
     };
   }

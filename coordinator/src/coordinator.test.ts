@@ -17,18 +17,12 @@ import {
   type VersionRecord,
 } from '@fedlora/shared';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import {
-  FakeFederation,
-  FakeOrganisation,
-  json,
-  operate,
-  send,
-  untilRound,
-  untilRun,
-} from '../../test/support/fake-federation.js';
+import { FakeFederation, FakeOrganisation, untilRound, untilRun } from '../../test/support/fake-federation.js';
+import { becomeFirstAdmin } from '../../test/support/first-admin.js';
+import { json, listAll, operate, send } from '../../test/support/requests.js';
+import { AuditLog } from './audit/audit-log.js';
 import { VersionsRepository } from './adapters/versions.repository.js';
 import { RoundsRepository } from './rounds/rounds.repository.js';
-import { AuditRepository } from './storage/audit.repository.js';
 import { ContributionStore } from './storage/contribution-store.js';
 import { openDatabase } from './storage/database.js';
 import { startCoordinator, type RunningCoordinator } from './start-coordinator.js';
@@ -76,7 +70,9 @@ async function start(): Promise<void> {
     logLevel: 'silent',
     federationKey: federation.federationKey,
   });
-  token = (await readFile(join(folder, 'operator-token'), 'utf8')).trim();
+  // The token of the first start is good at every other.
+  if (coordinator.setupToken !== undefined)
+    token = (await becomeFirstAdmin(coordinator.url, coordinator.setupToken)).token;
 }
 
 async function startRun(description: object): Promise<RunView> {
@@ -162,7 +158,7 @@ describe('three organisations with a threshold of three', () => {
       bytesUpPerClient: 2 * 4 * (parameters + 2), // two rounds, words of 4 bytes, two metrics
     });
     expect(await readFile(join(folder, 'versions', run.version, 'README.md'), 'utf8')).toContain(note);
-    const rounds = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    const rounds = await listAll<RoundView>(coordinator.url, token, routes.rounds(id));
     for (const { id: roundId, baseVersion, version } of rounds) {
       const before = await valuesOf(baseVersion);
       const after = await valuesOf(version ?? '');
@@ -177,7 +173,7 @@ describe('three organisations with a threshold of three', () => {
     expect(run.status).toBe('completed');
     expect(run.epsilon).toBeGreaterThan(0.1);
     expect(run.epsilon).toBeCloseTo(run.projectedEpsilon ?? Number.NaN, 12);
-    const [last, first] = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    const [last, first] = await listAll<RoundView>(coordinator.url, token, routes.rounds(id));
     expect(first.epsilon).toBeLessThan(last.epsilon ?? 0);
     expect(first.noiseToSignal).toBeGreaterThan(0.5);
     const card = await readFile(join(folder, 'versions', run.version, 'README.md'), 'utf8');
@@ -259,7 +255,7 @@ describe('three organisations with a threshold of three', () => {
     await untilRound(coordinator.url, token, id, (round) => round.phase === 'checking');
     const stopped = await operate<RunView>(coordinator.url, token, 'POST', routes.runStop(id));
     expect(stopped).toMatchObject({ status: 'stopped', completedRounds: 0 });
-    const [round] = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    const [round] = await listAll<RoundView>(coordinator.url, token, routes.rounds(id));
     expect(round.cause).toContain('operator');
     federation.organisations[1].ignores = () => false;
     expect((await send(coordinator.url, 'POST', routes.runStop(id), token)).status).toBe(409);
@@ -380,7 +376,7 @@ describe('five organisations with a threshold of four', () => {
     const { id } = await startRun({ ...averaging, rounds: 1, deadlinesMs });
     const run = await untilRun(coordinator.url, token, id);
     expect(run).toMatchObject({ status: 'completed', abortedRounds: 0, threshold: 4 });
-    const [round] = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    const [round] = await listAll<RoundView>(coordinator.url, token, routes.rounds(id));
     expect(round.participants.find((one) => one.name === 'museum')?.status).toBe('dropped');
     const after = await valuesOf(run.version);
     const mean = plainMean(round.id, survivors, await manifestOf(run.version), after.length);
@@ -457,7 +453,7 @@ describe('a coordinator that is killed', () => {
     await start();
     await federation.connect(coordinator.url);
     const run = await untilRun(coordinator.url, token, id);
-    const [second, first] = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    const [second, first] = await listAll<RoundView>(coordinator.url, token, routes.rounds(id));
     const after = await valuesOf(run.version);
     const manifest = await manifestOf(run.version);
     const [mean1, mean2] = [first.id, second.id].map((roundId) => plainMean(roundId, NAMES, manifest, after.length));
@@ -596,7 +592,7 @@ describe('messages and uploads', () => {
     const [, , council] = federation.organisations;
     const bad = new Uint8Array([1, 2, 3]);
     const record = vi
-      .spyOn(AuditRepository.prototype, 'record')
+      .spyOn(AuditLog.prototype, 'record')
       .mockImplementationOnce(() => new Promise((resolve) => setTimeout(resolve, 200)));
     try {
       const replies = await Promise.all([

@@ -1,14 +1,25 @@
 /** The program: configuration, start, signals. */
 
 import { exitCodeOf, explainError } from '@fedlora/shared';
+import { createAdminLink } from './admin-link.js';
 import { loadConfig } from './config/coordinator-config.js';
 import { startCoordinator } from './start-coordinator.js';
 
 try {
-  const coordinator = await startCoordinator(loadConfig(process.argv.slice(2), process.env));
-  if (coordinator.operatorToken !== undefined) {
+  const [first, ...rest] = process.argv.slice(2);
+  if (first === 'admin-link') await printAdminLink(rest);
+  else await run(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`${explainError(error)}\n`);
+  process.exit(exitCodeOf(error));
+}
+
+async function run(args: readonly string[]): Promise<void> {
+  const coordinator = await startCoordinator(loadConfig(args, process.env));
+  if (coordinator.setupToken !== undefined) {
     process.stderr.write(
-      `\nDashboard and operator token, shown this once: ${coordinator.url}/#token=${coordinator.operatorToken}\n\n`,
+      `\nNobody administers this coordinator yet. Set the password of "admin" within a day, once, at\n` +
+        `  ${coordinator.url}/#setup=${coordinator.setupToken}\n\n`,
     );
   }
   let isStopping = false;
@@ -24,7 +35,10 @@ try {
     );
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
-} catch (error) {
-  process.stderr.write(`${explainError(error)}\n`);
-  process.exit(exitCodeOf(error));
+}
+
+/** For when no administrator can sign in: a link for `admin`, by whoever holds the data folder. */
+async function printAdminLink(args: readonly string[]): Promise<void> {
+  const token = await createAdminLink(loadConfig(args, process.env));
+  process.stdout.write(`Start the coordinator, and open this at its address within a day: /#setup=${token}\n`);
 }

@@ -6,6 +6,8 @@ import { rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import type { Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
+import { join } from 'node:path';
+import type { Kysely } from 'kysely';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { nodeProvider } from '@fedlora/protocol/node';
@@ -13,7 +15,15 @@ import { FedloraError } from '@fedlora/shared';
 import { OptimizerStore } from './adapters/optimizer-store.js';
 import { VersionStore } from './adapters/version-store.js';
 import { VersionsRepository } from './adapters/versions.repository.js';
+import { ApiTokens } from './access/api-tokens.js';
+import { Authenticator } from './access/authenticator.js';
+import { Lockout } from './access/lockout.js';
+import { DEFAULT_RATES, RateLimits, type Rates } from './access/rate-limits.js';
+import { SignIns } from './access/sign-ins.js';
+import { UsersRepository } from './access/users.repository.js';
+import { UserService } from './access/users.service.js';
 import { AppModule, type Parts } from './app.module.js';
+import { AuditLog } from './audit/audit-log.js';
 import type { CoordinatorConfig } from './config/coordinator-config.js';
 import { EnrolmentService } from './enrolment/enrolment.service.js';
 import { Revocations } from './enrolment/revocations.js';
@@ -31,27 +41,36 @@ import { RoundsRepository } from './rounds/rounds.repository.js';
 import { Budget } from './runs/budget.js';
 import { RunService } from './runs/run.service.js';
 import { RunsRepository } from './runs/runs.repository.js';
-import { Access } from './session/access.js';
 import { Presence } from './session/presence.js';
 import { SessionService } from './session/session.service.js';
-import { AuditRepository } from './storage/audit.repository.js';
 import { ContributionStore } from './storage/contribution-store.js';
 import { DataFolder } from './storage/data-folder.js';
-import { openDatabase, type Database } from './storage/database.js';
+import { openDatabase, type Database, type Tables } from './storage/database.js';
 import { writeAtomically } from './storage/durable-file.js';
-import { createToken, openCoordinatorKey, tokenHash, type CoordinatorKey } from './storage/keys.js';
+import { openCoordinatorKey, type CoordinatorKey } from './storage/keys.js';
 
 /** A coordinator that answers. */
 export interface RunningCoordinator {
   readonly url: string;
-  /** At the first start on a folder only: afterwards only its hash and the file `operator-token` are there. */
-  readonly operatorToken?: string;
+  /** With which the first administrator sets a password; as long as there is no administrator. */
+  readonly setupToken?: string;
   /** Ends it; open rounds go on at the next start. `abruptly` lets nothing finish, as a power cut would: for tests. */
   close(options?: { readonly abruptly?: boolean }): Promise<void>;
 }
 
+/** What tests set otherwise. */
+export interface Overrides {
+  readonly now?: () => number;
+  readonly rates?: Rates;
+  /** How long sessions of clients last. */
+  readonly sessionMs?: number;
+}
+
 /** Starts a coordinator on its data folder. @throws FedloraError config/invalid | data-folder/locked | data-folder/foreign */
-export async function startCoordinator(config: CoordinatorConfig): Promise<RunningCoordinator> {
+export async function startCoordinator(
+  config: CoordinatorConfig,
+  overrides: Overrides = {},
+): Promise<RunningCoordinator> {
   const logger = openLog(config.logLevel);
   const log = logOver(logger);
   const folder = new DataFolder(config.dataFolder);
@@ -63,9 +82,10 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Runni
     db = openDatabase(folder.database);
     const key = await openCoordinatorKey(folder.coordinatorKey);
     await expectSameFederation(db, config);
-    const { operatorTokenHash, operatorToken } = await openOperatorToken(db, folder);
+    await rm(join(config.dataFolder, 'operator-token'), { force: true }); // Of before there were users; it opens nothing.
     const stored = await readSetting(db, 'revocations');
-    const parts = construct(config, folder, db, key, operatorTokenHash, stored, log);
+    const parts = construct(config, folder, db, key, stored, log, overrides);
+    const setupToken = await parts.users.firstAdminLink();
 
     const app = await NestFactory.create<NestExpressApplication>(AppModule.over(parts), {
       logger: nestLoggerOver(log),
@@ -73,7 +93,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Runni
       forceCloseConnections: true,
     });
     app.use(requestLog(logger));
-    setUpHttp(app);
+    setUpHttp(app, config.trustedProxies ?? []);
     app.useWebSocketAdapter(new IoAdapter(app));
     app.useGlobalFilters(new ProblemFilter(log));
     await app.init();
@@ -90,7 +110,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Runni
     let isClosed = false;
     return {
       url,
-      ...(operatorToken === undefined ? {} : { operatorToken }),
+      ...(setupToken === undefined ? {} : { setupToken }),
       close: async ({ abruptly = false } = {}) => {
         if (isClosed) return;
         isClosed = true;
@@ -121,15 +141,14 @@ function construct(
   folder: DataFolder,
   db: Database,
   key: CoordinatorKey,
-  operatorTokenHash: string,
   storedRevocations: string | undefined,
   log: Log,
+  { now = Date.now, rates = DEFAULT_RATES, sessionMs }: Overrides,
 ): Parts {
-  const now = Date.now;
   const crypto = nodeProvider;
   const { federationKey } = config;
   const announcements = new Announcements();
-  const audit = new AuditRepository(db, now);
+  const audit = new AuditLog(db, now);
   const organisations = new OrganisationsRepository(db);
   const runs = new RunsRepository(db);
   const rounds = new RoundsRepository(db);
@@ -140,14 +159,35 @@ function construct(
   const budget = new Budget();
   const presence = new Presence(organisations, announcements, now);
   const revocations = new Revocations(
-    { crypto, federationKey, store: (text) => writeSetting(db, 'revocations', text) },
+    {
+      crypto,
+      federationKey,
+      store: (text, { epoch, revoked }, by) =>
+        audit.recording(async (trx) => {
+          await writeSetting(trx, 'revocations', text);
+          return [{ event: 'federation.revoked', by, details: { epoch, keys: revoked.length } }, undefined] as const;
+        }),
+    },
     storedRevocations,
   );
-  const sessions = new SessionService({ organisations, revocations, crypto, coordinatorKey: key.publicKey, now });
-  const access = new Access(operatorTokenHash, sessions);
+  const sessions = new SessionService({
+    organisations,
+    revocations,
+    crypto,
+    coordinatorKey: key.publicKey,
+    ...(sessionMs === undefined ? {} : { lifetimeMs: sessionMs }),
+    now,
+  });
+  const signIns = new SignIns(db, now);
+  const apiTokens = new ApiTokens(db, audit, now);
+  const authenticator = new Authenticator(apiTokens, signIns, sessions);
+  const lockout = new Lockout(db, now);
+  const users = new UserService({ users: new UsersRepository(db), signIns, lockout, audit, announcements, now });
+  const rateLimits = new RateLimits(rates, now);
   const enrolment = new EnrolmentService({
     revocations,
     presence,
+    sessions,
     organisations,
     audit,
     crypto,
@@ -188,15 +228,20 @@ function construct(
   });
   const metrics = new Metrics(views, presence, announcements, log);
   return {
-    access,
     announcements,
+    apiTokens,
+    audit,
+    authenticator,
     enrolment,
     log,
     metrics,
     presence,
+    rateLimits,
     roundService,
     runService,
     sessions,
+    signIns,
+    users,
     versionStore,
     views,
   };
@@ -213,25 +258,11 @@ async function expectSameFederation(db: Database, config: CoordinatorConfig): Pr
   }
 }
 
-async function openOperatorToken(
-  db: Database,
-  folder: DataFolder,
-): Promise<{ readonly operatorTokenHash: string; readonly operatorToken?: string }> {
-  const stored = await readSetting(db, 'operatorTokenHash');
-  if (stored !== undefined) return { operatorTokenHash: stored };
-  const operatorToken = createToken();
-  const operatorTokenHash = tokenHash(operatorToken);
-  // File first: a crash between the two leaves a file that the next start replaces.
-  await writeAtomically(folder.operatorToken, `${operatorToken}\n`, 0o600);
-  await writeSetting(db, 'operatorTokenHash', operatorTokenHash);
-  return { operatorTokenHash, operatorToken };
-}
-
 async function readSetting(db: Database, key: string): Promise<string | undefined> {
   return (await db.selectFrom('settings').select('value').where('key', '=', key).executeTakeFirst())?.value;
 }
 
-async function writeSetting(db: Database, key: string, value: string): Promise<void> {
+async function writeSetting(db: Kysely<Tables>, key: string, value: string): Promise<void> {
   await db
     .insertInto('settings')
     .values({ key, value })

@@ -83,7 +83,8 @@ async function demo(options: DemoArguments): Promise<void> {
       say(`  ${name.padEnd(12)} ${rows.length.toLocaleString('en')} private rows`);
     await network.start();
     const description = await describeRun(options, base, data);
-    say(`\n  dashboard    ${network.url}/#token=${network.token}`);
+    say(`\n  dashboard    ${network.url}`);
+    say(`  sign in as   admin, with the password ${network.password}`);
     say(`  files, logs  ${shown(directory)}\n`);
 
     const run = await network.startRun(description);

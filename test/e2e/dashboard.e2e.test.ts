@@ -12,6 +12,12 @@ describe.skipIf(whyNoBrowser !== undefined)(
     let page: Page;
     const problems: string[] = [];
 
+    async function signIn(password: string): Promise<void> {
+      await page.getByLabel('Name').fill('admin');
+      await page.getByLabel('Password').first().fill(password);
+      await page.keyboard.press('Enter');
+    }
+
     beforeAll(async () => {
       network = await smallNetwork(3);
       browser = await launchBrowser();
@@ -26,24 +32,36 @@ describe.skipIf(whyNoBrowser !== undefined)(
       await network?.stop();
     });
 
-    it('asks for a token when it has none, and refuses a wrong one with a reason', async () => {
+    it('asks who is there, and refuses a wrong password with a reason', async () => {
       await page.goto(network.url);
-      await page.getByLabel(/token/i).first().fill('not-the-token-of-anyone');
-      await page.keyboard.press('Enter');
+      await signIn('not the password of anyone');
       await page
-        .getByText(/not accepted|refused|wrong|not valid/i)
-        .first()
+        .getByTestId('sign-in-refusal')
+        .getByText(/not right together/)
         .waitFor();
       problems.length = 0; // The browser reports the 401 itself.
     });
 
+    it('refuses a set-up link that was used already', async () => {
+      await page.goto(`${network.url}/#setup=${'x'.repeat(43)}`);
+      await page.getByLabel('New password').fill('a password of some length');
+      await page.getByLabel('Once more').fill('a password of some length');
+      await page.keyboard.press('Enter');
+      await page
+        .getByTestId('set-up-refusal')
+        .getByText(/was used already/)
+        .waitFor();
+      expect(page.url()).not.toContain('setup');
+      problems.length = 0; // The browser reports the 403 itself.
+    });
+
     it('shows the organisations before any run', async () => {
-      await page.goto(`${network.url}/#token=${network.token}`);
+      await page.goto(network.url);
       await page.reload();
+      await signIn(network.password);
       const organisations = page.getByTestId('organisations');
       for (const name of ['clinic', 'bank', 'council'])
         await organisations.getByText(name, { exact: true }).first().waitFor();
-      expect(page.url()).not.toContain(network.token);
       await screenshot(page, 'dashboard-before-run');
     });
 
@@ -100,6 +118,17 @@ describe.skipIf(whyNoBrowser !== undefined)(
       );
       expect(overflow).toBeLessThanOrEqual(0);
       await screenshot(page, 'dashboard-phone');
+    });
+
+    it('stays signed in when it is loaded again, and not after signing out', async () => {
+      await page.reload();
+      await page.getByTestId('run-summary').waitFor();
+      expect(problems).toEqual([]);
+      await page.getByRole('button', { name: 'Sign out' }).click();
+      await page.getByTestId('sign-in').waitFor();
+      await page.reload();
+      await page.getByTestId('sign-in').waitFor();
+      problems.length = 0; // The browser reports the 401, and the live connection that both sides end at once.
     });
 
     it('logs no error in the browser', () => {

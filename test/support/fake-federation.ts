@@ -64,6 +64,7 @@ import {
   type ServerToClientEvents,
 } from '@fedlora/shared';
 import { io, type Socket } from 'socket.io-client';
+import { json, listAll, operate, send } from './requests.js';
 
 type ClientSocket = Socket<ServerToClientEvents, ClientToServerEvents>;
 
@@ -80,13 +81,13 @@ export class FakeFederation {
   }
 
   /** Invites, enrols and certifies organisations of these names. */
-  async enrol(url: string, operatorToken: string, names: readonly string[]): Promise<void> {
+  async enrol(url: string, apiToken: string, names: readonly string[]): Promise<void> {
     for (const name of names) {
       const organisation = new FakeOrganisation(name, name, this.crypto);
-      const { token } = await operate<{ token: string }>(url, operatorToken, 'POST', routes.invitations, { name });
+      const { token } = await operate<{ token: string }>(url, apiToken, 'POST', routes.invitations, { name });
       await organisation.enrol(url, token);
       const certificate = certifyMember(nodeProvider, this.seed, { name, identity: organisation.identity });
-      await operate(url, operatorToken, 'POST', routes.organisationCertificate(name), { certificate });
+      await operate(url, apiToken, 'POST', routes.organisationCertificate(name), { certificate });
       this.organisations.push(organisation);
     }
   }
@@ -349,35 +350,6 @@ export class FakeOrganisation {
   }
 }
 
-/** A JSON request. */
-export function send(url: string, method: string, path: string, token?: string, body?: object): Promise<Response> {
-  return fetch(url + path, {
-    method,
-    headers: {
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-}
-
-/** The body of an answer that must be good. */
-export async function json<Value>(response: Response): Promise<Value> {
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${response.status}: ${text}`);
-  return (text === '' ? undefined : JSON.parse(text)) as Value;
-}
-
-export async function operate<Value>(
-  url: string,
-  token: string,
-  method: string,
-  path: string,
-  body?: object,
-): Promise<Value> {
-  return json<Value>(await send(url, method, path, token, body));
-}
-
 /** Resolves with the run when it has ended, as the live namespace tells. */
 export function untilRun(
   url: string,
@@ -408,7 +380,7 @@ export function untilRound(
     socket.on('round.changed', look);
     socket.on(
       'connect',
-      () => void operate<RoundView[]>(url, token, 'GET', routes.rounds(runId)).then((all) => all.forEach(look), reject),
+      () => void listAll<RoundView>(url, token, routes.rounds(runId)).then((all) => all.forEach(look), reject),
     );
   });
 }

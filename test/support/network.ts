@@ -17,7 +17,9 @@ import {
   type RunView,
 } from '@fedlora/shared';
 import { io, type Socket } from 'socket.io-client';
+import { becomeFirstAdmin } from './first-admin.js';
 import { endProcess, Processes, type Finished } from './processes.js';
+import { listAll, operate } from './requests.js';
 
 export interface NetworkOptions {
   /** Folder of the whole network; made if missing. */
@@ -54,7 +56,10 @@ export class Network {
   readonly processes = new Processes();
   readonly clients = new Map<string, ChildProcess>();
   url = '';
+  /** An API token that may do everything. */
   token = '';
+  /** Of the user `admin`. */
+  password = '';
   federationKey = '';
   private coordinator: ChildProcess | undefined;
 
@@ -113,6 +118,7 @@ export class Network {
       },
     });
     this.coordinator = child;
+    const setupToken = linkIn(child);
     for (let attempt = 0; attempt < 600; attempt += 1) {
       if (child.exitCode !== null)
         throw new Error(
@@ -122,13 +128,19 @@ export class Network {
         const { url, pid } = JSON.parse(await readFile(address, 'utf8')) as { url: string; pid: number };
         if (pid === child.pid && (await isUp(url))) {
           this.url = url;
-          this.token = (await readFile(join(this.coordinatorData, 'operator-token'), 'utf8')).trim();
+          if (this.token === '') await this.becomeAdmin(await setupToken);
           return;
         }
       }
       await wait(50);
     }
     throw new Error('The coordinator did not answer within 30 seconds.');
+  }
+
+  private async becomeAdmin(setupToken: string): Promise<void> {
+    const { token, password } = await becomeFirstAdmin(this.url, setupToken);
+    this.token = token;
+    this.password = password;
   }
 
   /** Ends the coordinator at once, as a power cut would. */
@@ -231,7 +243,7 @@ export class Network {
   }
 
   async rounds(runId: string): Promise<readonly RoundView[]> {
-    return this.get<readonly RoundView[]>(routes.rounds(runId));
+    return listAll<RoundView>(this.url, this.token, routes.rounds(runId));
   }
 
   async startRun(description: object): Promise<RunView> {
@@ -293,17 +305,7 @@ export class Network {
   }
 
   private async request<T>(method: string, path: string, body?: object): Promise<T> {
-    const response = await fetch(this.url + path, {
-      method,
-      headers: {
-        authorization: `Bearer ${this.token}`,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${text}`);
-    return (text === '' ? undefined : JSON.parse(text)) as T;
+    return operate<T>(this.url, this.token, method, path, body);
   }
 
   /** Ends every process, clients first. */
@@ -311,6 +313,18 @@ export class Network {
     await Promise.all([...this.clients.values()].map((child) => endProcess(child, 8000)));
     await this.processes.stop();
   }
+}
+
+/** The token of the link that a coordinator prints as long as nobody administers it. */
+function linkIn(coordinator: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    coordinator.stderr?.on('data', (piece: Buffer) => {
+      text += piece.toString('utf8');
+      const token = /#setup=([\w-]+)/.exec(text)?.[1];
+      if (token !== undefined) resolve(token);
+    });
+  });
 }
 
 async function isUp(url: string): Promise<boolean> {

@@ -1,9 +1,7 @@
-/** What the page asks of the coordinator over HTTP. */
+/** What the page asks of the coordinator over HTTP: the shared client over `fetch`, with the cookie of the sign-in. */
 
-import type { Overview, routes, WireError } from '@fedlora/shared';
-
-// Written out, since the runtime index of shared brings class-validator with it; the compiler keeps them equal.
-const OVERVIEW_ROUTE = '/api/v1/overview' satisfies (typeof routes)['overview'];
+import type { Overview } from '@fedlora/shared';
+import { ApiProblem, OperatorApi, type ApiSend } from '@fedlora/shared/client';
 
 /** The overview, with what is needed to read its times on this machine's clock. */
 export interface OverviewState extends Overview {
@@ -11,42 +9,27 @@ export interface OverviewState extends Overview {
   readonly clockOffsetMs: number;
 }
 
-/** The coordinator answered, and refused. */
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-    readonly remedy: string | null,
-  ) {
-    super(message);
-    this.name = 'ApiError';
-  }
-}
-
-export async function fetchOverview(token: string, signal: AbortSignal): Promise<OverviewState> {
-  const askedAt = Date.now();
-  const response = await fetch(OVERVIEW_ROUTE, {
-    headers: { Authorization: `Bearer ${token}`, Accept: 'application/json' },
+const send: ApiSend = async ({ method, path, headers, body }) => {
+  const response = await fetch(path, {
+    method,
+    headers,
     cache: 'no-store',
-    signal,
+    credentials: 'same-origin',
+    ...(body === undefined ? {} : { body }),
   });
-  if (!response.ok) throw await readError(response);
-  const overview = (await response.json()) as Overview;
+  return { status: response.status, text: await response.text(), header: (name) => response.headers.get(name) };
+};
+
+/** One for the whole page: it remembers what changes must bring along. */
+export const api = new OperatorApi(send);
+
+export async function fetchOverview(): Promise<OverviewState> {
+  const askedAt = Date.now();
+  const overview = await api.overview();
   return { ...overview, clockOffsetMs: overview.serverTime - (askedAt + Date.now()) / 2 };
 }
 
-/** True for answers that another try with the same token cannot change. */
-export function isRefusal(error: unknown): error is ApiError {
-  return error instanceof ApiError && (error.status === 401 || error.status === 403);
-}
-
-async function readError(response: Response): Promise<ApiError> {
-  const body = (await response.json().catch(() => null)) as { error?: Partial<WireError> } | Partial<WireError> | null;
-  const wire: Partial<WireError> =
-    body !== null && 'error' in body && typeof body.error === 'object'
-      ? body.error
-      : ((body ?? {}) as Partial<WireError>);
-  const message =
-    typeof wire.message === 'string' ? wire.message : `The coordinator answered with status ${response.status}.`;
-  return new ApiError(response.status, message, typeof wire.remedy === 'string' ? wire.remedy : null);
+/** True for answers that another try with the same sign-in cannot change. */
+export function isRefusal(error: unknown): error is ApiProblem {
+  return error instanceof ApiProblem && (error.status === 401 || error.status === 403);
 }

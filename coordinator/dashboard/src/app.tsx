@@ -1,43 +1,84 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useState } from 'react';
-import { forgetToken, readToken, storeToken, takeTokenFromAddress } from './operator-token.js';
+import type { MeView } from '@fedlora/shared';
+import { ApiProblem } from '@fedlora/shared/client';
+import { api, isRefusal } from './api.js';
+import { takeSetupToken } from './setup-link.js';
 import { OverviewPage } from './views/overview-page.js';
+import { SetUp } from './views/set-up.js';
 import { SignIn } from './views/sign-in.js';
 
 // Before the first render, so that the token is out of the address whatever happens next.
-const firstToken = takeTokenFromAddress() ?? readToken();
+const firstSetupToken = takeSetupToken();
+
+type View =
+  | { readonly kind: 'asking' }
+  | { readonly kind: 'set-up'; readonly token: string }
+  | { readonly kind: 'signed-out'; readonly notice: string | null }
+  | { readonly kind: 'signed-in'; readonly me: MeView };
 
 export function App() {
   const client = useQueryClient();
-  const [token, setToken] = useState(firstToken);
-  const [refusal, setRefusal] = useState<string | null>(null);
+  const [view, setView] = useState<View>(
+    firstSetupToken === null ? { kind: 'asking' } : { kind: 'set-up', token: firstSetupToken },
+  );
 
-  const signIn = useCallback((value: string) => {
-    storeToken(value);
-    setRefusal(null);
-    setToken(value);
-  }, []);
-
-  const signOut = useCallback(
-    (reason: string | null) => {
-      forgetToken();
+  const leave = useCallback(
+    (notice: string | null) => {
       client.clear();
-      setToken(null);
-      setRefusal(reason);
+      setView({ kind: 'signed-out', notice });
     },
     [client],
   );
 
-  // A fresh link pasted into this tab changes the fragment only and does not load the page again.
+  // A page that is loaded again still has its cookie.
+  useEffect(() => {
+    if (view.kind !== 'asking') return;
+    api.me().then(
+      (me) => setView({ kind: 'signed-in', me }),
+      (error: unknown) => leave(isRefusal(error) ? null : whyOf(error)),
+    );
+  }, [view.kind, leave]);
+
+  // A link pasted into this tab changes the fragment only and does not load the page again.
   useEffect(() => {
     const onHashChange = (): void => {
-      const fresh = takeTokenFromAddress();
-      if (fresh !== null) signIn(fresh);
+      const token = takeSetupToken();
+      if (token !== null) setView({ kind: 'set-up', token });
     };
     window.addEventListener('hashchange', onHashChange);
     return () => window.removeEventListener('hashchange', onHashChange);
-  }, [signIn]);
+  }, []);
 
-  if (token === null) return <SignIn refusal={refusal} onSignIn={signIn} />;
-  return <OverviewPage key={token} token={token} onSignOut={signOut} />;
+  const signOut = useCallback(
+    (reason: string | null) => {
+      // With a reason, the coordinator has ended the sign-in already.
+      if (reason === null) void api.signOut().catch(() => undefined);
+      leave(reason);
+    },
+    [leave],
+  );
+
+  switch (view.kind) {
+    case 'asking':
+      return null;
+    case 'set-up':
+      return (
+        <SetUp
+          token={view.token}
+          onDone={() => leave('The password is set. Sign in with it.')}
+          onCancel={() => leave(null)}
+        />
+      );
+    case 'signed-out':
+      return <SignIn notice={view.notice} onSignedIn={(me) => setView({ kind: 'signed-in', me })} />;
+    case 'signed-in':
+      return <OverviewPage key={view.me.id} onSignOut={signOut} />;
+    default:
+      return view satisfies never;
+  }
+}
+
+function whyOf(error: unknown): string {
+  return error instanceof ApiProblem ? error.message : 'The coordinator does not answer.';
 }

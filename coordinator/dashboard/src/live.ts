@@ -9,6 +9,7 @@ import { mergeOrganisation, mergeRound, mergeRun, mergeVersion, type Merge } fro
 
 const REFETCH_WHILE_LIVE_MS = 300_000;
 const REFETCH_WHILE_AWAY_MS = 10_000;
+const OVERVIEW = ['overview'];
 
 export type Connection = 'connecting' | 'live' | 'away';
 
@@ -19,7 +20,7 @@ export interface LiveOverview {
   readonly awaySince: number | null;
 }
 
-export function useLiveOverview(token: string): LiveOverview {
+export function useLiveOverview(): LiveOverview {
   const client = useQueryClient();
   const [state, setState] = useState<{ connection: Connection; awaySince: number | null }>({
     connection: 'connecting',
@@ -29,12 +30,12 @@ export function useLiveOverview(token: string): LiveOverview {
   const duringFetch = useRef<Merge[] | null>(null);
 
   const query = useQuery({
-    queryKey: ['overview', token],
-    queryFn: async ({ signal }) => {
+    queryKey: OVERVIEW,
+    queryFn: async () => {
       const merges: Merge[] = [];
       duringFetch.current = merges;
       try {
-        const fetched = await fetchOverview(token, signal);
+        const fetched = await fetchOverview();
         return merges.reduce((overview, merge) => merge(overview), fetched);
       } finally {
         if (duringFetch.current === merges) duringFetch.current = null;
@@ -48,15 +49,14 @@ export function useLiveOverview(token: string): LiveOverview {
   });
 
   useEffect(() => {
-    const queryKey = ['overview', token];
     const apply = (merge: Merge): void => {
       duringFetch.current?.push(merge);
-      client.setQueryData<OverviewState>(queryKey, (overview) => overview && merge(overview));
+      client.setQueryData<OverviewState>(OVERVIEW, (overview) => overview && merge(overview));
     };
-    const refetch = (): void => void client.invalidateQueries({ queryKey });
+    const refetch = (): void => void client.invalidateQueries({ queryKey: OVERVIEW });
     const leave = (): void => setState((before) => ({ connection: 'away', awaySince: before.awaySince ?? Date.now() }));
 
-    const socket: Socket<LiveEvents> = io('/live', { auth: { token }, reconnectionDelayMax: 10_000 });
+    const socket: Socket<LiveEvents> = io('/live', { reconnectionDelayMax: 10_000 });
     let retry: number | undefined;
     socket.on('connect', () => {
       setState({ connection: 'live', awaySince: null });
@@ -70,7 +70,7 @@ export function useLiveOverview(token: string): LiveOverview {
     });
     socket.on('connect_error', () => {
       leave();
-      // The coordinator refused the hand-shake: the fetch says why, and signs out if the token is no longer good.
+      // The coordinator refused the hand-shake: the fetch says why, and signs out if the sign-in has ended.
       if (!socket.active) {
         refetch();
         retry = window.setTimeout(() => socket.connect(), 10_000);
@@ -85,7 +85,7 @@ export function useLiveOverview(token: string): LiveOverview {
       socket.removeAllListeners();
       socket.disconnect();
     };
-  }, [client, token]);
+  }, [client]);
 
   return { query, ...state };
 }

@@ -5,6 +5,7 @@
  */
 
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { FedloraError } from '@fedlora/shared';
 
@@ -20,17 +21,24 @@ export interface CoordinatorConfig {
   readonly port: number;
   /** `info` writes about ten lines a round. FEDLORA_LOG_LEVEL. */
   readonly logLevel: LogLevel;
+  /**
+   * Addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: IP addresses, networks such as `10.0.0.0/8`, or
+   * `loopback`; default none. Without it everybody behind a proxy has its address, and sign-ins have no `Secure` cookie.
+   * FEDLORA_TRUSTED_PROXIES, with commas.
+   */
+  readonly trustedProxies?: readonly string[];
   /** Ed25519 public key, 64 hex digits: certifies members. `fedlora federation init` makes it. FEDLORA_FEDERATION_KEY. */
   readonly federationKey: string;
 }
 
-type Setting = { readonly environment: string; readonly default?: string | number };
+type Setting = { readonly environment: string; readonly default?: string | number | readonly string[] };
 
-const settings: { readonly [Key in keyof CoordinatorConfig]: Setting } = {
+const settings: { readonly [Key in keyof CoordinatorConfig]-?: Setting } = {
   dataFolder: { environment: 'FEDLORA_DATA', default: './fedlora-coordinator' },
   host: { environment: 'FEDLORA_HOST', default: '127.0.0.1' },
   port: { environment: 'FEDLORA_PORT', default: 7400 },
   logLevel: { environment: 'FEDLORA_LOG_LEVEL', default: 'info' },
+  trustedProxies: { environment: 'FEDLORA_TRUSTED_PROXIES', default: [] },
   federationKey: { environment: 'FEDLORA_FEDERATION_KEY' },
 };
 
@@ -67,7 +75,24 @@ function checkConfig(values: Readonly<Record<string, unknown>>): CoordinatorConf
   if (typeof federationKey !== 'string' || !/^[0-9a-f]{64}$/.test(federationKey)) {
     return refuse('federationKey', 'is required: 64 hex digits, as `fedlora federation init` prints them.');
   }
-  return Object.freeze({ dataFolder: resolve(dataFolder), host, port, logLevel: level, federationKey });
+  const trustedProxies = proxiesOf(values.trustedProxies);
+  return Object.freeze({ dataFolder: resolve(dataFolder), host, port, logLevel: level, trustedProxies, federationKey });
+}
+
+function proxiesOf(value: unknown): readonly string[] {
+  const list: unknown = typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value;
+  if (!Array.isArray(list) || !list.every(isProxy))
+    return refuse('trustedProxies', 'must be a list of IP addresses, networks such as 10.0.0.0/8, or "loopback".');
+  return list;
+}
+
+function isProxy(value: unknown): value is string {
+  if (value === 'loopback') return true;
+  const [address, bits, ...rest] = typeof value === 'string' ? value.split('/') : [''];
+  const most = isIP(address) === 4 ? 32 : 128;
+  return (
+    isIP(address) !== 0 && rest.length === 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most))
+  );
 }
 
 function configPath(args: readonly string[]): string | undefined {

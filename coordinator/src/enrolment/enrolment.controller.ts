@@ -1,4 +1,4 @@
-import { Body, Controller, HttpCode, Inject, Param, Post, Put, UseGuards } from '@nestjs/common';
+import { Body, Controller, Delete, HttpCode, Inject, Param, Post, Put } from '@nestjs/common';
 import {
   CertificateRequest,
   EnrolRequest,
@@ -7,7 +7,8 @@ import {
   type EnrolResponse,
   type InvitationResponse,
 } from '@fedlora/shared';
-import { OperatorGuard } from '../nest/access.guard.js';
+import type { Origin } from '../audit/origin.js';
+import { By } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { EnrolmentService } from './enrolment.service.js';
 
@@ -17,31 +18,39 @@ export class EnrolmentController {
 
   @Post('enrol')
   @HttpCode(201)
-  enrol(@Body(new ValidatedPipe(EnrolRequest)) request: EnrolRequest): Promise<EnrolResponse> {
-    return this.enrolment.enrol(request);
+  enrol(@Body(new ValidatedPipe(EnrolRequest)) request: EnrolRequest, @By() by: Origin): Promise<EnrolResponse> {
+    return this.enrolment.enrol(request, by);
   }
 
   @Post('invitations')
   @HttpCode(201)
-  @UseGuards(OperatorGuard)
-  invite(@Body(new ValidatedPipe(InvitationRequest)) request: InvitationRequest): Promise<InvitationResponse> {
-    return this.enrolment.invite(request);
+  invite(
+    @Body(new ValidatedPipe(InvitationRequest)) request: InvitationRequest,
+    @By() by: Origin,
+  ): Promise<InvitationResponse> {
+    return this.enrolment.invite(request, by);
   }
 
   @Post('organisations/:name/certificate')
   @HttpCode(204)
-  @UseGuards(OperatorGuard)
   certify(
     @Param('name') name: string,
     @Body(new ValidatedPipe(CertificateRequest)) request: CertificateRequest,
+    @By() by: Origin,
   ): Promise<void> {
-    return this.enrolment.certify(name, request.certificate);
+    return this.enrolment.certify(name, request.certificate, by);
   }
 
   @Put('revocations')
   @HttpCode(204)
-  @UseGuards(OperatorGuard)
-  revoke(@Body(new ValidatedPipe(RevocationsRequest)) request: RevocationsRequest): Promise<void> {
-    return this.enrolment.revoke(request.revocations);
+  revoke(@Body(new ValidatedPipe(RevocationsRequest)) request: RevocationsRequest, @By() by: Origin): Promise<void> {
+    return this.enrolment.revoke(request.revocations, by);
+  }
+
+  /** Ends an organisation's sessions and its connection; its client signs in again, unless it may not. */
+  @Delete('organisations/:name/sessions')
+  @HttpCode(204)
+  endSessions(@Param('name') name: string, @By() by: Origin): Promise<void> {
+    return this.enrolment.endSessions(name, by);
   }
 }

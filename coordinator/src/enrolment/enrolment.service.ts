@@ -13,10 +13,12 @@ import {
   type InvitationRequest,
   type InvitationResponse,
 } from '@fedlora/shared';
+import type { AuditLog } from '../audit/audit-log.js';
+import type { Origin } from '../audit/origin.js';
 import type { Announcements } from '../observe/announcements.js';
 import type { Log } from '../observe/log.js';
 import type { Presence } from '../session/presence.js';
-import type { AuditRepository } from '../storage/audit.repository.js';
+import type { SessionService } from '../session/session.service.js';
 import { createToken, tokenHash } from '../storage/keys.js';
 import type { OrganisationsRepository } from './organisations.repository.js';
 import type { Revocations } from './revocations.js';
@@ -25,11 +27,12 @@ const DAY_SECONDS = 24 * 3600;
 
 export interface EnrolmentParts {
   readonly organisations: OrganisationsRepository;
-  readonly audit: AuditRepository;
+  readonly audit: AuditLog;
   readonly crypto: CryptoProvider;
   readonly federationKey: string;
   readonly revocations: Revocations;
   readonly presence: Pick<Presence, 'expel'>;
+  readonly sessions: Pick<SessionService, 'endAllOf'>;
   readonly coordinatorKey: string;
   readonly announcements: Announcements;
   readonly log: Log;
@@ -40,18 +43,23 @@ export class EnrolmentService {
   constructor(private readonly parts: EnrolmentParts) {}
 
   /** A token that one organisation of this name may use once. */
-  async invite(request: InvitationRequest): Promise<InvitationResponse> {
+  async invite(request: InvitationRequest, by: Origin): Promise<InvitationResponse> {
     const { organisations, audit, log, now } = this.parts;
     const token = createToken();
     const expiresAt = now() + (request.lifetimeSeconds ?? DAY_SECONDS) * 1000;
-    await organisations.invite({
-      token_hash: tokenHash(token),
-      name: request.name,
-      created_at: now(),
-      expires_at: expiresAt,
-      spent_at: null,
+    await audit.recording(async (trx) => {
+      await organisations.invite(
+        {
+          token_hash: tokenHash(token),
+          name: request.name,
+          created_at: now(),
+          expires_at: expiresAt,
+          spent_at: null,
+        },
+        trx,
+      );
+      return [{ event: 'invitation.created', by, details: { name: request.name, expiresAt } }, undefined] as const;
     });
-    await audit.record('invitation.created', { name: request.name, expiresAt });
     log.info('enrol.invitation.created', { name: request.name });
     return { token, expiresAt };
   }
@@ -63,7 +71,7 @@ export class EnrolmentService {
    * @throws FedloraError enrol/token-unknown | enrol/token-spent | enrol/token-expired | enrol/wrong-name | enrol/name-taken
    * @throws FedloraError crypto/bad-signature: the sender does not hold the identity key
    */
-  async enrol(request: EnrolRequest): Promise<EnrolResponse> {
+  async enrol(request: EnrolRequest, by: Origin): Promise<EnrolResponse> {
     const { organisations, audit, crypto, revocations, announcements, log, now } = this.parts;
     const { name, identity } = request;
     const hash = tokenHash(request.token);
@@ -84,8 +92,17 @@ export class EnrolmentService {
     const isReplaced = holder !== undefined && revocations.isRevoked(holder.identity);
     const isTaken = (holder !== undefined && !isReplaced) || (await organisations.byIdentity(identity)) !== undefined;
     if (isTaken || revocations.isRevoked(identity)) throw new FedloraError('enrol/name-taken');
-    await organisations.enrol(hash, { name, identity }, now());
-    await audit.record(isReplaced ? 'organisation.key.replaced' : 'organisation.enrolled', { name, identity });
+    await audit.recording(async (trx) => {
+      await organisations.enrol(hash, { name, identity }, now(), trx);
+      const actor = { kind: 'client' as const, name };
+      const record = { by: { ...by, actor }, details: { name }, after: { identity } };
+      return [
+        isReplaced
+          ? { event: 'organisation.key.replaced', ...record, before: { identity: holder.identity } }
+          : { event: 'organisation.enrolled', ...record },
+        undefined,
+      ] as const;
+    });
     log.info('enrol.organisation.enrolled', { name });
     announcements.tell('organisation.changed', name);
     return this.answer(name, null);
@@ -96,7 +113,7 @@ export class EnrolmentService {
    *
    * @throws FedloraError enrol/unknown-organisation | crypto/bad-signature: not the federation key's over this name and identity
    */
-  async certify(name: string, certificate: string): Promise<void> {
+  async certify(name: string, certificate: string, by: Origin): Promise<void> {
     const { organisations, audit, crypto, federationKey, announcements, log } = this.parts;
     const organisation = await organisations.byName(name);
     if (organisation === undefined) throw new FedloraError('enrol/unknown-organisation');
@@ -106,8 +123,14 @@ export class EnrolmentService {
         'The certificate is not the federation key’s over this name and identity.',
       );
     }
-    await organisations.certify(name, certificate);
-    await audit.record('organisation.certified', { name });
+    await audit.recording(async (trx) => {
+      await organisations.certify(name, certificate, trx);
+      const before = { certificate: organisation.certificate };
+      return [
+        { event: 'organisation.certified', by, details: { name }, before, after: { certificate } },
+        undefined,
+      ] as const;
+    });
     log.info('enrol.organisation.certified', { name });
     announcements.tell('organisation.changed', name);
   }
@@ -117,16 +140,28 @@ export class EnrolmentService {
    *
    * @throws ProtocolError roster/revocations-invalid | roster/revocations-outdated
    */
-  async revoke(text: string): Promise<void> {
-    const { organisations, audit, revocations, presence, announcements, log } = this.parts;
-    const { epoch, revoked } = await revocations.replace(text);
-    await audit.record('federation.revoked', { epoch, keys: revoked.length });
+  async revoke(text: string, by: Origin): Promise<void> {
+    const { organisations, revocations, announcements, log } = this.parts;
+    const { epoch, revoked } = await revocations.replace(text, by);
     log.info('enrol.keys.revoked', { epoch, keys: revoked.length });
     for (const { name, identity } of await organisations.list()) {
       if (!revocations.isRevoked(identity)) continue;
-      presence.expel(name);
+      this.expel(name);
       announcements.tell('organisation.changed', name);
     }
+  }
+
+  /** Ends an organisation's sessions and its connection. @throws FedloraError enrol/unknown-organisation */
+  async endSessions(name: string, by: Origin): Promise<void> {
+    if ((await this.parts.organisations.byName(name)) === undefined)
+      throw new FedloraError('enrol/unknown-organisation');
+    await this.parts.audit.record({ event: 'organisation.signed-out', by, details: { name } });
+    this.expel(name);
+  }
+
+  private expel(name: string): void {
+    this.parts.sessions.endAllOf(name);
+    this.parts.presence.expel(name);
   }
 
   private answer(name: string, certificate: string | null): EnrolResponse {

@@ -6,7 +6,9 @@ import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
 import { routes, sessionMessage, WIRE_VERSION, type Overview } from '@fedlora/shared';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FakeFederation, FakeOrganisation, json, operate, send } from '../../../test/support/fake-federation.js';
+import { FakeFederation, FakeOrganisation } from '../../../test/support/fake-federation.js';
+import { becomeFirstAdmin } from '../../../test/support/first-admin.js';
+import { json, operate, send } from '../../../test/support/requests.js';
 import { startCoordinator, type RunningCoordinator } from '../start-coordinator.js';
 
 let folder: string;
@@ -26,7 +28,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fedlora-enrolment-'));
   coordinator = await startCoordinator(config());
   url = coordinator.url;
-  token = coordinator.operatorToken ?? '';
+  ({ token } = await becomeFirstAdmin(url, coordinator.setupToken ?? ''));
 });
 afterAll(async () => {
   await coordinator.close();
@@ -94,9 +96,8 @@ describe('enrolment', () => {
     ]);
   });
 
-  it('keeps the operator’s token and the coordinator’s key from others, and only the token’s hash in the database', async () => {
-    for (const name of ['operator-token', 'coordinator.key'])
-      expect((await stat(join(folder, name))).mode & 0o077).toBe(0);
+  it('keeps the coordinator’s key from others, and only hashes of tokens in the database', async () => {
+    expect((await stat(join(folder, 'coordinator.key'))).mode & 0o077).toBe(0);
     expect((await readFile(join(folder, 'coordinator.sqlite'))).includes(token)).toBe(false);
   });
 });
@@ -211,7 +212,7 @@ describe('a data folder', () => {
       code: 'data-folder/foreign',
     });
     coordinator = await startCoordinator(config());
-    expect(coordinator.operatorToken).toBeUndefined();
+    expect(coordinator.setupToken).toBeUndefined();
     expect((await send(coordinator.url, 'GET', routes.overview, token)).status).toBe(200);
   });
 });

@@ -1,6 +1,7 @@
 /** Organisations and their invitations in the database. */
 
-import type { Database, InvitationsTable, OrganisationsTable } from '../storage/database.js';
+import type { Transaction } from 'kysely';
+import type { Database, InvitationsTable, OrganisationsTable, Tables } from '../storage/database.js';
 
 export type Organisation = Readonly<OrganisationsTable>;
 export type Invitation = Readonly<InvitationsTable>;
@@ -20,8 +21,8 @@ export class OrganisationsRepository {
     return this.db.selectFrom('organisations').selectAll().where('identity', '=', identity).executeTakeFirst();
   }
 
-  async certify(name: string, certificate: string): Promise<void> {
-    await this.db.updateTable('organisations').set({ certificate }).where('name', '=', name).execute();
+  async certify(name: string, certificate: string, trx: Transaction<Tables>): Promise<void> {
+    await trx.updateTable('organisations').set({ certificate }).where('name', '=', name).execute();
   }
 
   async seen(name: string, at: number, client?: { readonly version: string; readonly device: string }): Promise<void> {
@@ -35,8 +36,8 @@ export class OrganisationsRepository {
       .execute();
   }
 
-  async invite(invitation: Invitation): Promise<void> {
-    await this.db.insertInto('invitations').values(invitation).execute();
+  async invite(invitation: Invitation, trx: Transaction<Tables>): Promise<void> {
+    await trx.insertInto('invitations').values(invitation).execute();
   }
 
   async invitation(tokenHash: string): Promise<Invitation | undefined> {
@@ -48,23 +49,22 @@ export class OrganisationsRepository {
     tokenHash: string,
     organisation: { readonly name: string; readonly identity: string },
     at: number,
+    trx: Transaction<Tables>,
   ): Promise<void> {
-    await this.db.transaction().execute(async (trx) => {
-      await trx.updateTable('invitations').set({ spent_at: at }).where('token_hash', '=', tokenHash).execute();
-      await trx
-        .insertInto('organisations')
-        .values({
-          ...organisation,
-          certificate: null,
-          enrolled_at: at,
-          last_seen_at: null,
-          client_version: null,
-          device: null,
-        })
-        .onConflict((conflict) =>
-          conflict.column('name').doUpdateSet({ identity: organisation.identity, certificate: null, enrolled_at: at }),
-        )
-        .execute();
-    });
+    await trx.updateTable('invitations').set({ spent_at: at }).where('token_hash', '=', tokenHash).execute();
+    await trx
+      .insertInto('organisations')
+      .values({
+        ...organisation,
+        certificate: null,
+        enrolled_at: at,
+        last_seen_at: null,
+        client_version: null,
+        device: null,
+      })
+      .onConflict((conflict) =>
+        conflict.column('name').doUpdateSet({ identity: organisation.identity, certificate: null, enrolled_at: at }),
+      )
+      .execute();
   }
 }

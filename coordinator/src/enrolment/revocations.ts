@@ -5,12 +5,13 @@
  */
 
 import { checkSupersedes, readRevocations, type CryptoProvider, type RevocationList } from '@fedlora/protocol';
+import type { Origin } from '../audit/origin.js';
 
 export interface RevocationParts {
   readonly crypto: CryptoProvider;
   readonly federationKey: string;
-  /** Keeps the text on disk. */
-  readonly store: (text: string) => Promise<void>;
+  /** Keeps the text on disk, and records by whom it came. */
+  readonly store: (text: string, list: RevocationList, by: Origin) => Promise<void>;
 }
 
 export class Revocations {
@@ -44,10 +45,10 @@ export class Revocations {
    *
    * @throws ProtocolError roster/revocations-invalid | roster/revocations-outdated
    */
-  async replace(text: string): Promise<RevocationList> {
+  async replace(text: string, by: Origin): Promise<RevocationList> {
     const list = this.read(text);
     checkSupersedes(this.current?.list, list);
-    await this.parts.store(text);
+    await this.parts.store(text, list, by);
     this.current = { text, list };
     this.onChange();
     return list;

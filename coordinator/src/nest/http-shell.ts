@@ -14,8 +14,9 @@ const OURS = /^\/(api|socket\.io|healthz|readyz|metrics)(\/|$)/;
 /** The built dashboard: beside `src` and `dist` alike. */
 const dashboardFolder = fileURLToPath(new URL('../../dashboard/dist', import.meta.url));
 
-export function setUpHttp(app: NestExpressApplication): void {
+export function setUpHttp(app: NestExpressApplication, trustedProxies: readonly string[]): void {
   app.disable('x-powered-by');
+  app.set('trust proxy', trustedProxies);
   app.use(
     helmet({
       contentSecurityPolicy: {

@@ -22,6 +22,8 @@ export class ProblemFilter implements ExceptionFilter {
       response.destroy();
       return;
     }
+    const retryAfterMs = error instanceof FedloraError ? error.details.retryAfterMs : undefined;
+    if (typeof retryAfterMs === 'number') response.setHeader('retry-after', Math.ceil(retryAfterMs / 1000));
     const offset = error instanceof FedloraError ? error.details.offset : undefined;
     if (typeof offset === 'number') response.setHeader(uploadHeaders.offset, offset);
     response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
@@ -36,6 +38,8 @@ function fromNest(thrown: unknown): unknown {
       return new FedloraError('request/invalid', 'The body cannot be read.', { cause: thrown });
     case 404:
       return new FedloraError('request/not-found', undefined, { cause: thrown });
+    case 415:
+      return new FedloraError('request/unsupported-type', undefined, { cause: thrown });
     case 413:
       return new FedloraError('request/too-large', undefined, { cause: thrown });
     default:

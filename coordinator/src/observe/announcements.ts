@@ -7,6 +7,8 @@ export interface AnnouncementEvents {
   'run.changed': [runId: string];
   'round.changed': [roundId: string];
   'version.published': [versionId: string];
+  /** Rights or sign-ins of a user changed: whoever holds a connection open for it asks again. */
+  'access.changed': [userId: string];
 }
 
 /** Tells listeners in this process. A listener must not throw and must not wait. */

@@ -1,50 +1,133 @@
 import { Inject } from '@nestjs/common';
 import { WebSocketGateway, type OnGatewayInit } from '@nestjs/websockets';
-import type { Namespace } from 'socket.io';
-import { toWireError, type LiveEvents } from '@fedlora/shared';
+import type { Namespace, Socket } from 'socket.io';
+import { FedloraError, toWireError, type LiveEvents } from '@fedlora/shared';
+import { Authenticator, credentialsOf, type Credentials } from '../access/authenticator.js';
+import { isOperator, seesRun, type Operator } from '../access/principal.js';
 import { gatewayOptions } from '../nest/gateway-options.js';
 import { LOG } from '../nest/tokens.js';
-import { Access } from '../session/access.js';
 import { Announcements } from './announcements.js';
 import type { Log } from './log.js';
 import { Views } from './views.js';
 
-/** Tells operators what changes, as it changes. */
+interface SocketData {
+  operator: Operator;
+}
+
+type LiveSocket = Socket<Record<string, never>, LiveEvents, Record<string, never>, SocketData>;
+type LiveNamespace = Namespace<Record<string, never>, LiveEvents, Record<string, never>, SocketData>;
+
+/** How long a connection may outlive a sign-in or token that expired; what is ended on purpose ends it at once. */
+const RECHECK_MS = 15_000;
+
+/** Tells operators what changes, as it changes: each what its scope lets it see. */
 @WebSocketGateway({ ...gatewayOptions, namespace: 'live' })
 export class LiveGateway implements OnGatewayInit {
   constructor(
-    @Inject(Access) private readonly access: Access,
+    @Inject(Authenticator) private readonly authenticator: Authenticator,
     @Inject(Announcements) private readonly announcements: Announcements,
     @Inject(Views) private readonly views: Views,
     @Inject(LOG) private readonly log: Log,
   ) {}
 
-  afterInit(live: Namespace<Record<string, never>, LiveEvents>): void {
+  afterInit(live: LiveNamespace): void {
     live.use((socket, next) => {
-      try {
-        const token: unknown = socket.handshake.auth.token;
-        this.access.expectOperator(typeof token === 'string' ? token : undefined);
-        next();
-      } catch (error) {
-        const wire = toWireError(error);
-        next(Object.assign(new Error(wire.code), { data: wire }));
-      }
+      this.identify(socket, true).then(
+        (operator) => {
+          socket.data.operator = operator;
+          next();
+        },
+        (error: unknown) => {
+          const wire = toWireError(error);
+          next(Object.assign(new Error(wire.code), { data: wire }));
+        },
+      );
     });
-    const pass = <Name extends keyof LiveEvents>(
-      name: Name,
-      read: (id: string) => Promise<Parameters<LiveEvents[Name]>[0] | undefined>,
-    ): void =>
-      this.announcements.listen(name, (id) => {
-        if (live.sockets.size === 0) return;
-        read(id).then(
-          // Safe: the event map gives every event exactly one value, of this type.
-          (value) => value !== undefined && (live as Namespace).emit(name, value),
-          (error: unknown) => this.log.error('live.event.failed', { name, err: error }),
-        );
-      });
-    pass('organisation.changed', (name) => this.views.organisation(name));
-    pass('run.changed', (id) => this.views.run(id));
-    pass('round.changed', (id) => this.views.round(id));
-    pass('version.published', (id) => this.views.version(id));
+    this.announcements.listen('access.changed', () => this.recheck(live));
+    setInterval(() => this.recheck(live), RECHECK_MS).unref();
+
+    this.pass(
+      live,
+      'organisation.changed',
+      (name) => this.views.organisation(name),
+      ({ name }) =>
+        async (operator) =>
+          (await this.views.memberTest(operator))(name),
+    );
+    this.pass(
+      live,
+      'run.changed',
+      (id) => this.views.run(id),
+      ({ id }) =>
+        (operator) =>
+          seesRun(operator, id),
+    );
+    this.pass(
+      live,
+      'round.changed',
+      (id) => this.views.round(id),
+      ({ runId }) =>
+        (operator) =>
+          seesRun(operator, runId),
+    );
+    this.pass(
+      live,
+      'version.published',
+      (id) => this.views.version(id),
+      ({ runId }) =>
+        (operator) =>
+          seesRun(operator, runId),
+    );
   }
+
+  /** Sends what an announcement is about to whoever may see it. */
+  private pass<Name extends keyof LiveEvents, Value extends Parameters<LiveEvents[Name]>[0]>(
+    live: LiveNamespace,
+    name: Name,
+    read: (id: string) => Promise<Value | undefined>,
+    testOf: (value: Value) => (operator: Operator) => boolean | Promise<boolean>,
+  ): void {
+    const send = async (id: string): Promise<void> => {
+      const value = await read(id);
+      if (value === undefined) return;
+      const maySee = testOf(value);
+      for (const socket of live.sockets.values()) {
+        // Safe: the event map gives every event exactly one value, of this type.
+        if (await maySee(socket.data.operator)) (socket as Socket).emit(name, value);
+      }
+    };
+    this.announcements.listen(name, (id) => {
+      if (live.sockets.size === 0) return;
+      send(id).catch((error: unknown) => this.log.error('live.event.failed', { name, err: error }));
+    });
+  }
+
+  /** Ends connections whose sign-in or token is no longer good; what its user may see may have changed, too. */
+  private recheck(live: LiveNamespace): void {
+    for (const socket of live.sockets.values()) {
+      this.identify(socket, false).then(
+        (operator) => (socket.data.operator = operator),
+        () => socket.disconnect(true),
+      );
+    }
+  }
+
+  /** @throws FedloraError session/required | session/not-allowed */
+  private async identify(socket: LiveSocket, isUse: boolean): Promise<Operator> {
+    const principal = await this.authenticator.identify(credentialsOfSocket(socket), isUse);
+    if (principal === undefined) throw new FedloraError('session/required');
+    if (!isOperator(principal)) throw new FedloraError('session/not-allowed');
+    const isPermitted = principal.permissions.has('runs.read') && principal.permissions.has('organisations.read');
+    if (!isPermitted) throw new FedloraError('session/not-allowed');
+    return principal;
+  }
+}
+
+/** A token in the hand-shake, or the cookie of a page of this coordinator: another site's page has another origin. */
+function credentialsOfSocket({ handshake }: LiveSocket): Credentials {
+  const token: unknown = handshake.auth.token;
+  if (typeof token === 'string') return { bearer: token };
+  const { origin, host } = handshake.headers;
+  const isOurs = origin !== undefined && URL.canParse(origin) && new URL(origin).host === host;
+  return isOurs ? credentialsOf({ cookie: handshake.headers.cookie }) : {};
 }

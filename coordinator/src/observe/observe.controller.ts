@@ -1,8 +1,11 @@
-import { Controller, Get, Header, Inject, UseGuards } from '@nestjs/common';
-import type { OrganisationView, Overview } from '@fedlora/shared';
-import { OperatorGuard } from '../nest/access.guard.js';
+import { Controller, Get, Header, Inject, Query } from '@nestjs/common';
+import { OrganisationsQuery, type OrganisationView, type Overview, type Page } from '@fedlora/shared';
+import type { Operator } from '../access/principal.js';
+import { pageOfAll } from '../api/page.js';
+import { Asking } from '../nest/asking.js';
+import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { Metrics } from './metrics.js';
-import { Views } from './views.js';
+import { EVERYTHING, Views } from './views.js';
 
 @Controller()
 export class ObserveController {
@@ -12,15 +15,18 @@ export class ObserveController {
   ) {}
 
   @Get('api/v1/overview')
-  @UseGuards(OperatorGuard)
-  overview(): Promise<Overview> {
-    return this.views.overview();
+  overview(@Asking() operator: Operator): Promise<Overview> {
+    return this.views.overview(operator);
   }
 
   @Get('api/v1/organisations')
-  @UseGuards(OperatorGuard)
-  organisations(): Promise<readonly OrganisationView[]> {
-    return this.views.organisations();
+  async organisations(
+    @Query(new ValidatedPipe(OrganisationsQuery)) query: OrganisationsQuery,
+    @Asking() operator: Operator,
+  ): Promise<Page<OrganisationView>> {
+    const all = await this.views.organisations(operator);
+    const wanted = all.filter(({ status }) => query.status == null || status === query.status);
+    return pageOfAll(query, wanted, ({ name }) => name);
   }
 
   /** The process answers. */
@@ -32,7 +38,7 @@ export class ObserveController {
   /** The process can do its work: the database answers. */
   @Get('readyz')
   async ready(): Promise<{ status: 'ok' }> {
-    await this.views.runs();
+    await this.views.runs(EVERYTHING);
     return { status: 'ok' };
   }
 

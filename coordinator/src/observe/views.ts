@@ -5,10 +5,13 @@ import {
   FedloraError,
   type OrganisationView,
   type Overview,
+  type Page,
+  type PageQuery,
   type RoundView,
   type RunView,
   type VersionView,
 } from '@fedlora/shared';
+import { pageBy, positionOf } from '../api/page.js';
 import type { Organisation, OrganisationsRepository } from '../enrolment/organisations.repository.js';
 import type { RoundService } from '../rounds/round.service.js';
 import type { Budget } from '../runs/budget.js';
@@ -16,12 +19,15 @@ import type { RunService } from '../runs/run.service.js';
 import { runView } from '../runs/run-view.js';
 import type { Run, RunsRepository } from '../runs/runs.repository.js';
 import type { Presence } from '../session/presence.js';
+import { seesRun, type Operator } from '../access/principal.js';
 import type { VersionsRepository } from '../adapters/versions.repository.js';
 
 /** Of the newest run, as the overview shows them. */
 const OVERVIEW_ROUNDS = 200;
-/** More rounds than any run has had; an answer must end somewhere. */
-const MOST_ROUNDS = 10_000;
+
+/** What somebody is shown: only what the runs of a scope have to do with. */
+export type Seen = Pick<Operator, 'runs'>;
+export const EVERYTHING: Seen = { runs: null };
 
 export interface ViewParts {
   readonly organisations: OrganisationsRepository;
@@ -38,12 +44,12 @@ export interface ViewParts {
 export class Views {
   constructor(private readonly parts: ViewParts) {}
 
-  async overview(): Promise<Overview> {
-    const { runs, roundService, programVersion, now } = this.parts;
-    const all = await runs.list();
+  async overview(seen: Seen): Promise<Overview> {
+    const { roundService, programVersion, now } = this.parts;
+    const all = await this.runsOf(seen);
     const newest = all.at(0);
     return {
-      organisations: await this.organisations(),
+      organisations: await this.organisations(seen),
       runs: all.map((run) => this.ofRun(run)),
       rounds: newest === undefined ? [] : await roundService.viewsOf(newest.id, OVERVIEW_ROUNDS),
       version: programVersion,
@@ -51,8 +57,18 @@ export class Views {
     };
   }
 
-  async organisations(): Promise<OrganisationView[]> {
-    return (await this.parts.organisations.list()).map((organisation) => this.ofOrganisation(organisation));
+  /** By name. */
+  async organisations(seen: Seen): Promise<OrganisationView[]> {
+    const all = await this.parts.organisations.list();
+    const isSeen = await this.memberTest(seen);
+    return all.filter(({ name }) => isSeen(name)).map((organisation) => this.ofOrganisation(organisation));
+  }
+
+  /** Whether an organisation is in a run that is seen. */
+  async memberTest(seen: Seen): Promise<(name: string) => boolean> {
+    if (seen.runs === null) return () => true;
+    const members = new Set((await this.runsOf(seen)).flatMap((run) => run.roster.members.map(({ name }) => name)));
+    return (name) => members.has(name);
   }
 
   async organisation(name: string): Promise<OrganisationView | undefined> {
@@ -60,8 +76,9 @@ export class Views {
     return organisation === undefined ? undefined : this.ofOrganisation(organisation);
   }
 
-  async runs(): Promise<RunView[]> {
-    return (await this.parts.runs.list()).map((run) => this.ofRun(run));
+  /** Newest first. */
+  async runs(seen: Seen): Promise<RunView[]> {
+    return (await this.runsOf(seen)).map((run) => this.ofRun(run));
   }
 
   async run(id: string): Promise<RunView | undefined> {
@@ -70,9 +87,14 @@ export class Views {
   }
 
   /** Newest first. @throws FedloraError run/unknown */
-  async roundsOf(runId: string): Promise<RoundView[]> {
+  async roundsOf(runId: string, query: PageQuery): Promise<Page<RoundView>> {
     await this.parts.runService.find(runId);
-    return this.parts.roundService.viewsOf(runId, MOST_ROUNDS);
+    const before = positionOf(query);
+    return pageBy(
+      query,
+      (limit) => this.parts.roundService.viewsOf(runId, limit, before),
+      ({ number }) => number,
+    );
   }
 
   round(id: string): Promise<RoundView | undefined> {
@@ -88,6 +110,10 @@ export class Views {
 
   ofRun(run: Run): RunView {
     return runView(run, this.parts.budget, this.parts.runService.reasonOf(run));
+  }
+
+  private async runsOf(seen: Seen): Promise<Run[]> {
+    return (await this.parts.runs.list()).filter((run) => seesRun(seen, run.id));
   }
 
   private ofOrganisation(organisation: Organisation): OrganisationView {

@@ -1,13 +1,12 @@
-import { Controller, Head, Headers, HttpCode, Inject, Param, Patch, Req, Res, UseGuards } from '@nestjs/common';
+import { Controller, Head, Headers, HttpCode, Inject, Param, Patch, Req, Res } from '@nestjs/common';
 import type { Response } from 'express';
 import { FedloraError, uploadHeaders } from '@fedlora/shared';
-import { ClientGuard, type ClientRequest } from '../nest/access.guard.js';
+import type { ClientRequest } from '../nest/access.guard.js';
 import { RoundService } from './round.service.js';
 import { whileBytesCome } from './while-bytes-come.js';
 
 /** The resumable upload: HEAD tells how much is stored, PATCH appends a piece. */
 @Controller('api/v1/rounds/:id/contribution')
-@UseGuards(ClientGuard)
 export class ContributionController {
   constructor(@Inject(RoundService) private readonly rounds: RoundService) {}
 

@@ -12,6 +12,7 @@ import {
   errorEntry,
   FedloraError,
   limits,
+  type PlainObject,
   type RequestPhase,
   type RoundDecline,
   type RoundReply,
@@ -19,12 +20,13 @@ import {
   type ServerToClientEvents,
 } from '@fedlora/shared';
 import type { VersionsRepository } from '../adapters/versions.repository.js';
+import type { AuditLog } from '../audit/audit-log.js';
+import { byClient } from '../audit/origin.js';
 import type { Revocations } from '../enrolment/revocations.js';
 import type { Announcements } from '../observe/announcements.js';
 import type { Log } from '../observe/log.js';
 import type { Run, RunsRepository } from '../runs/runs.repository.js';
 import type { Presence } from '../session/presence.js';
-import type { AuditRepository } from '../storage/audit.repository.js';
 import type { ContributionStore } from '../storage/contribution-store.js';
 import type { Tables } from '../storage/database.js';
 import type { AdapterMaker } from './adapter-maker.js';
@@ -43,7 +45,7 @@ export interface RoundParts {
   readonly adapterMaker: AdapterMaker;
   readonly presence: Presence;
   readonly revocations: Pick<Revocations, 'text'>;
-  readonly audit: AuditRepository;
+  readonly audit: AuditLog;
   readonly announcements: Announcements;
   readonly crypto: CryptoProvider;
   readonly log: Log;
@@ -249,8 +251,8 @@ export class RoundService {
   }
 
   /** The rounds of a run, newest first. */
-  async viewsOf(runId: string, limit: number): Promise<RoundView[]> {
-    return (await this.parts.rounds.ofRun(runId, limit)).flatMap((record) => {
+  async viewsOf(runId: string, limit: number, before?: number): Promise<RoundView[]> {
+    return (await this.parts.rounds.ofRun(runId, limit, before)).flatMap((record) => {
       const state = record.finalState ?? this.open.get(record.id)?.state;
       return state === undefined ? [] : [roundView(record, state)];
     });
@@ -509,12 +511,12 @@ export class RoundService {
       if (isTheirs && recorded < MOST_REFUSALS) {
         round.refusals.set(name, recorded + 1);
         const { stored, refused } = details;
-        await this.parts.audit.record('round.message.refused', {
-          roundId: round.id,
-          participant: name,
-          phase,
-          code,
-          ...(typeof stored === 'string' && typeof refused === 'string' ? { stored, refused } : {}),
+        const hashes: PlainObject =
+          typeof stored === 'string' && typeof refused === 'string' ? { stored, refused } : {};
+        await this.parts.audit.record({
+          event: 'round.message.refused',
+          by: byClient(name),
+          details: { roundId: round.id, phase, code, ...hashes },
         });
         this.parts.log.warn('round.message.refused', { roundId: round.id, participantId: name, phase, code });
       }

@@ -52,12 +52,13 @@ export class RoundsRepository {
     return (await this.db.selectFrom('rounds').selectAll().where('outcome', 'is', null).execute()).map(fromRow);
   }
 
-  /** Newest first. */
-  async ofRun(runId: string, limit: number): Promise<RoundRecord[]> {
+  /** Newest first, of those before the number `before`. */
+  async ofRun(runId: string, limit: number, before = Number.MAX_SAFE_INTEGER): Promise<RoundRecord[]> {
     const query = this.db
       .selectFrom('rounds')
       .selectAll()
       .where('run_id', '=', runId)
+      .where('number', '<', before)
       .orderBy('number', 'desc')
       .limit(limit);
     return (await query.execute()).map(fromRow);

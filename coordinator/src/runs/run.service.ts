@@ -18,6 +18,8 @@ import type { OptimizerStore } from '../adapters/optimizer-store.js';
 import type { VersionStore } from '../adapters/version-store.js';
 import type { VersionsRepository } from '../adapters/versions.repository.js';
 import { firstAdapter } from '../aggregation/first-adapter.js';
+import type { AuditLog } from '../audit/audit-log.js';
+import { bySystem, type Origin } from '../audit/origin.js';
 import type { OrganisationsRepository } from '../enrolment/organisations.repository.js';
 import type { Revocations } from '../enrolment/revocations.js';
 import type { Announcements } from '../observe/announcements.js';
@@ -25,7 +27,6 @@ import type { Log } from '../observe/log.js';
 import type { RoundService } from '../rounds/round.service.js';
 import type { RoundsRepository } from '../rounds/rounds.repository.js';
 import type { Presence } from '../session/presence.js';
-import type { AuditRepository } from '../storage/audit.repository.js';
 import type { CoordinatorKey } from '../storage/keys.js';
 import type { Budget } from './budget.js';
 import { planRun } from './plan-run.js';
@@ -42,7 +43,7 @@ export interface RunParts {
   readonly optimizerStore: OptimizerStore;
   readonly presence: Presence;
   readonly budget: Budget;
-  readonly audit: AuditRepository;
+  readonly audit: AuditLog;
   readonly announcements: Announcements;
   readonly key: CoordinatorKey;
   readonly federationKey: string;
@@ -113,7 +114,7 @@ export class RunService {
   }
 
   /** Starts a run: manifest signed, version 0 published, first round as soon as enough organisations are there. */
-  async start(description: RunDescription): Promise<Run> {
+  async start(description: RunDescription, by: Origin): Promise<Run> {
     const { runs, rounds, versions, versionStore, optimizerStore, budget, audit, announcements, key, log, now } =
       this.parts;
     const { manifest, roster } = await this.plan(description);
@@ -148,11 +149,8 @@ export class RunService {
       };
       await runs.add({ ...run, manifest, roster, manifestHash: version.manifestHash }, trx);
       await versions.add(version, trx);
-    });
-    await audit.record('run.started', {
-      runId: manifest.runId,
-      title: manifest.title,
-      manifestHash: version.manifestHash,
+      const details = { runId: manifest.runId, title: manifest.title, manifestHash: version.manifestHash };
+      await audit.append({ event: 'run.started', by, details }, trx);
     });
     log.info('run.started', { runId: manifest.runId, rounds: manifest.rounds, organisations: roster.members.length });
     announcements.tell('version.published', version.id);
@@ -162,11 +160,10 @@ export class RunService {
   }
 
   /** Stops a run: its open round is aborted, its newest version stays. @throws FedloraError run/unknown | run/not-running */
-  async stop(runId: string): Promise<Run> {
+  async stop(runId: string, by: Origin): Promise<Run> {
     const run = await this.find(runId);
     if (run.status !== 'running') throw new FedloraError('run/not-running');
-    await this.parts.audit.record('run.stopped', { runId });
-    await this.end(run, 'stopped', 'The operator stopped the run.');
+    await this.end(run, 'stopped', 'The operator stopped the run.', by);
     return this.find(runId);
   }
 
@@ -308,15 +305,18 @@ export class RunService {
   }
 
   /** Ends a run and its open round; it is told when nothing is left of that. */
-  private async end(run: Run, status: RunStatus, reason: string): Promise<void> {
+  private async end(run: Run, status: RunStatus, reason: string, by: Origin = bySystem): Promise<void> {
     const { runs, roundService, audit, presence, announcements, log, now } = this.parts;
-    await runs.end(run.id, status, reason, now());
+    await audit.recording(async (trx) => {
+      await runs.end(run.id, status, reason, now(), trx);
+      const change = { before: { status: run.status }, after: { status, reason } };
+      return [{ event: 'run.ended', by, details: { runId: run.id }, ...change }, undefined] as const;
+    });
     try {
       await roundService.fail(run.id, reason);
     } finally {
       this.consider(run.id);
     }
-    await audit.record('run.ended', { runId: run.id, status });
     log.info('run.ended', { runId: run.id, status, reason });
     this.waiting.delete(run.id);
     this.clearTimer(run.id);

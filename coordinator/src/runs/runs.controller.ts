@@ -1,12 +1,14 @@
-import { Body, Controller, Get, HttpCode, Inject, Param, Post, UseGuards } from '@nestjs/common';
-import { RunDescription, type RoundView, type RunView } from '@fedlora/shared';
-import { OperatorGuard } from '../nest/access.guard.js';
+import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query } from '@nestjs/common';
+import { PageQuery, RunDescription, RunsQuery, type Page, type RoundView, type RunView } from '@fedlora/shared';
+import type { Operator } from '../access/principal.js';
+import type { Origin } from '../audit/origin.js';
+import { pageOfAll } from '../api/page.js';
+import { Asking, By } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { Views } from '../observe/views.js';
 import { RunService, type PlannedRun } from './run.service.js';
 
 @Controller('api/v1/runs')
-@UseGuards(OperatorGuard)
 export class RunsController {
   constructor(
     @Inject(RunService) private readonly runs: RunService,
@@ -16,14 +18,22 @@ export class RunsController {
   /** Starts a run; with `validateOnly`, says what it would become and starts nothing. */
   @Post()
   @HttpCode(201)
-  async start(@Body(new ValidatedPipe(RunDescription)) description: RunDescription): Promise<RunView | PlannedRun> {
+  async start(
+    @Body(new ValidatedPipe(RunDescription)) description: RunDescription,
+    @By() by: Origin,
+  ): Promise<RunView | PlannedRun> {
     if (description.validateOnly === true) return this.runs.plan(description);
-    return this.views.ofRun(await this.runs.start(description));
+    return this.views.ofRun(await this.runs.start(description, by));
   }
 
   @Get()
-  list(): Promise<readonly RunView[]> {
-    return this.views.runs();
+  async list(
+    @Query(new ValidatedPipe(RunsQuery)) query: RunsQuery,
+    @Asking() operator: Operator,
+  ): Promise<Page<RunView>> {
+    const all = await this.views.runs(operator);
+    const wanted = all.filter(({ status }) => query.status == null || status === query.status);
+    return pageOfAll(query, wanted, ({ id }) => id);
   }
 
   @Get(':id')
@@ -32,13 +42,13 @@ export class RunsController {
   }
 
   @Get(':id/rounds')
-  rounds(@Param('id') id: string): Promise<readonly RoundView[]> {
-    return this.views.roundsOf(id);
+  rounds(@Param('id') id: string, @Query(new ValidatedPipe(PageQuery)) query: PageQuery): Promise<Page<RoundView>> {
+    return this.views.roundsOf(id, query);
   }
 
   @Post(':id/stop')
   @HttpCode(200)
-  async stop(@Param('id') id: string): Promise<RunView> {
-    return this.views.ofRun(await this.runs.stop(id));
+  async stop(@Param('id') id: string, @By() by: Origin): Promise<RunView> {
+    return this.views.ofRun(await this.runs.stop(id, by));
   }
 }

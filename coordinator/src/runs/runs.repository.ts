@@ -80,8 +80,8 @@ export class RunsRepository {
       .execute();
   }
 
-  async end(id: string, status: RunStatus, reason: string, at: number): Promise<void> {
-    await this.db
+  async end(id: string, status: RunStatus, reason: string, at: number, trx: Transaction<Tables>): Promise<void> {
+    await trx
       .updateTable('runs')
       .set({ status, reason, ended_at: at })
       .where('id', '=', id)

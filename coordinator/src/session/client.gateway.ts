@@ -10,6 +10,7 @@ import {
 } from '@nestjs/websockets';
 import type { Server, Socket } from 'socket.io';
 import {
+  FedloraError,
   RoundDeclineMessage,
   RoundReplyMessage,
   SessionHelloMessage,
@@ -24,12 +25,15 @@ import { replyTo } from '../nest/reply.js';
 import { LOG } from '../nest/tokens.js';
 import type { Log } from '../observe/log.js';
 import { RoundService } from '../rounds/round.service.js';
-import { Access } from './access.js';
 import { Presence, type Connection } from './presence.js';
+import { SessionService } from './session.service.js';
 
 interface SocketData {
   organisation: string;
   connection: Connection;
+  /** When the session that opened the socket ends, and the socket with it. */
+  expiresAt: number;
+  expiry: NodeJS.Timeout;
 }
 
 type ClientSocket = Socket<ClientToServerEvents, ServerToClientEvents, Record<string, never>, SocketData>;
@@ -39,7 +43,7 @@ type ClientServer = Server<ClientToServerEvents, ServerToClientEvents, Record<st
 @WebSocketGateway(gatewayOptions)
 export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGatewayDisconnect {
   constructor(
-    @Inject(Access) private readonly access: Access,
+    @Inject(SessionService) private readonly sessions: SessionService,
     @Inject(Presence) private readonly presence: Presence,
     @Inject(RoundService) private readonly rounds: RoundService,
     @Inject(LOG) private readonly log: Log,
@@ -49,7 +53,10 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
     server.use((socket, next) => {
       try {
         const token: unknown = socket.handshake.auth.token;
-        socket.data.organisation = this.access.expectClient(typeof token === 'string' ? token : undefined);
+        const session = typeof token === 'string' ? this.sessions.sessionOf(token) : undefined;
+        if (session === undefined) throw new FedloraError('session/required');
+        socket.data.organisation = session.name;
+        socket.data.expiresAt = session.expiresAt;
         socket.data.connection = connectionOver(socket);
         next();
       } catch (error) {
@@ -61,11 +68,13 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
 
   handleConnection(socket: ClientSocket): void {
     this.log.debug('session.socket.connected', { participantId: socket.data.organisation, connectionId: socket.id });
+    socket.data.expiry = setTimeout(() => socket.disconnect(true), this.sessions.leftOf(socket.data.expiresAt));
     this.presence.connected(socket.data.organisation, socket.data.connection);
   }
 
   handleDisconnect(socket: ClientSocket): void {
     this.log.debug('session.socket.disconnected', { participantId: socket.data.organisation, connectionId: socket.id });
+    clearTimeout(socket.data.expiry);
     this.presence.disconnected(socket.data.organisation, socket.data.connection).catch((error: unknown) => {
       this.log.error('session.disconnect.failed', { err: error });
     });

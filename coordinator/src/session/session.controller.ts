@@ -1,5 +1,7 @@
-import { Body, Controller, HttpCode, Inject, Post } from '@nestjs/common';
+import { Body, Controller, Delete, HttpCode, Inject, Post, Req } from '@nestjs/common';
 import { ChallengeRequest, SessionRequest, type ChallengeResponse, type SessionResponse } from '@fedlora/shared';
+import { credentialsOf } from '../access/authenticator.js';
+import type { ClientRequest } from '../nest/access.guard.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { SessionService } from './session.service.js';
 
@@ -17,5 +19,13 @@ export class SessionController {
   @HttpCode(201)
   open(@Body(new ValidatedPipe(SessionRequest)) request: SessionRequest): Promise<SessionResponse> {
     return this.sessions.open(request);
+  }
+
+  /** Signs the client out. */
+  @Delete()
+  @HttpCode(204)
+  end(@Req() request: ClientRequest): void {
+    const { bearer } = credentialsOf(request.headers);
+    if (bearer !== undefined) this.sessions.end(bearer);
   }
 }

@@ -30,6 +30,8 @@ export interface SessionParts {
   readonly revocations: Pick<Revocations, 'isRevoked'>;
   readonly crypto: CryptoProvider;
   readonly coordinatorKey: string;
+  /** How long a session lasts, in milliseconds; default twelve hours. */
+  readonly lifetimeMs?: number;
   readonly now: () => number;
 }
 
@@ -51,7 +53,7 @@ export class SessionService {
     return { nonce };
   }
 
-  /** @throws FedloraError session/wire-version | session/challenge-spent | session/unknown-identity | crypto/bad-signature */
+  /** @throws FedloraError session/wire-version | session/challenge-spent | session/unknown-identity | session/pending | crypto/bad-signature */
   async open(request: SessionRequest): Promise<SessionResponse> {
     const { organisations, crypto, coordinatorKey, now } = this.parts;
     expectWireVersion(request.wireVersion);
@@ -67,9 +69,10 @@ export class SessionService {
     const organisation = await organisations.byIdentity(request.identity);
     if (organisation === undefined || this.parts.revocations.isRevoked(request.identity))
       throw new FedloraError('session/unknown-identity');
+    if (organisation.certificate === null) throw new FedloraError('session/pending');
     this.makeRoomFor(organisation.name);
     const token = createToken();
-    const expiresAt = now() + SESSION_MS;
+    const expiresAt = now() + (this.parts.lifetimeMs ?? SESSION_MS);
     remember(this.sessions, tokenHash(token), {
       name: organisation.name,
       identity: request.identity,
@@ -90,9 +93,29 @@ export class SessionService {
 
   /** The organisation whose session a token opened, if it is valid. */
   organisationOf(token: string): string | undefined {
+    return this.sessionOf(token)?.name;
+  }
+
+  /** A valid session: whose it is and when it ends. */
+  sessionOf(token: string): { readonly name: string; readonly expiresAt: number } | undefined {
     const session = this.sessions.get(tokenHash(token));
-    if (session === undefined || session.expiresAt < this.parts.now()) return undefined;
-    return this.parts.revocations.isRevoked(session.identity) ? undefined : session.name;
+    if (session === undefined || session.expiresAt <= this.parts.now()) return undefined;
+    return this.parts.revocations.isRevoked(session.identity) ? undefined : session;
+  }
+
+  /** Milliseconds until then, by the clock of sessions. */
+  leftOf(expiresAt: number): number {
+    return Math.max(0, expiresAt - this.parts.now());
+  }
+
+  /** Ends one session: its token opens nothing from now on. */
+  end(token: string): void {
+    this.sessions.delete(tokenHash(token));
+  }
+
+  /** Ends all sessions of an organisation. */
+  endAllOf(name: string): void {
+    for (const [key, session] of this.sessions) if (session.name === name) this.sessions.delete(key);
   }
 }
 

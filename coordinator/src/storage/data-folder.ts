@@ -32,10 +32,6 @@ export class DataFolder {
     return join(this.root, 'coordinator.key');
   }
 
-  get operatorToken(): string {
-    return join(this.root, 'operator-token');
-  }
-
   get address(): string {
     return join(this.root, 'address.json');
   }

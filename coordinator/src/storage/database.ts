@@ -108,11 +108,74 @@ export interface VersionsTable {
 }
 
 export interface AuditTable {
-  sequence: Generated<number>;
-  at: number;
-  event: string;
-  /** JSON of plain values; never secrets. */
-  details: string;
+  sequence: number;
+  /** JSON of the entry; the hash is over its canonical form. */
+  entry: string;
+  /** Hex; the next entry names it. */
+  hash: string;
+}
+
+export interface UsersTable {
+  id: string;
+  name: string;
+  /** argon2id in PHC form; `null` until the user has set a password. */
+  password_hash: string | null;
+  role: string;
+  /** JSON list of the runs that the user may see; `null` for all. */
+  runs: string | null;
+  /** Base32; `null` without a second factor. */
+  totp_secret: string | null;
+  /** Offered, and not yet confirmed by a code. */
+  totp_pending: string | null;
+  /** The last time step whose code was used: a code opens once. */
+  totp_step: number | null;
+  disabled: number;
+  created_at: number;
+  last_sign_in_at: number | null;
+}
+
+export interface RecoveryCodesTable {
+  user_id: string;
+  code_hash: string;
+}
+
+export interface SetupLinksTable {
+  token_hash: string;
+  user_id: string;
+  expires_at: number;
+}
+
+export interface SignInsTable {
+  token_hash: string;
+  /** What the sign-in is called where it is shown; opens nothing. */
+  id: string;
+  user_id: string;
+  created_at: number;
+  used_at: number;
+  address: string;
+  agent: string;
+}
+
+export interface SignInFailuresTable {
+  /** Any name that was tried, so that what happens does not tell whether a user has it. */
+  name: string;
+  failures: number;
+  last_at: number;
+  locked_until: number;
+}
+
+export interface ApiTokensTable {
+  id: string;
+  token_hash: string;
+  name: string;
+  /** JSON lists; `runs` is `null` for all. */
+  permissions: string;
+  runs: string | null;
+  /** Who made it: it can never do more than this user may. */
+  user_id: string;
+  created_at: number;
+  expires_at: number;
+  used_at: number | null;
 }
 
 export interface Tables {
@@ -125,6 +188,12 @@ export interface Tables {
   round_messages: RoundMessagesTable;
   versions: VersionsTable;
   audit: AuditTable;
+  users: UsersTable;
+  recovery_codes: RecoveryCodesTable;
+  setup_links: SetupLinksTable;
+  sign_ins: SignInsTable;
+  sign_in_failures: SignInFailuresTable;
+  api_tokens: ApiTokensTable;
 }
 
 export type Database = Kysely<Tables>;
@@ -143,7 +212,10 @@ export function openDatabase(path: string): Database {
     });
   }
   migrations.slice(version).forEach((migration, i) => {
-    sqlite.exec(`BEGIN; ${migration}; PRAGMA user_version = ${version + i + 1}; COMMIT;`);
+    sqlite.exec('BEGIN');
+    if (typeof migration === 'string') sqlite.exec(migration);
+    else migration(sqlite);
+    sqlite.exec(`PRAGMA user_version = ${version + i + 1}; COMMIT;`);
   });
   // Safe: libsql has better-sqlite3's interface, which is what Kysely's dialect is written for.
   return new Kysely<Tables>({ dialect: new SqliteDialect({ database: sqlite }) });

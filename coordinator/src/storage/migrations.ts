@@ -1,5 +1,11 @@
+import type Sqlite from 'libsql';
+import { auditLine, NO_AUDIT_HASH } from '@fedlora/shared';
+
+/** SQL, or steps that SQL cannot do. Runs inside a transaction. */
+export type Migration = string | ((sqlite: Sqlite.Database) => void);
+
 /** The schema's history: entry i brings version i to version i + 1. Entries are never changed once released, only added. */
-export const migrations: readonly string[] = [
+export const migrations: readonly Migration[] = [
   `
   CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
   CREATE TABLE organisations (
@@ -43,4 +49,54 @@ export const migrations: readonly string[] = [
   ALTER TABLE rounds ADD COLUMN held_out_loss REAL;
   ALTER TABLE rounds ADD COLUMN held_out_accuracy REAL
   `,
+  // Users, sign-ins and API tokens take the place of the one operator token.
+  `
+  CREATE TABLE users (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, password_hash TEXT, role TEXT NOT NULL, runs TEXT, totp_secret TEXT,
+    totp_pending TEXT, totp_step INTEGER, disabled INTEGER NOT NULL, created_at INTEGER NOT NULL, last_sign_in_at INTEGER
+  ) STRICT;
+  CREATE TABLE recovery_codes (user_id TEXT NOT NULL REFERENCES users (id), code_hash TEXT NOT NULL, PRIMARY KEY (user_id, code_hash)) STRICT;
+  CREATE TABLE setup_links (token_hash TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users (id), expires_at INTEGER NOT NULL) STRICT;
+  CREATE TABLE sign_ins (
+    token_hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL REFERENCES users (id), created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL, address TEXT NOT NULL, agent TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX sign_ins_of_user ON sign_ins (user_id);
+  CREATE TABLE sign_in_failures (name TEXT PRIMARY KEY, failures INTEGER NOT NULL, last_at INTEGER NOT NULL, locked_until INTEGER NOT NULL) STRICT;
+  CREATE TABLE api_tokens (
+    id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL, permissions TEXT NOT NULL, runs TEXT,
+    user_id TEXT NOT NULL REFERENCES users (id), created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, used_at INTEGER
+  ) STRICT;
+  DELETE FROM settings WHERE key = 'operatorTokenHash'
+  `,
+  chainAudit,
 ];
+
+/** The audit log becomes a chain of hashes; what was recorded before is its beginning. */
+function chainAudit(sqlite: Sqlite.Database): void {
+  const before = sqlite.prepare('SELECT at, event, details FROM audit ORDER BY sequence').all() as {
+    at: number;
+    event: string;
+    details: string;
+  }[];
+  sqlite.exec('DROP TABLE audit');
+  sqlite.exec('CREATE TABLE audit (sequence INTEGER PRIMARY KEY, entry TEXT NOT NULL, hash TEXT NOT NULL) STRICT');
+  const insert = sqlite.prepare('INSERT INTO audit (sequence, entry, hash) VALUES (?, ?, ?)');
+  let previous = NO_AUDIT_HASH;
+  before.forEach(({ at, event, details }, i) => {
+    const { text, hash } = auditLine({
+      sequence: i + 1,
+      previous,
+      at,
+      event,
+      actor: { kind: 'unrecorded' },
+      address: null,
+      requestId: null,
+      details: JSON.parse(details) as Record<string, string | number | boolean | null>,
+      before: null,
+      after: null,
+    });
+    insert.run(i + 1, text, hash);
+    previous = hash;
+  });
+}

@@ -2,6 +2,13 @@
 
 import type { ClientState } from '../wire/session.js';
 
+/** One page of a list. */
+export interface Page<Item> {
+  readonly items: readonly Item[];
+  /** The `cursor` of the next page; `null` after the last. */
+  readonly nextCursor: string | null;
+}
+
 export interface OrganisationView {
   readonly name: string;
   /** Fingerprint of the identity key, to compare by another channel. */
@@ -18,7 +25,8 @@ export interface OrganisationView {
   readonly device: string | null;
 }
 
-export type RunStatus = 'running' | 'completed' | 'stopped' | 'failed';
+export const runStatuses = ['running', 'completed', 'stopped', 'failed'] as const;
+export type RunStatus = (typeof runStatuses)[number];
 
 export interface RunView {
   readonly id: string;

@@ -809,6 +809,18 @@ const coordinatorErrors = {
     meaning: 'There is nothing under this address.',
     remedy: 'Check the address against the API page.',
   },
+  'request/unsupported-type': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The body is of a type that the route does not take.',
+    remedy: 'Send JSON, with content-type application/json.',
+  },
+  'request/too-many': {
+    blame: 'operator',
+    retry: 'later',
+    meaning: 'Too many requests in a short time.',
+    remedy: 'Wait as many seconds as the header retry-after says.',
+  },
   'request/too-large': {
     blame: 'operator',
     retry: 'never',
@@ -818,14 +830,14 @@ const coordinatorErrors = {
   'session/required': {
     blame: 'peer',
     retry: 'later',
-    meaning: 'The request needs a valid session or operator token.',
-    remedy: 'Sign in again; an operator finds the token in `operator-token` of the data folder.',
+    meaning: 'The request needs a sign-in, a client’s session or an API token that is valid.',
+    remedy: 'Sign in again, or ask for a new API token.',
   },
   'session/not-allowed': {
     blame: 'peer',
     retry: 'never',
-    meaning: 'This token does not open this route.',
-    remedy: 'Use the operator token for operating, a client session for taking part.',
+    meaning: 'Who asks may not do this.',
+    remedy: 'Ask an administrator for the role or permission; taking part in rounds is for clients only.',
   },
   'session/challenge-spent': {
     blame: 'peer',
@@ -838,6 +850,13 @@ const coordinatorErrors = {
     retry: 'later',
     meaning: 'No enrolled organisation has this identity key.',
     remedy: 'Enrol first with an invitation of the operator.',
+  },
+  'session/pending': {
+    blame: 'operator',
+    retry: 'later',
+    meaning: 'The organisation is enrolled, but the federation key has not certified it yet.',
+    remedy:
+      'Compare fingerprints with the operator, who then brings the certificate; the client tries again by itself.',
   },
   'session/wire-version': {
     blame: 'operator',
@@ -991,6 +1010,102 @@ const coordinatorErrors = {
   },
 } as const satisfies Record<string, CatalogueEntry>;
 
+// ---- Who may operate: coordinator/src/access. ----
+
+const accessErrors = {
+  'access/wrong-credentials': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'Name, password or code are not right together.',
+    remedy: 'Try again with care: after five wrong tries a name is locked for a while.',
+  },
+  'access/second-factor-required': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The user has a second factor, and no code was given.',
+    remedy: 'Give the six digits that the authenticator shows, or a recovery code.',
+  },
+  'access/locked': {
+    blame: 'operator',
+    retry: 'later',
+    meaning: 'The name is locked after too many wrong tries.',
+    remedy: 'Wait as long as the answer says; an administrator can give a new set-up link, which unlocks at once.',
+  },
+  'access/cross-site': {
+    blame: 'peer',
+    retry: 'never',
+    meaning: 'A change was asked for with a cookie but without its page’s token.',
+    remedy: 'Send the `x-csrf-token` that the sign-in gave, or use an API token.',
+  },
+  'access/wrong-scope': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The rights of who asks are limited to certain runs, and this is not one of them.',
+    remedy: 'Ask an administrator to widen the scope.',
+  },
+  'access/link-spent': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The set-up link is unknown, was used already or has expired.',
+    remedy: 'Ask an administrator for a new link; without any, `fedlora-coordinator admin-link` makes one.',
+  },
+  'access/weak-password': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The password can be guessed.',
+    remedy: 'Take one of 12 characters or more that is neither the name nor one character repeated.',
+  },
+  'access/name-taken': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'A user of this name exists.',
+    remedy: 'Choose another name.',
+  },
+  'access/unknown-user': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'There is no such user.',
+    remedy: 'Look the user up in the list.',
+  },
+  'access/unknown-token': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'There is no such API token, or it belongs to somebody else.',
+    remedy: 'Look the token up in the list.',
+  },
+  'access/unknown-sign-in': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'There is no such sign-in; it may have ended.',
+    remedy: 'Look it up in the list.',
+  },
+  'access/last-admin': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'Without this user nobody could administer the coordinator.',
+    remedy: 'Make another user an administrator first.',
+  },
+  'access/beyond-own-rights': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'An API token would have rights that whoever asks for it does not have.',
+    remedy: 'Ask for permissions and runs that are your own.',
+  },
+  'access/second-factor-state': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The second factor is not in the state that this step needs.',
+    remedy: 'Begin it with POST /api/v1/me/totp, then confirm; remove the one in use before a new one.',
+  },
+  'audit/broken-chain': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.state,
+    meaning: 'The audit log was changed, or the export is not whole.',
+    remedy: 'Compare with an earlier export; who could write to the database or the file is a suspect.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
 export const errorCatalogue = {
   ...protocolErrorCatalogue,
   ...generalErrors,
@@ -1008,6 +1123,7 @@ export const errorCatalogue = {
   ...roundErrors,
   ...policyErrors,
   ...coordinatorErrors,
+  ...accessErrors,
 } as const satisfies Record<string, CatalogueEntry>;
 
 export type ErrorCode = keyof typeof errorCatalogue;

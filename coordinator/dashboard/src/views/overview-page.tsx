@@ -1,6 +1,7 @@
 import { Alert, Button, Skeleton } from '@mantine/core';
 import { lazy, Suspense, useEffect } from 'react';
-import { ApiError, isRefusal, type OverviewState } from '../api.js';
+import { ApiProblem } from '@fedlora/shared/client';
+import { isRefusal, type OverviewState } from '../api.js';
 import { ClockOffset, useServerNow } from '../clock.js';
 import { formatAgo } from '../format.js';
 import { useLiveOverview } from '../live.js';
@@ -16,20 +17,19 @@ import { Nothing, Section } from './section.js';
 const TrainingCharts = lazy(() => import('../charts/training-charts.js'));
 
 interface OverviewPageProps {
-  readonly token: string;
   readonly onSignOut: (reason: string | null) => void;
 }
 
-export function OverviewPage({ token, onSignOut }: OverviewPageProps) {
-  const { query, connection, awaySince } = useLiveOverview(token);
+export function OverviewPage({ onSignOut }: OverviewPageProps) {
+  const { query, connection, awaySince } = useLiveOverview();
   const { data, error } = query;
 
   useEffect(() => {
     if (!isRefusal(error)) return;
     onSignOut(
       error.status === 403
-        ? 'It is a valid token, but it may not read the overview. Ask an administrator for one with the role of operator or viewer.'
-        : 'It is mistyped, expired or was withdrawn. Get a fresh one from whoever runs the coordinator.',
+        ? 'Your user may not see the overview. Ask an administrator for another role.'
+        : 'Your sign-in has ended.',
     );
   }, [error, onSignOut]);
 
@@ -123,14 +123,14 @@ function OfflineBanner(props: { since: number; isAnswering: boolean; onRetry: ()
 
 function LoadError({ error, isTrying, onRetry }: { error: Error; isTrying: boolean; onRetry: () => void }) {
   const title =
-    error instanceof ApiError ? 'The coordinator answered with an error' : 'The coordinator cannot be reached';
+    error instanceof ApiProblem ? 'The coordinator answered with an error' : 'The coordinator cannot be reached';
   const remedy =
-    error instanceof ApiError
+    error instanceof ApiProblem
       ? (error.remedy ?? 'Its log has the details.')
       : 'Check that it runs and that this machine can reach it. The page tries again by itself.';
   return (
     <Alert color="red" role="alert" title={title} data-testid="load-error">
-      {error instanceof ApiError && <p>{error.message}</p>}
+      {error instanceof ApiProblem && <p>{error.message}</p>}
       <p>{remedy}</p>
       <Button size="xs" variant="default" onClick={onRetry} loading={isTrying}>
         Try now

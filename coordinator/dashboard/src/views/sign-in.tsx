@@ -1,15 +1,36 @@
-import { Alert, Button, PasswordInput } from '@mantine/core';
+import { Alert, Button, PasswordInput, TextInput } from '@mantine/core';
 import { useState } from 'react';
+import type { MeView } from '@fedlora/shared';
+import { ApiProblem } from '@fedlora/shared/client';
+import { api } from '../api.js';
 import { Brand, ColorSchemeSwitch } from './header.js';
 
 interface SignInProps {
-  /** Why the last token was not accepted. */
-  readonly refusal: string | null;
-  readonly onSignIn: (token: string) => void;
+  /** Why the page asks, where there is something to say. */
+  readonly notice: string | null;
+  readonly onSignedIn: (me: MeView) => void;
 }
 
-export function SignIn({ refusal, onSignIn }: SignInProps) {
-  const [token, setToken] = useState('');
+export function SignIn({ notice, onSignedIn }: SignInProps) {
+  const [name, setName] = useState('');
+  const [password, setPassword] = useState('');
+  const [code, setCode] = useState('');
+  const [asksForCode, setAsksForCode] = useState(false);
+  const [isBusy, setIsBusy] = useState(false);
+  const [refusal, setRefusal] = useState<string | null>(null);
+
+  const signIn = async (): Promise<void> => {
+    setIsBusy(true);
+    setRefusal(null);
+    try {
+      onSignedIn(await api.signIn({ name: name.trim(), password, ...(code === '' ? {} : { code: code.trim() }) }));
+    } catch (error) {
+      setIsBusy(false);
+      if (error instanceof ApiProblem && error.code === 'access/second-factor-required') setAsksForCode(true);
+      else setRefusal(explain(error));
+    }
+  };
+
   return (
     <main className="sign-in" data-testid="sign-in">
       <div className="sign-in-head">
@@ -20,28 +41,50 @@ export function SignIn({ refusal, onSignIn }: SignInProps) {
         className="section"
         onSubmit={(event) => {
           event.preventDefault();
-          if (token.trim() !== '') onSignIn(token.trim());
+          if (!isBusy) void signIn();
         }}
       >
         <h1>Sign in to the coordinator</h1>
         {refusal !== null && (
-          <Alert color="red" role="alert" data-testid="sign-in-refusal" title="This token was not accepted">
+          <Alert color="red" role="alert" data-testid="sign-in-refusal" title="Not signed in">
             {refusal}
           </Alert>
         )}
-        <PasswordInput
-          label="Operator token"
-          description="The coordinator prints it, with a link to this page, when it is set up."
-          autoComplete="off"
+        {refusal === null && notice !== null && <Alert role="status">{notice}</Alert>}
+        <TextInput
+          label="Name"
+          autoComplete="username"
           autoFocus
-          value={token}
-          onChange={(event) => setToken(event.currentTarget.value)}
+          value={name}
+          onChange={(event) => setName(event.currentTarget.value)}
         />
-        <Button type="submit" fullWidth disabled={token.trim() === ''}>
+        <PasswordInput
+          label="Password"
+          autoComplete="current-password"
+          value={password}
+          onChange={(event) => setPassword(event.currentTarget.value)}
+        />
+        {asksForCode && (
+          <TextInput
+            label="Code"
+            description="The six digits that your authenticator shows, or a recovery code."
+            autoComplete="one-time-code"
+            autoFocus
+            value={code}
+            onChange={(event) => setCode(event.currentTarget.value)}
+          />
+        )}
+        <Button type="submit" fullWidth loading={isBusy} disabled={name.trim() === '' || password === ''}>
           Sign in
         </Button>
-        <p className="faint">The token stays in this browser tab and is forgotten when you close it.</p>
+        <p className="faint">You are signed out after an hour without use, and after twelve hours in any case.</p>
       </form>
     </main>
   );
+}
+
+function explain(error: unknown): string {
+  if (!(error instanceof ApiProblem)) return 'The coordinator does not answer.';
+  const wait = error.retryAfterSeconds;
+  return `${error.message} ${wait === undefined ? (error.remedy ?? '') : `Try again in ${wait} s.`}`.trim();
 }

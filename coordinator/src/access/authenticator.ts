@@ -1,0 +1,53 @@
+/** From what a request brings along to who asks. */
+
+import type { SessionService } from '../session/session.service.js';
+import { API_TOKEN_PREFIX, type ApiTokens } from './api-tokens.js';
+import type { Principal } from './principal.js';
+import type { SignIns } from './sign-ins.js';
+
+/** What opens: a bearer token (an API token, or a client's session), or the cookie of a sign-in. */
+export interface Credentials {
+  readonly bearer?: string | undefined;
+  readonly cookie?: string | undefined;
+}
+
+export class Authenticator {
+  constructor(
+    private readonly apiTokens: ApiTokens,
+    private readonly signIns: SignIns,
+    private readonly sessions: SessionService,
+  ) {}
+
+  /** Who it is, if the credentials are good. `isUse`: whether they count as used by this. A bearer token goes before a cookie. */
+  async identify({ bearer, cookie }: Credentials, isUse = true): Promise<Principal | undefined> {
+    if (bearer !== undefined) {
+      if (bearer.startsWith(API_TOKEN_PREFIX)) return this.apiTokens.open(bearer, isUse);
+      const name = this.sessions.organisationOf(bearer);
+      return name === undefined ? undefined : { kind: 'client', name };
+    }
+    return cookie === undefined ? undefined : this.signIns.open(cookie, isUse);
+  }
+}
+
+/** Of a sign-in. Browsers take a name with `__Host-` only for this host, from it and over TLS. */
+export function cookieName(isSecure: boolean): string {
+  return isSecure ? '__Host-fedlora' : 'fedlora';
+}
+
+/** What a request's headers bring. */
+export function credentialsOf(headers: {
+  readonly authorization?: string | undefined;
+  readonly cookie?: string | undefined;
+}): Credentials {
+  const bearer = /^Bearer ([\w.~+/-]{10,200}=*)$/i.exec(headers.authorization ?? '')?.[1];
+  // The secure name first: over TLS nobody on the way could have set it.
+  const cookie = cookieOf(headers.cookie, cookieName(true)) ?? cookieOf(headers.cookie, cookieName(false));
+  // A header that is no bearer token is a wrong one, not none: it must not fall back to the cookie.
+  return headers.authorization === undefined ? { cookie } : { bearer: bearer ?? '' };
+}
+
+function cookieOf(header: string | undefined, name: string): string | undefined {
+  const found = (header ?? '').split(';').find((part) => part.trim().startsWith(`${name}=`));
+  const value = found?.trim().slice(name.length + 1);
+  return value !== undefined && /^[\w-]{20,100}$/.test(value) ? value : undefined;
+}

@@ -1,0 +1,301 @@
+/**
+ * The operators' API as a typed client: the one that the dashboard and `fedlora admin` use. It knows routes and shapes; how a request
+ * is sent is the caller's, so that it runs in a browser and in Node alike.
+ *
+ * An entry of its own (`@fedlora/shared/client`), without the validators that the rest of `shared` brings along.
+ */
+
+import type { NewTokenRequest, NewUser, SignInRequest, UserChange } from '../messages/access.js';
+import type { InvitationRequest, InvitationResponse } from '../messages/operator.js';
+import type { AuditExportQuery, AuditQuery, OrganisationsQuery, PageQuery, RunsQuery } from '../messages/query.js';
+import type { RunDescription } from '../run/description.js';
+import { routes } from '../wire/session.js';
+import {
+  CSRF_HEADER,
+  type ApiTokenView,
+  type MeView,
+  type NewApiToken,
+  type RecoveryCodes,
+  type SetupLinkView,
+  type SignInView,
+  type TotpOffer,
+  type UserView,
+} from './access.js';
+import type { AuditLine } from './audit.js';
+import type { OrganisationView, Overview, Page, RoundView, RunView, VersionView } from './views.js';
+
+export interface ApiRequest {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** From the root of the coordinator, query included. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** JSON. */
+  readonly body?: string;
+}
+
+export interface ApiAnswer {
+  readonly status: number;
+  readonly text: string;
+  /** Lower-case names. */
+  readonly header: (name: string) => string | null;
+}
+
+/** Sends one request. Rejects only if there is no answer. */
+export type ApiSend = (request: ApiRequest) => Promise<ApiAnswer>;
+
+/** The coordinator's answer when it refuses: problem details (RFC 9457) with a code of the catalogue. */
+export class ApiProblem extends Error {
+  constructor(
+    readonly status: number,
+    /** `undefined` if the answer is none of ours, such as a proxy's page. */
+    readonly code: string | undefined,
+    detail: string,
+    readonly remedy: string | undefined,
+    /** When another try may help; from the answer. */
+    readonly retryAfterSeconds: number | undefined,
+  ) {
+    super(detail);
+    this.name = 'ApiProblem';
+  }
+}
+
+/** What goes with a single change. */
+export interface ChangeOptions {
+  /** The tag of the value that was looked at: the change is refused if it is another by now. */
+  readonly ifMatch?: string;
+  /** The same key again gives the first answer again, and changes nothing: for tries after a lost answer. */
+  readonly idempotencyKey?: string;
+}
+
+export class OperatorApi {
+  /** Of the sign-in; `signIn` and `me` set it. API tokens need none. */
+  csrfToken: string | null = null;
+
+  constructor(private readonly send: ApiSend) {}
+
+  // Who asks.
+
+  setUp(token: string, password: string): Promise<void> {
+    return this.change('POST', routes.setup, { token, password });
+  }
+
+  async signIn(credentials: SignInRequest): Promise<MeView> {
+    return this.remember(await this.change<MeView>('POST', routes.signIn, credentials));
+  }
+
+  signOut(): Promise<void> {
+    return this.change('DELETE', routes.signIn);
+  }
+
+  async me(): Promise<MeView> {
+    return this.remember(await this.read<MeView>(routes.me));
+  }
+
+  changePassword(password: string, newPassword: string): Promise<void> {
+    return this.change('PUT', routes.myPassword, { password, newPassword });
+  }
+
+  offerSecondFactor(password: string): Promise<TotpOffer> {
+    return this.change('POST', routes.myTotp, { password });
+  }
+
+  confirmSecondFactor(code: string): Promise<RecoveryCodes> {
+    return this.change('POST', routes.myTotpConfirmation, { code });
+  }
+
+  removeSecondFactor(password: string): Promise<void> {
+    return this.change('POST', routes.myTotpRemoval, { password });
+  }
+
+  signIns(query: Query<PageQuery> = {}): Promise<Page<SignInView>> {
+    return this.read(routes.mySignIns, query);
+  }
+
+  endSignIn(id: string): Promise<void> {
+    return this.change('DELETE', routes.mySignIn(id));
+  }
+
+  // What there is.
+
+  overview(): Promise<Overview> {
+    return this.read(routes.overview);
+  }
+
+  organisations(query: Query<OrganisationsQuery> = {}): Promise<Page<OrganisationView>> {
+    return this.read(routes.organisations, query);
+  }
+
+  invite(request: InvitationRequest, options?: ChangeOptions): Promise<InvitationResponse> {
+    return this.change('POST', routes.invitations, request, options);
+  }
+
+  certify(name: string, certificate: string): Promise<void> {
+    return this.change('POST', routes.organisationCertificate(name), { certificate });
+  }
+
+  endSessions(name: string): Promise<void> {
+    return this.change('DELETE', routes.organisationSessions(name));
+  }
+
+  revoke(revocations: string): Promise<void> {
+    return this.change('PUT', routes.revocations, { revocations });
+  }
+
+  runs(query: Query<RunsQuery> = {}): Promise<Page<RunView>> {
+    return this.read(routes.runs, query);
+  }
+
+  run(id: string): Promise<RunView> {
+    return this.read(routes.run(id));
+  }
+
+  rounds(runId: string, query: Query<PageQuery> = {}): Promise<Page<RoundView>> {
+    return this.read(routes.rounds(runId), query);
+  }
+
+  startRun(description: RunDescription, options?: ChangeOptions): Promise<RunView> {
+    return this.change('POST', routes.runs, description, options);
+  }
+
+  stopRun(id: string): Promise<RunView> {
+    return this.change('POST', routes.runStop(id));
+  }
+
+  version(id: string): Promise<VersionView> {
+    return this.read(routes.version(id));
+  }
+
+  // Who may do what, and what was done.
+
+  users(query: Query<PageQuery> = {}): Promise<Page<UserView>> {
+    return this.read(routes.users, query);
+  }
+
+  user(id: string): Promise<UserView> {
+    return this.read(routes.user(id));
+  }
+
+  createUser(request: NewUser, options?: ChangeOptions): Promise<SetupLinkView> {
+    return this.change('POST', routes.users, request, options);
+  }
+
+  changeUser(id: string, change: UserChange, options?: ChangeOptions): Promise<UserView> {
+    return this.change('PATCH', routes.user(id), change, options);
+  }
+
+  linkUser(id: string, removeSecondFactor: boolean): Promise<SetupLinkView> {
+    return this.change('POST', routes.userLink(id), { removeSecondFactor });
+  }
+
+  endSignInsOf(id: string): Promise<void> {
+    return this.change('DELETE', routes.userSignIns(id));
+  }
+
+  tokens(query: Query<PageQuery> = {}): Promise<Page<ApiTokenView>> {
+    return this.read(routes.tokens, query);
+  }
+
+  createToken(request: NewTokenRequest, options?: ChangeOptions): Promise<NewApiToken> {
+    return this.change('POST', routes.tokens, request, options);
+  }
+
+  revokeToken(id: string): Promise<void> {
+    return this.change('DELETE', routes.token(id));
+  }
+
+  audit(query: Query<AuditQuery> = {}): Promise<Page<AuditLine>> {
+    return this.read(routes.audit, query);
+  }
+
+  /** JSON lines, oldest first: what `verifyAuditLines` checks. */
+  async auditExport(query: Query<AuditExportQuery> = {}): Promise<string> {
+    return (await this.ask('GET', withQuery(routes.auditExport, query), {})).text;
+  }
+
+  private remember(me: MeView): MeView {
+    this.csrfToken = me.csrfToken;
+    return me;
+  }
+
+  private async read<Answer>(path: string, query: object = {}): Promise<Answer> {
+    return valueOf<Answer>(await this.ask('GET', withQuery(path, query), {}));
+  }
+
+  private async change<Answer>(
+    method: Exclude<ApiRequest['method'], 'GET'>,
+    path: string,
+    body?: object,
+    { ifMatch, idempotencyKey }: ChangeOptions = {},
+  ): Promise<Answer> {
+    const headers = {
+      ...(this.csrfToken === null ? {} : { [CSRF_HEADER]: this.csrfToken }),
+      ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
+      ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
+    };
+    return valueOf<Answer>(await this.ask(method, path, headers, body));
+  }
+
+  /** @throws ApiProblem */
+  private async ask(
+    method: ApiRequest['method'],
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    body?: object,
+  ): Promise<ApiAnswer> {
+    const answer = await this.send({
+      method,
+      path,
+      headers: {
+        accept: 'application/json',
+        ...headers,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    if (answer.status >= 200 && answer.status < 300) return answer;
+    throw problemOf(answer);
+  }
+}
+
+/** Every item of a list, page after page. */
+export async function everyItem<Item>(page: (cursor?: { cursor: string }) => Promise<Page<Item>>): Promise<Item[]> {
+  const items: Item[] = [];
+  for (let at: { cursor: string } | undefined; ;) {
+    const { items: more, nextCursor } = await page(at);
+    items.push(...more);
+    if (nextCursor === null) return items;
+    at = { cursor: nextCursor };
+  }
+}
+
+/** A query without what was not given. */
+type Query<Fields> = { readonly [Name in keyof Fields]?: Fields[Name] | undefined };
+
+function withQuery(path: string, query: object): string {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+  if (given.length === 0) return path;
+  return `${path}?${given.map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`).join('&')}`;
+}
+
+function valueOf<Answer>({ text }: ApiAnswer): Answer {
+  // Safe: it is the answer of the route whose type this is; no content is `void`.
+  return (text === '' ? undefined : JSON.parse(text)) as Answer;
+}
+
+function problemOf({ status, text, header }: ApiAnswer): ApiProblem {
+  let said: { code?: unknown; detail?: unknown; remedy?: unknown } = {};
+  try {
+    said = (JSON.parse(text) ?? {}) as typeof said;
+  } catch {
+    // Not JSON: a proxy's page, most likely. The status says enough.
+  }
+  const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+  const seconds = Number(header('retry-after') ?? '');
+  return new ApiProblem(
+    status,
+    textOf(said.code),
+    textOf(said.detail) ?? `The coordinator answered with status ${status}.`,
+    textOf(said.remedy),
+    Number.isFinite(seconds) && seconds > 0 ? seconds : undefined,
+  );
+}
