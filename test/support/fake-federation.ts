@@ -211,6 +211,11 @@ export class FakeOrganisation {
     this.socket?.disconnect();
   }
 
+  /** Resolves with the reason when the socket is closed. */
+  untilDisconnected(): Promise<string> {
+    return new Promise((resolve) => this.socket?.once('disconnect', resolve));
+  }
+
   /** As a restarted process: connected again, with nothing remembered. */
   forget(): void {
     this.rounds.clear();
