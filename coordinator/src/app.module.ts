@@ -1,5 +1,5 @@
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
-import { APP_GUARD } from '@nestjs/core';
+import { APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
 import { ApiTokens } from './access/api-tokens.js';
 import { Authenticator } from './access/authenticator.js';
 import { MeController } from './access/me.controller.js';
@@ -10,14 +10,19 @@ import { UsersController } from './access/users.controller.js';
 import { UserService } from './access/users.service.js';
 import { VersionStore } from './adapters/version-store.js';
 import { VersionsController } from './adapters/versions.controller.js';
+import { Idempotency } from './api/idempotency.js';
+import { OpenApiController } from './api/openapi.controller.js';
+import { openApiDocument } from './api/openapi.js';
 import { routeTable } from './api/routes.js';
 import { AuditController } from './audit/audit.controller.js';
 import { AuditLog } from './audit/audit-log.js';
 import { EnrolmentController } from './enrolment/enrolment.controller.js';
 import { EnrolmentService } from './enrolment/enrolment.service.js';
 import { AccessGuard } from './nest/access.guard.js';
+import { BodyTypeGuard } from './nest/body-type.guard.js';
+import { IdempotencyInterceptor } from './nest/idempotency.interceptor.js';
 import { expectSameRoutes } from './nest/route-key.js';
-import { LOG } from './nest/tokens.js';
+import { LOG, OPEN_API } from './nest/tokens.js';
 import { Announcements } from './observe/announcements.js';
 import { LiveGateway } from './observe/live.gateway.js';
 import type { Log } from './observe/log.js';
@@ -40,9 +45,11 @@ export interface Parts {
   readonly audit: AuditLog;
   readonly authenticator: Authenticator;
   readonly enrolment: EnrolmentService;
+  readonly idempotency: Idempotency;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly presence: Presence;
+  readonly programVersion: string;
   readonly rateLimits: RateLimits;
   readonly roundService: RoundService;
   readonly runService: RunService;
@@ -64,6 +71,7 @@ const controllers: Type[] = [
   UsersController,
   TokensController,
   AuditController,
+  OpenApiController,
 ];
 
 /** The shell: routes and sockets over services that know nothing of Nest. */
@@ -80,8 +88,10 @@ export class AppModule {
         { provide: AuditLog, useValue: parts.audit },
         { provide: Authenticator, useValue: parts.authenticator },
         { provide: EnrolmentService, useValue: parts.enrolment },
+        { provide: Idempotency, useValue: parts.idempotency },
         { provide: LOG, useValue: parts.log },
         { provide: Metrics, useValue: parts.metrics },
+        { provide: OPEN_API, useValue: openApiDocument(parts.programVersion) },
         { provide: Presence, useValue: parts.presence },
         { provide: RateLimits, useValue: parts.rateLimits },
         { provide: RoundService, useValue: parts.roundService },
@@ -94,6 +104,8 @@ export class AppModule {
         ClientGateway,
         LiveGateway,
         { provide: APP_GUARD, useClass: AccessGuard },
+        { provide: APP_GUARD, useClass: BodyTypeGuard },
+        { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
       ],
     };
   }

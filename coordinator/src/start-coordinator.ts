@@ -23,6 +23,7 @@ import { SignIns } from './access/sign-ins.js';
 import { UsersRepository } from './access/users.repository.js';
 import { UserService } from './access/users.service.js';
 import { AppModule, type Parts } from './app.module.js';
+import { Idempotency } from './api/idempotency.js';
 import { AuditLog } from './audit/audit-log.js';
 import type { CoordinatorConfig } from './config/coordinator-config.js';
 import { EnrolmentService } from './enrolment/enrolment.service.js';
@@ -215,6 +216,7 @@ function construct(
   const adapterMaker = new AdapterMaker({ ...common, contributions });
   const roundService = new RoundService({ ...common, contributions, adapterMaker });
   const runService = new RunService({ ...common, roundService, organisations, key, federationKey });
+  const version = programVersion();
   const views = new Views({
     organisations,
     presence,
@@ -223,7 +225,7 @@ function construct(
     roundService,
     versions,
     budget,
-    programVersion: programVersion(),
+    programVersion: version,
     now,
   });
   const metrics = new Metrics(views, presence, announcements, log);
@@ -233,9 +235,11 @@ function construct(
     audit,
     authenticator,
     enrolment,
+    idempotency: new Idempotency(db, now),
     log,
     metrics,
     presence,
+    programVersion: version,
     rateLimits,
     roundService,
     runService,

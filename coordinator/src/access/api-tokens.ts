@@ -111,15 +111,13 @@ export class ApiTokens {
     };
   }
 
-  /** An administrator's view of all; anybody else's of those that the same user made. By name. */
+  /** An administrator's view of all; anybody else's of those that the same user made. */
   async list(asker: Operator): Promise<ApiTokenView[]> {
     let query = this.db
       .selectFrom('api_tokens')
       .innerJoin('users', 'users.id', 'api_tokens.user_id')
       .selectAll('api_tokens')
-      .select('users.name as user_name')
-      .orderBy('api_tokens.created_at', 'desc')
-      .orderBy('api_tokens.id');
+      .select('users.name as user_name');
     if (!mayDo(asker, 'users.manage')) query = query.where('api_tokens.user_id', '=', asker.userId);
     return (await query.execute()).map(tokenView);
   }

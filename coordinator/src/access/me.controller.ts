@@ -13,7 +13,7 @@ import {
   type SignInView,
   type TotpOffer,
 } from '@fedlora/shared';
-import { pageOfAll } from '../api/page.js';
+import { pageByAge } from '../api/page.js';
 import type { Origin } from '../audit/origin.js';
 import type { KnownRequest } from '../nest/access.guard.js';
 import { Asking, By } from '../nest/asking.js';
@@ -118,7 +118,7 @@ export class MeController {
     @Query(new ValidatedPipe(PageQuery)) query: PageQuery,
     @Asking() operator: Operator,
   ): Promise<Page<SignInView>> {
-    return pageOfAll(query, await this.signIns.list(operator.userId, operator.signIn?.id), ({ id }) => id);
+    return pageByAge(query, await this.signIns.list(operator.userId, operator.signIn?.id));
   }
 
   @Delete('me/sign-ins/:id')

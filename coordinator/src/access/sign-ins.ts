@@ -77,7 +77,6 @@ export class SignIns {
     };
   }
 
-  /** Newest first. */
   async list(userId: string, currentId: string | undefined): Promise<SignInView[]> {
     const now = this.now();
     const rows = await this.db
@@ -86,7 +85,6 @@ export class SignIns {
       .where('user_id', '=', userId)
       .where('used_at', '>', now - IDLE_MS)
       .where('created_at', '>', now - LONGEST_MS)
-      .orderBy('created_at', 'desc')
       .execute();
     return rows.map((row) => ({
       id: row.id,

@@ -1,6 +1,6 @@
 import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Query } from '@nestjs/common';
 import { NewTokenRequest, PageQuery, type ApiTokenView, type NewApiToken, type Page } from '@fedlora/shared';
-import { pageOfAll } from '../api/page.js';
+import { pageByAge } from '../api/page.js';
 import type { Origin } from '../audit/origin.js';
 import { Asking, By } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
@@ -16,7 +16,7 @@ export class TokensController {
     @Query(new ValidatedPipe(PageQuery)) query: PageQuery,
     @Asking() operator: Operator,
   ): Promise<Page<ApiTokenView>> {
-    return pageOfAll(query, await this.tokens.list(operator), ({ id }) => id);
+    return pageByAge(query, await this.tokens.list(operator));
   }
 
   @Post()

@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Patch, Post, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Headers, HttpCode, Inject, Param, Patch, Post, Query } from '@nestjs/common';
 import {
   LinkRequest,
   NewUser,
@@ -8,7 +8,7 @@ import {
   type SetupLinkView,
   type UserView,
 } from '@fedlora/shared';
-import { pageOfAll } from '../api/page.js';
+import { pageByName } from '../api/page.js';
 import type { Origin } from '../audit/origin.js';
 import { By } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
@@ -20,7 +20,7 @@ export class UsersController {
 
   @Get()
   async list(@Query(new ValidatedPipe(PageQuery)) query: PageQuery): Promise<Page<UserView>> {
-    return pageOfAll(query, await this.users.list(), ({ name }) => name);
+    return pageByName(query, await this.users.list());
   }
 
   /** The answer has the one-time link with which the user sets a password. */
@@ -40,8 +40,9 @@ export class UsersController {
     @Param('id') id: string,
     @Body(new ValidatedPipe(UserChange)) change: UserChange,
     @By() by: Origin,
+    @Headers('if-match') ifMatch: string | undefined,
   ): Promise<UserView> {
-    return this.users.change(id, change, by);
+    return this.users.change(id, change, by, ifMatch);
   }
 
   @Post(':id/link')

@@ -15,6 +15,7 @@ import {
   type UserChange,
   type UserView,
 } from '@fedlora/shared';
+import { expectUnchanged } from '../api/entity-tag.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import { bySystem, type Origin } from '../audit/origin.js';
 import type { Announcements } from '../observe/announcements.js';
@@ -101,13 +102,14 @@ export class UserService {
   /**
    * Changes role, scope or whether the user is disabled. With effect at once: sign-ins and tokens are asked anew at every request.
    *
-   * @throws FedloraError access/unknown-user | access/last-admin
+   * @throws FedloraError access/unknown-user | access/last-admin | request/changed
    */
-  async change(id: string, change: UserChange, by: Origin): Promise<UserView> {
+  async change(id: string, change: UserChange, by: Origin, ifMatch?: string): Promise<UserView> {
     const { users, audit, announcements } = this.parts;
     const changed = await audit.recording(async (trx) => {
       const before = await users.byId(id, trx);
       if (before === undefined) throw new FedloraError('access/unknown-user');
+      expectUnchanged(ifMatch, userView(before));
       await users.change(
         id,
         {

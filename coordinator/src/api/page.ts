@@ -34,15 +34,37 @@ export async function pageBy<Item>(
   return { items, nextCursor: hasMore ? Buffer.from(String(position(last))).toString('base64url') : null };
 }
 
-/** A page of a list that is small enough to be read whole, in the order of a text that each item has alone. */
-export function pageOfAll<Item>(
+/** A page of a list that is small enough to be read whole, by name. */
+export function pageByName<Item extends { readonly name: string }>(
   query: PageQuery,
   all: readonly Item[],
-  name: (item: Item) => string,
 ): Promise<Page<Item>> {
-  const after = positionOf(query, 'text');
-  // A list that is ordered in another way goes on behind the item; one whose item is gone begins where it would be.
-  const index = after === undefined ? -1 : all.findIndex((item) => name(item) === after);
-  const rest = after === undefined ? all : index >= 0 ? all.slice(index + 1) : all.filter((item) => name(item) > after);
-  return pageBy(query, (limit) => rest.slice(0, limit), name);
+  const after = positionOf(query, 'text') ?? '';
+  const rest = [...all].sort((a, b) => compare(a.name, b.name)).filter(({ name }) => name > after);
+  return pageBy(
+    query,
+    (limit) => rest.slice(0, limit),
+    ({ name }) => name,
+  );
+}
+
+/** As `pageByName`, newest first. */
+export function pageByAge<Item extends { readonly id: string; readonly createdAt: number }>(
+  query: PageQuery,
+  all: readonly Item[],
+): Promise<Page<Item>> {
+  const before = positionOf(query, 'text');
+  const rest = [...all]
+    .sort((a, b) => compare(ageOf(b), ageOf(a)))
+    .filter((item) => before === undefined || ageOf(item) < before);
+  return pageBy(query, (limit) => rest.slice(0, limit), ageOf);
+}
+
+/** Orders by time, and items of the same time by id. */
+function ageOf({ id, createdAt }: { readonly id: string; readonly createdAt: number }): string {
+  return `${String(createdAt).padStart(16, '0')}/${id}`;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }

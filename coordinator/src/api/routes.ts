@@ -1,9 +1,35 @@
 /**
- * Every route of the HTTP API: who may use it. One guard reads this table, and the coordinator does not start with a route that is
- * not in it, or with a row that has no route.
+ * Every route of the HTTP API: who may use it, what it takes and what it answers. One guard reads this table, the OpenAPI document is
+ * made of it, and the coordinator does not start with a route that is not in it, or with a row that has no route.
  */
 
-import type { Permission } from '@fedlora/shared';
+import {
+  AuditExportQuery,
+  AuditQuery,
+  CertificateRequest,
+  ChallengeRequest,
+  EnrolRequest,
+  InvitationRequest,
+  LinkRequest,
+  NewTokenRequest,
+  NewUser,
+  OrganisationsQuery,
+  PageQuery,
+  PasswordProof,
+  PasswordRequest,
+  RevocationsRequest,
+  RunDescription,
+  RunsQuery,
+  SessionRequest,
+  SetupRequest,
+  SignInRequest,
+  TotpConfirmation,
+  UserChange,
+  type ErrorCode,
+  type Permission,
+} from '@fedlora/shared';
+import { eitherOf, text, type Shape } from './schema.js';
+import * as views from './view-schemas.js';
 
 export type RouteAccess =
   /** Anybody, signed in or not. `isCostly`: it tries secrets or hashes passwords, so each address gets few tries. */
@@ -26,8 +52,26 @@ export type RouteAccess =
  */
 export type Scope = { readonly run: string } | 'filtered' | 'federation';
 
+/** What a route answers when it does what it was asked. */
+export interface Answer {
+  readonly status: 200 | 201 | 204;
+  readonly schema?: Shape;
+  /** Default: JSON. */
+  readonly contentType?: string;
+}
+
 export interface Route {
   readonly access: RouteAccess;
+  readonly summary: string;
+  readonly answer: Answer;
+  readonly body?: new () => object;
+  readonly query?: new () => object;
+  /** What it refuses with, besides what every route of its kind may. */
+  readonly errors?: readonly ErrorCode[];
+  /** Takes an `Idempotency-Key`: the same request again gets the first answer again. */
+  readonly isIdempotent?: true;
+  /** Takes an `If-Match`: changes only what was looked at. */
+  readonly isConditional?: true;
 }
 
 const open: RouteAccess = { kind: 'open' };
@@ -42,57 +86,302 @@ const may = (permission: Permission | readonly Permission[], scope: Scope, who?:
   client: who === 'or-client',
 });
 
+const ok = (schema: Shape): Answer => ({ status: 200, schema });
+const created = (schema: Shape): Answer => ({ status: 201, schema });
+const nothing: Answer = { status: 204 };
+const bytes: Answer = { status: 200, contentType: 'application/octet-stream' };
+const badCredentials: readonly ErrorCode[] = ['access/wrong-credentials', 'access/locked'];
+
 export const routeTable: Readonly<Record<string, Route>> = {
   // Clients of organisations.
-  'POST /api/v1/enrol': { access: open },
-  'POST /api/v1/session/challenge': { access: open },
-  'POST /api/v1/session': { access: open },
-  'DELETE /api/v1/session': { access: client },
-  'HEAD /api/v1/rounds/:id/contribution': { access: client },
-  'PATCH /api/v1/rounds/:id/contribution': { access: client },
+  'POST /api/v1/enrol': {
+    access: open,
+    summary: 'Enrols the holder of an invitation',
+    body: EnrolRequest,
+    answer: created(views.enrolled),
+    errors: [
+      'enrol/token-unknown',
+      'enrol/token-spent',
+      'enrol/token-expired',
+      'enrol/wrong-name',
+      'enrol/name-taken',
+      'crypto/bad-signature',
+    ],
+  },
+  'POST /api/v1/session/challenge': {
+    access: open,
+    summary: 'A nonce for a client to sign',
+    body: ChallengeRequest,
+    answer: ok(views.challenge),
+  },
+  'POST /api/v1/session': {
+    access: open,
+    summary: 'Opens a client’s session',
+    body: SessionRequest,
+    answer: created(views.session),
+    errors: [
+      'session/wire-version',
+      'session/challenge-spent',
+      'session/unknown-identity',
+      'session/pending',
+      'crypto/bad-signature',
+    ],
+  },
+  'DELETE /api/v1/session': { access: client, summary: 'Ends the client’s session', answer: nothing },
+  'HEAD /api/v1/rounds/:id/contribution': {
+    access: client,
+    summary: 'How much of a contribution is stored',
+    answer: { status: 200 },
+    errors: ['round/unknown', 'round/over', 'round/not-a-participant', 'round/wrong-phase'],
+  },
+  'PATCH /api/v1/rounds/:id/contribution': {
+    access: client,
+    summary: 'Appends a piece of a contribution',
+    answer: nothing,
+    errors: [
+      'request/invalid',
+      'request/too-large',
+      'round/unknown',
+      'round/over',
+      'round/not-a-participant',
+      'round/wrong-phase',
+      'upload/wrong-offset',
+      'upload/wrong-length',
+      'upload/busy',
+    ],
+  },
 
   // Organisations.
-  'GET /api/v1/overview': { access: may(['organisations.read', 'runs.read'], 'filtered') },
-  'GET /api/v1/organisations': { access: may('organisations.read', 'filtered') },
-  'POST /api/v1/invitations': { access: may('organisations.manage', 'federation') },
-  'POST /api/v1/organisations/:name/certificate': { access: may('organisations.manage', 'federation') },
-  'DELETE /api/v1/organisations/:name/sessions': { access: may('organisations.manage', 'federation') },
-  'PUT /api/v1/revocations': { access: may('organisations.manage', 'federation') },
+  'GET /api/v1/overview': {
+    access: may(['organisations.read', 'runs.read'], 'filtered'),
+    summary: 'Everything that a first look needs',
+    answer: ok(views.overview),
+  },
+  'GET /api/v1/organisations': {
+    access: may('organisations.read', 'filtered'),
+    summary: 'Organisations, by name',
+    query: OrganisationsQuery,
+    answer: ok(views.pageOf('OrganisationPage', views.organisation)),
+  },
+  'POST /api/v1/invitations': {
+    access: may('organisations.manage', 'federation'),
+    summary: 'Invites an organisation: a token for one of this name, once',
+    body: InvitationRequest,
+    answer: created(views.invitation),
+    isIdempotent: true,
+  },
+  'POST /api/v1/organisations/:name/certificate': {
+    access: may('organisations.manage', 'federation'),
+    summary: 'Brings the federation key’s certificate of an organisation',
+    body: CertificateRequest,
+    answer: nothing,
+    errors: ['enrol/unknown-organisation', 'crypto/bad-signature'],
+  },
+  'DELETE /api/v1/organisations/:name/sessions': {
+    access: may('organisations.manage', 'federation'),
+    summary: 'Ends an organisation’s sessions and its connection',
+    answer: nothing,
+    errors: ['enrol/unknown-organisation'],
+  },
+  'PUT /api/v1/revocations': {
+    access: may('organisations.manage', 'federation'),
+    summary: 'Takes the next list of revoked keys, signed by the federation key',
+    body: RevocationsRequest,
+    answer: nothing,
+    errors: ['roster/revocations-invalid', 'roster/revocations-outdated'],
+  },
 
   // Runs and what they make.
-  'POST /api/v1/runs': { access: may('runs.manage', 'federation') },
-  'GET /api/v1/runs': { access: may('runs.read', 'filtered') },
-  'GET /api/v1/runs/:id': { access: may('runs.read', { run: 'id' }) },
-  'GET /api/v1/runs/:id/rounds': { access: may('runs.read', { run: 'id' }) },
-  'POST /api/v1/runs/:id/stop': { access: may('runs.manage', { run: 'id' }) },
-  'GET /api/v1/versions/:id': { access: may('versions.read', 'filtered', 'or-client') },
-  'GET /api/v1/versions/:id/files/:file': { access: may('versions.read', 'filtered', 'or-client') },
+  'POST /api/v1/runs': {
+    access: may('runs.manage', 'federation'),
+    summary: 'Starts a run; with validateOnly, says what it would become',
+    body: RunDescription,
+    answer: created(eitherOf(views.run, views.plannedRun)),
+    errors: ['run/invalid-description', 'manifest/invalid'],
+    isIdempotent: true,
+  },
+  'GET /api/v1/runs': {
+    access: may('runs.read', 'filtered'),
+    summary: 'Runs, newest first',
+    query: RunsQuery,
+    answer: ok(views.pageOf('RunPage', views.run)),
+  },
+  'GET /api/v1/runs/:id': {
+    access: may('runs.read', { run: 'id' }),
+    summary: 'A run',
+    answer: ok(views.run),
+    errors: ['run/unknown'],
+  },
+  'GET /api/v1/runs/:id/rounds': {
+    access: may('runs.read', { run: 'id' }),
+    summary: 'Rounds of a run, newest first',
+    query: PageQuery,
+    answer: ok(views.pageOf('RoundPage', views.round)),
+    errors: ['run/unknown'],
+  },
+  'POST /api/v1/runs/:id/stop': {
+    access: may('runs.manage', { run: 'id' }),
+    summary: 'Stops a run; its newest version stays',
+    answer: ok(views.run),
+    errors: ['run/unknown', 'run/not-running'],
+  },
+  'GET /api/v1/versions/:id': {
+    access: may('versions.read', 'filtered', 'or-client'),
+    summary: 'An adapter version',
+    answer: ok(views.version),
+    errors: ['version/unknown'],
+  },
+  'GET /api/v1/versions/:id/files/:file': {
+    access: may('versions.read', 'filtered', 'or-client'),
+    summary: 'A file of an adapter version',
+    answer: bytes,
+    errors: ['version/unknown'],
+  },
 
   // Users, what they are known by, and what was done.
-  'POST /api/v1/setup': { access: openAndCostly },
-  'POST /api/v1/sign-in': { access: openAndCostly },
-  'DELETE /api/v1/sign-in': { access: user },
-  'GET /api/v1/me': { access: operator },
-  'PUT /api/v1/me/password': { access: user },
-  'POST /api/v1/me/totp': { access: user },
-  'POST /api/v1/me/totp/confirmation': { access: user },
-  'POST /api/v1/me/totp/removal': { access: user },
-  'GET /api/v1/me/sign-ins': { access: user },
-  'DELETE /api/v1/me/sign-ins/:id': { access: user },
-  'GET /api/v1/users': { access: may('users.manage', 'federation') },
-  'POST /api/v1/users': { access: may('users.manage', 'federation') },
-  'GET /api/v1/users/:id': { access: may('users.manage', 'federation') },
-  'PATCH /api/v1/users/:id': { access: may('users.manage', 'federation') },
-  'POST /api/v1/users/:id/link': { access: may('users.manage', 'federation') },
-  'DELETE /api/v1/users/:id/sign-ins': { access: may('users.manage', 'federation') },
-  'GET /api/v1/tokens': { access: may('tokens.manage', 'federation') },
-  'POST /api/v1/tokens': { access: may('tokens.manage', 'federation') },
-  'DELETE /api/v1/tokens/:id': { access: may('tokens.manage', 'federation') },
-  'GET /api/v1/audit': { access: may('audit.read', 'federation') },
-  'GET /api/v1/audit/export': { access: may('audit.read', 'federation') },
+  'POST /api/v1/setup': {
+    access: openAndCostly,
+    summary: 'Sets the password of a set-up link’s holder',
+    body: SetupRequest,
+    answer: nothing,
+    errors: ['access/link-spent', 'access/weak-password'],
+  },
+  'POST /api/v1/sign-in': {
+    access: openAndCostly,
+    summary: 'Signs a user in: sets a cookie',
+    body: SignInRequest,
+    answer: ok(views.me),
+    errors: ['access/second-factor-required', ...badCredentials],
+  },
+  'DELETE /api/v1/sign-in': {
+    access: user,
+    summary: 'Signs the user out',
+    answer: nothing,
+    errors: ['access/unknown-sign-in'],
+  },
+  'GET /api/v1/me': { access: operator, summary: 'Who asks', answer: ok(views.me) },
+  'PUT /api/v1/me/password': {
+    access: user,
+    summary: 'Changes the password; ends the other sign-ins',
+    body: PasswordRequest,
+    answer: nothing,
+    errors: ['access/weak-password', ...badCredentials],
+  },
+  'POST /api/v1/me/totp': {
+    access: user,
+    summary: 'Offers a second factor',
+    body: PasswordProof,
+    answer: ok(views.totpOffer),
+    errors: ['access/second-factor-state', ...badCredentials],
+  },
+  'POST /api/v1/me/totp/confirmation': {
+    access: user,
+    summary: 'Confirms the second factor with a code of it; gives recovery codes',
+    body: TotpConfirmation,
+    answer: ok(views.recoveryCodes),
+    errors: ['access/second-factor-state', ...badCredentials],
+  },
+  'POST /api/v1/me/totp/removal': {
+    access: user,
+    summary: 'Takes the second factor away',
+    body: PasswordProof,
+    answer: nothing,
+    errors: ['access/second-factor-state', ...badCredentials],
+  },
+  'GET /api/v1/me/sign-ins': {
+    access: user,
+    summary: 'Where the user is signed in, newest first',
+    query: PageQuery,
+    answer: ok(views.pageOf('SignInPage', views.signIn)),
+  },
+  'DELETE /api/v1/me/sign-ins/:id': {
+    access: user,
+    summary: 'Ends a sign-in of the user',
+    answer: nothing,
+    errors: ['access/unknown-sign-in'],
+  },
+  'GET /api/v1/users': {
+    access: may('users.manage', 'federation'),
+    summary: 'Users, by name',
+    query: PageQuery,
+    answer: ok(views.pageOf('UserPage', views.user)),
+  },
+  'POST /api/v1/users': {
+    access: may('users.manage', 'federation'),
+    summary: 'Makes a user; the answer has the link with which the user sets a password',
+    body: NewUser,
+    answer: created(views.setupLink),
+    errors: ['access/name-taken'],
+    isIdempotent: true,
+  },
+  'GET /api/v1/users/:id': {
+    access: may('users.manage', 'federation'),
+    summary: 'A user',
+    answer: ok(views.user),
+    errors: ['access/unknown-user'],
+  },
+  'PATCH /api/v1/users/:id': {
+    access: may('users.manage', 'federation'),
+    summary: 'Changes role, scope, or whether the user is disabled',
+    body: UserChange,
+    answer: ok(views.user),
+    errors: ['access/unknown-user', 'access/last-admin'],
+    isConditional: true,
+  },
+  'POST /api/v1/users/:id/link': {
+    access: may('users.manage', 'federation'),
+    summary: 'A fresh set-up link for a user',
+    body: LinkRequest,
+    answer: created(views.setupLink),
+    errors: ['access/unknown-user'],
+    isIdempotent: true,
+  },
+  'DELETE /api/v1/users/:id/sign-ins': {
+    access: may('users.manage', 'federation'),
+    summary: 'Signs a user out everywhere',
+    answer: nothing,
+    errors: ['access/unknown-user'],
+  },
+  'GET /api/v1/tokens': {
+    access: may('tokens.manage', 'federation'),
+    summary: 'API tokens, newest first: one’s own, or everybody’s for administrators',
+    query: PageQuery,
+    answer: ok(views.pageOf('ApiTokenPage', views.apiToken)),
+  },
+  'POST /api/v1/tokens': {
+    access: may('tokens.manage', 'federation'),
+    summary: 'Makes an API token; the answer shows it, once',
+    body: NewTokenRequest,
+    answer: created(views.newApiToken),
+    errors: ['access/beyond-own-rights'],
+    isIdempotent: true,
+  },
+  'DELETE /api/v1/tokens/:id': {
+    access: may('tokens.manage', 'federation'),
+    summary: 'Revokes an API token',
+    answer: nothing,
+    errors: ['access/unknown-token'],
+  },
+  'GET /api/v1/audit': {
+    access: may('audit.read', 'federation'),
+    summary: 'What was done and refused, newest first',
+    query: AuditQuery,
+    answer: ok(views.pageOf('AuditPage', views.auditLine)),
+  },
+  'GET /api/v1/audit/export': {
+    access: may('audit.read', 'federation'),
+    summary: 'The audit log as JSON lines, oldest first, which `fedlora admin audit verify` checks',
+    query: AuditExportQuery,
+    answer: { status: 200, contentType: 'application/jsonl', schema: text() },
+  },
 
-  // For supervisors and monitoring.
-  'GET /healthz': { access: open },
-  'GET /readyz': { access: open },
-  'GET /metrics': { access: open },
+  // The API itself, supervisors and monitoring.
+  'GET /api/v1/openapi.json': { access: open, summary: 'This document', answer: { status: 200 } },
+  'GET /healthz': { access: open, summary: 'The process answers', answer: ok(views.health) },
+  'GET /readyz': { access: open, summary: 'The database answers', answer: ok(views.health) },
+  'GET /metrics': {
+    access: open,
+    summary: 'Numbers for Prometheus',
+    answer: { status: 200, contentType: 'text/plain', schema: text() },
+  },
 };

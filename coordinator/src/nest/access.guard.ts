@@ -4,9 +4,9 @@ import { CSRF_HEADER, FedloraError } from '@fedlora/shared';
 import { Authenticator, credentialsOf } from '../access/authenticator.js';
 import { actorOf, isOperator, mayDo, seesRun, type Principal } from '../access/principal.js';
 import { RateLimits } from '../access/rate-limits.js';
-import { routeTable, type Route, type RouteAccess } from '../api/routes.js';
+import type { RouteAccess } from '../api/routes.js';
 import type { Origin } from '../audit/origin.js';
-import { routeKeyOf } from './route-key.js';
+import { routeOf } from './route-of.js';
 
 /** A request as handlers get it. */
 export interface KnownRequest extends Request {
@@ -33,8 +33,7 @@ export class AccessGuard implements CanActivate {
   async canActivate(context: ExecutionContext): Promise<boolean> {
     if (context.getType() !== 'http') return true; // Gateways ask for themselves when a socket connects.
     const request = context.switchToHttp().getRequest<KnownRequest>();
-    // Safe: the coordinator does not start with a route that is not in the table.
-    const { access } = routeTable[routeKeyOf(context.getClass(), context.getHandler()) ?? ''] as Route;
+    const { access } = routeOf(context);
     const address = request.ip ?? 'unknown';
     const principal = access.kind === 'open' ? undefined : await this.identify(request, address);
     if (principal === undefined) this.rates.expectAddress(address, access.kind === 'open' && access.isCostly === true);

@@ -7,6 +7,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import helmet from 'helmet';
 import { limits } from '@fedlora/shared';
+import { entityTag } from '../api/entity-tag.js';
 
 /** Paths that are never the dashboard's. */
 const OURS = /^\/(api|socket\.io|healthz|readyz|metrics)(\/|$)/;
@@ -17,6 +18,7 @@ const dashboardFolder = fileURLToPath(new URL('../../dashboard/dist', import.met
 export function setUpHttp(app: NestExpressApplication, trustedProxies: readonly string[]): void {
   app.disable('x-powered-by');
   app.set('trust proxy', trustedProxies);
+  app.set('etag', entityTag);
   app.use(
     helmet({
       contentSecurityPolicy: {

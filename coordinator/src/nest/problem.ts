@@ -18,6 +18,10 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   'request/too-large': 413,
   'request/unsupported-type': 415,
   'request/too-many': 429,
+  'request/key-reused': 422,
+  'request/in-progress': 409,
+  'request/outcome-unknown': 409,
+  'request/changed': 412,
   'session/required': 401,
   'session/not-allowed': 403,
   'session/challenge-spent': 401,
@@ -63,7 +67,20 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
 /** The problem that an error is. What was not thrown on purpose tells nothing about itself. */
 export function problemOf(error: unknown): Problem {
   const { code, summary } = FedloraError.from(error);
-  const { blame, meaning, retry, remedy } = errorEntry(code);
-  const status = statuses[code] ?? (blame === 'us' || blame === 'environment' ? 500 : 400);
-  return { type: `urn:fedlora:error:${code}`, title: meaning, status, code, detail: summary, retry, remedy };
+  const { meaning, retry, remedy } = errorEntry(code);
+  return {
+    type: `urn:fedlora:error:${code}`,
+    title: meaning,
+    status: statusOf(code),
+    code,
+    detail: summary,
+    retry,
+    remedy,
+  };
+}
+
+/** The HTTP status of an error. */
+export function statusOf(code: ErrorCode): number {
+  const { blame } = errorEntry(code);
+  return statuses[code] ?? (blame === 'us' || blame === 'environment' ? 500 : 400);
 }

@@ -1,3 +1,4 @@
 /** Injection tokens of values that are no classes. */
 
 export const LOG = Symbol('Log');
+export const OPEN_API = Symbol('OpenApi');

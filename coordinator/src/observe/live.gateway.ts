@@ -123,11 +123,11 @@ export class LiveGateway implements OnGatewayInit {
   }
 }
 
-/** A token in the hand-shake, or the cookie of a page of this coordinator: another site's page has another origin. */
+/** A token in the hand-shake, or the cookie of a page of this coordinator. Browsers name the origin of every page but our own. */
 function credentialsOfSocket({ handshake }: LiveSocket): Credentials {
   const token: unknown = handshake.auth.token;
   if (typeof token === 'string') return { bearer: token };
   const { origin, host } = handshake.headers;
-  const isOurs = origin !== undefined && URL.canParse(origin) && new URL(origin).host === host;
+  const isOurs = origin === undefined || (URL.canParse(origin) && new URL(origin).host === host);
   return isOurs ? credentialsOf({ cookie: handshake.headers.cookie }) : {};
 }

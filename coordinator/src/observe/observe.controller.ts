@@ -1,7 +1,7 @@
 import { Controller, Get, Header, Inject, Query } from '@nestjs/common';
 import { OrganisationsQuery, type OrganisationView, type Overview, type Page } from '@fedlora/shared';
 import type { Operator } from '../access/principal.js';
-import { pageOfAll } from '../api/page.js';
+import { pageByName } from '../api/page.js';
 import { Asking } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { Metrics } from './metrics.js';
@@ -26,7 +26,7 @@ export class ObserveController {
   ): Promise<Page<OrganisationView>> {
     const all = await this.views.organisations(operator);
     const wanted = all.filter(({ status }) => query.status == null || status === query.status);
-    return pageOfAll(query, wanted, ({ name }) => name);
+    return pageByName(query, wanted);
   }
 
   /** The process answers. */

@@ -325,7 +325,7 @@ export class RunService {
   }
 
   /** The certified organisations of a run, in order of name. @throws FedloraError run/invalid-description */
-  private async rosterOf(names: readonly string[] | undefined): Promise<Roster> {
+  private async rosterOf(names: readonly string[] | null | undefined): Promise<Roster> {
     const { organisations, revocations, crypto, federationKey } = this.parts;
     const all = await organisations.list();
     const members = all.flatMap(({ name, identity, certificate }) =>
@@ -342,7 +342,7 @@ export class RunService {
         `organisations: not enrolled and certified: ${unknown.join(', ')}.`,
       );
     }
-    const chosen = names === undefined ? members : members.filter((member) => names.includes(member.name));
+    const chosen = names == null ? members : members.filter((member) => names.includes(member.name));
     if (chosen.length < 2) {
       throw new FedloraError(
         'run/invalid-description',

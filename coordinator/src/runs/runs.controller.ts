@@ -2,7 +2,7 @@ import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query } from '@ne
 import { PageQuery, RunDescription, RunsQuery, type Page, type RoundView, type RunView } from '@fedlora/shared';
 import type { Operator } from '../access/principal.js';
 import type { Origin } from '../audit/origin.js';
-import { pageOfAll } from '../api/page.js';
+import { pageByAge } from '../api/page.js';
 import { Asking, By } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { Views } from '../observe/views.js';
@@ -33,7 +33,7 @@ export class RunsController {
   ): Promise<Page<RunView>> {
     const all = await this.views.runs(operator);
     const wanted = all.filter(({ status }) => query.status == null || status === query.status);
-    return pageOfAll(query, wanted, ({ id }) => id);
+    return pageByAge(query, wanted);
   }
 
   @Get(':id')

@@ -178,6 +178,14 @@ export interface ApiTokensTable {
   used_at: number | null;
 }
 
+export interface IdempotencyTable {
+  key_hash: string;
+  request_hash: string;
+  /** Encrypted; `null` while it is being done. */
+  answer: Uint8Array | ArrayBuffer | null;
+  created_at: number;
+}
+
 export interface Tables {
   settings: SettingsTable;
   organisations: OrganisationsTable;
@@ -194,6 +202,7 @@ export interface Tables {
   sign_ins: SignInsTable;
   sign_in_failures: SignInFailuresTable;
   api_tokens: ApiTokensTable;
+  idempotency: IdempotencyTable;
 }
 
 export type Database = Kysely<Tables>;

@@ -67,6 +67,7 @@ export const migrations: readonly Migration[] = [
     id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL, permissions TEXT NOT NULL, runs TEXT,
     user_id TEXT NOT NULL REFERENCES users (id), created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, used_at INTEGER
   ) STRICT;
+  CREATE TABLE idempotency (key_hash TEXT PRIMARY KEY, request_hash TEXT NOT NULL, answer BLOB, created_at INTEGER NOT NULL) STRICT;
   DELETE FROM settings WHERE key = 'operatorTokenHash'
   `,
   chainAudit,

@@ -815,6 +815,30 @@ const coordinatorErrors = {
     meaning: 'The body is of a type that the route does not take.',
     remedy: 'Send JSON, with content-type application/json.',
   },
+  'request/changed': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'What was to be changed is not what was looked at: somebody else changed it.',
+    remedy: 'Read it again, and decide anew.',
+  },
+  'request/key-reused': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The idempotency key was used for another request.',
+    remedy: 'Take a fresh random key for every new request.',
+  },
+  'request/in-progress': {
+    blame: 'operator',
+    retry: 'later',
+    meaning: 'The request with this idempotency key is still being done.',
+    remedy: 'Wait, and send the same again.',
+  },
+  'request/outcome-unknown': {
+    blame: 'environment',
+    retry: 'never',
+    meaning: 'The request with this idempotency key was cut off when the coordinator ended; it may have been done.',
+    remedy: 'Look whether it was done; if not, send it again with a fresh key.',
+  },
   'request/too-many': {
     blame: 'operator',
     retry: 'later',

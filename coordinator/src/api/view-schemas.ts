@@ -1,0 +1,258 @@
+/** The answers of the API, field by field. */
+
+import {
+  clientStates,
+  permissions,
+  roles,
+  runStatuses,
+  type ApiTokenView,
+  type AuditActor,
+  type AuditEntry,
+  type AuditLine,
+  type ChallengeResponse,
+  type EnrolResponse,
+  type InvitationResponse,
+  type MeView,
+  type NewApiToken,
+  type OrganisationView,
+  type Overview,
+  type Page,
+  type ParticipantView,
+  type PlainObject,
+  type RecoveryCodes,
+  type RoundPhase,
+  type RoundView,
+  type RunView,
+  type SessionResponse,
+  type SetupLinkView,
+  type SignInView,
+  type TotpOffer,
+  type UserView,
+  type VersionView,
+} from '@fedlora/shared';
+import type { Problem } from '../nest/problem.js';
+import type { PlannedRun } from '../runs/run.service.js';
+import {
+  anyObject,
+  boolean,
+  integer,
+  listOf,
+  mapOf,
+  number,
+  objectOf,
+  oneOf,
+  orAbsent,
+  orNull,
+  text,
+  time,
+  type Schema,
+} from './schema.js';
+
+export function pageOf<Item>(name: string, item: Schema<Item>): Schema<Page<Item>> {
+  return objectOf<Page<Item>>(name, {
+    items: listOf(item),
+    nextCursor: orNull(text({ description: 'The cursor of the next page; null after the last.' })),
+  });
+}
+
+const hex = (digits: number): Schema<string> => text({ pattern: `^[0-9a-f]{${digits}}$` });
+const phases: readonly RoundPhase[] = [
+  'recruiting',
+  'advertising',
+  'sharing',
+  'training',
+  'checking',
+  'unmasking',
+  'applying',
+  'done',
+  'aborted',
+];
+
+export const organisation = objectOf<OrganisationView>('Organisation', {
+  name: text(),
+  fingerprint: text({ description: 'Of the identity key, to compare by another channel.' }),
+  identity: hex(64),
+  status: oneOf(['pending', 'active']),
+  enrolledAt: time,
+  connected: boolean,
+  state: oneOf([...clientStates, 'offline']),
+  lastSeenAt: orNull(time),
+  clientVersion: orNull(text()),
+  device: orNull(text()),
+});
+
+export const run = objectOf<RunView>('Run', {
+  id: text(),
+  title: text(),
+  status: oneOf(runStatuses),
+  reason: orNull(text({ description: 'Why the run ended, or why it waits.' })),
+  createdAt: time,
+  endedAt: orNull(time),
+  plannedRounds: integer,
+  completedRounds: integer,
+  abortedRounds: integer,
+  unit: oneOf(['record', 'client', 'none']),
+  epsilon: orNull(number),
+  projectedEpsilon: orNull(number),
+  delta: number,
+  members: listOf(text()),
+  threshold: integer,
+  baseName: text(),
+  version: text(),
+  bytesUpPerClient: integer,
+});
+
+export const plannedRun = objectOf<PlannedRun>('PlannedRun', {
+  manifest: anyObject('The manifest, as it would be signed.'),
+  roster: anyObject('The organisations that would take part, with their keys.'),
+  projectedEpsilon: orNull(number),
+});
+
+const participant = objectOf<ParticipantView>('Participant', {
+  name: text(),
+  status: oneOf(['waiting', 'advertised', 'shared', 'uploaded', 'checked', 'unmasked', 'declined', 'dropped']),
+  reason: orNull(text()),
+});
+
+export const round = objectOf<RoundView>('Round', {
+  id: text(),
+  runId: text(),
+  number: integer,
+  phase: oneOf(phases),
+  cause: orNull(text()),
+  startedAt: time,
+  endedAt: orNull(time),
+  deadlineAt: orNull(time),
+  phaseDurationsMs: mapOf(number),
+  participants: listOf(participant),
+  baseVersion: text(),
+  version: orNull(text()),
+  meanLoss: orNull(number),
+  epsilon: orNull(number),
+  noiseToSignal: orNull(number),
+});
+
+export const version = objectOf<VersionView>('Version', {
+  id: hex(40),
+  runId: text(),
+  parent: orNull(text()),
+  roundId: orNull(text()),
+  number: integer,
+  createdAt: time,
+  epsilon: orNull(number),
+  bytes: integer,
+});
+
+export const overview = objectOf<Overview>('Overview', {
+  organisations: listOf(organisation),
+  runs: listOf(run),
+  rounds: listOf(round),
+  version: text(),
+  serverTime: time,
+});
+
+export const enrolled = objectOf<EnrolResponse>('Enrolled', {
+  name: text(),
+  coordinatorKey: hex(64),
+  status: oneOf(['pending', 'active']),
+});
+
+export const challenge = objectOf<ChallengeResponse>('Challenge', { nonce: hex(64) });
+
+export const session = objectOf<SessionResponse>('Session', { token: text(), expiresAt: time });
+
+export const invitation = objectOf<InvitationResponse>('Invitation', {
+  token: text({ description: 'Shown once.' }),
+  expiresAt: time,
+});
+
+export const user = objectOf<UserView>('User', {
+  id: text(),
+  name: text(),
+  role: oneOf(roles),
+  runs: orNull(listOf(text())),
+  disabled: boolean,
+  hasPassword: boolean,
+  hasSecondFactor: boolean,
+  createdAt: time,
+  lastSignInAt: orNull(time),
+});
+
+export const setupLink = objectOf<SetupLinkView>('SetupLink', {
+  user,
+  token: text({ description: 'Shown once. Behind the coordinator’s address: /#setup=TOKEN.' }),
+  expiresAt: time,
+});
+
+export const me = objectOf<MeView>('Me', {
+  kind: oneOf(['user', 'token']),
+  id: text(),
+  name: text(),
+  permissions: listOf(oneOf(permissions)),
+  runs: orNull(listOf(text())),
+  csrfToken: orNull(text({ description: 'Goes into the header x-csrf-token of every change; API tokens need none.' })),
+  hasSecondFactor: boolean,
+});
+
+export const signIn = objectOf<SignInView>('SignIn', {
+  id: text(),
+  createdAt: time,
+  usedAt: time,
+  address: text(),
+  agent: text(),
+  current: boolean,
+});
+
+const token = {
+  id: text(),
+  name: text(),
+  permissions: listOf(oneOf(permissions)),
+  runs: orNull(listOf(text())),
+  createdBy: text(),
+  createdAt: time,
+  expiresAt: time,
+  lastUsedAt: orNull(time),
+};
+export const apiToken = objectOf<ApiTokenView>('ApiToken', token);
+export const newApiToken = objectOf<NewApiToken>('NewApiToken', {
+  ...token,
+  token: text({ description: 'Shown once.' }),
+});
+
+export const totpOffer = objectOf<TotpOffer>('TotpOffer', { secret: text(), uri: text() });
+
+export const recoveryCodes = objectOf<RecoveryCodes>('RecoveryCodes', { recoveryCodes: listOf(text()) });
+
+const actor = objectOf<AuditActor>('AuditActor', {
+  kind: oneOf(['user', 'token', 'client', 'anonymous', 'system', 'unrecorded']),
+  id: orAbsent(text()),
+  name: orAbsent(text()),
+});
+
+const auditEntry = objectOf<AuditEntry>('AuditEntry', {
+  sequence: integer,
+  previous: hex(64),
+  at: time,
+  event: text(),
+  actor,
+  address: orNull(text()),
+  requestId: orNull(text()),
+  details: anyObject<PlainObject>('What it was about.'),
+  before: orNull(anyObject<PlainObject>('What changed, as it was.')),
+  after: orNull(anyObject<PlainObject>('What changed, as it is.')),
+});
+
+export const auditLine = objectOf<AuditLine>('AuditLine', { entry: auditEntry, hash: hex(64) });
+
+export const health = objectOf<{ readonly status: 'ok' }>('Health', { status: oneOf(['ok']) });
+
+/** Of every refusal. `code` is one of the catalogue. */
+export const problem = objectOf<Omit<Problem, 'code'> & { readonly code: string }>('Problem', {
+  type: text(),
+  title: text(),
+  status: integer,
+  code: text(),
+  detail: text(),
+  retry: text({ enum: ['never', 'later', 'next-round'] }),
+  remedy: text(),
+});

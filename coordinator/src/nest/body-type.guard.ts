@@ -1,0 +1,16 @@
+import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import type { Request } from 'express';
+import { FedloraError } from '@fedlora/shared';
+import { routeOf } from './route-of.js';
+
+/** Refuses a body that is no JSON where JSON is read: left alone it would look as if nothing had been sent. */
+@Injectable()
+export class BodyTypeGuard implements CanActivate {
+  canActivate(context: ExecutionContext): boolean {
+    if (context.getType() !== 'http' || routeOf(context).body === undefined) return true;
+    // `is` gives null without a body, and false for one of another type.
+    if (context.switchToHttp().getRequest<Request>().is('application/json') === false)
+      throw new FedloraError('request/unsupported-type');
+    return true;
+  }
+}
