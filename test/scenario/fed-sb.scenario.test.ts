@@ -19,7 +19,9 @@ import type { VerifiedRound } from '../../client/src/round/verify-offer.js';
 import { AdapterStore } from '../../client/src/storage/adapters.js';
 import { startCoordinator, type RunningCoordinator } from '../../coordinator/src/start-coordinator.js';
 import { fixtures, relativeError, toBatch } from '../conformance/engine-fixtures.js';
-import { FakeFederation, operate, untilRound, untilRun } from '../support/fake-federation.js';
+import { FakeFederation, untilRound, untilRun } from '../support/fake-federation.js';
+import { becomeFirstAdmin } from '../support/first-admin.js';
+import { listAll, operate } from '../support/requests.js';
 
 /** Two engines in f32, of which one multiplies by R and the other by B R, rounded. */
 const BETWEEN_ENGINES = 1e-5;
@@ -63,7 +65,8 @@ describe('a run of fed-sb', () => {
       logLevel: 'silent',
       federationKey: federation.federationKey,
     });
-    token = (await readFile(join(folder, 'operator-token'), 'utf8')).trim();
+    if (coordinator.setupToken !== undefined)
+      token = (await becomeFirstAdmin(coordinator.url, coordinator.setupToken)).token;
   }
 
   const fileOf = (version: string, name: string): Promise<Buffer> => readFile(join(folder, 'versions', version, name));
@@ -106,7 +109,7 @@ describe('a run of fed-sb', () => {
     await start();
     await federation.connect(coordinator.url);
     expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed', completedRounds: 3 });
-    rounds = (await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id))).toReversed();
+    rounds = (await listAll<RoundView>(coordinator.url, token, routes.rounds(id))).toReversed();
 
     const { base } = knownModel(config, seed);
     const { r, loraAlpha, targetModules } = manifest.adapter;

@@ -2,6 +2,7 @@
 
 import { Command, CommanderError, Help } from 'commander';
 import type { CliContext } from './context.js';
+import { admin } from './admin.js';
 import { base } from './base.js';
 import { config } from './config-show.js';
 import { data } from './data-check.js';
@@ -67,6 +68,7 @@ export function buildProgram(context: CliContext): Command {
     generate,
     base,
     federation,
+    admin,
   ];
   for (const command of commands) program.addCommand(command(context));
   configure(program, context);

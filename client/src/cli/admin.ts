@@ -1,0 +1,284 @@
+/** `fedlora admin`: what operators do at a coordinator, over the same API and client as the dashboard. */
+
+import { Command, Option } from 'commander';
+import type { OperatorApi } from '@fedlora/shared/client';
+import type { CliContext } from './context.js';
+import { several, wholeNumber } from './options.js';
+
+interface Access {
+  readonly url?: string;
+  readonly tokenFile?: string;
+}
+
+const AFTER_HELP = `
+Give the coordinator's address with --url or FEDLORA_COORDINATOR, and an API token with --token-file or FEDLORA_API_TOKEN.
+A user makes tokens in the dashboard or with \`fedlora admin tokens create\`. Answers are printed as JSON.`;
+
+export function admin(context: CliContext): Command {
+  return new Command('admin')
+    .description('for operators: runs, organisations, users, tokens and the audit log of a coordinator')
+    .addHelpText('after', AFTER_HELP)
+    .addCommand(runs(context))
+    .addCommand(organisations(context))
+    .addCommand(users(context))
+    .addCommand(tokens(context))
+    .addCommand(audit(context));
+}
+
+function runs(context: CliContext): Command {
+  return new Command('runs')
+    .description('runs of training')
+    .addCommand(asking(context, 'list', 'every run, newest first', (api) => all((at) => api.runs(at))))
+    .addCommand(asking(context, 'show', 'one run', (api, id: string) => api.run(id)).argument('<id>'))
+    .addCommand(
+      asking(context, 'rounds', 'rounds of a run, newest first', (api, id: string) =>
+        all((at) => api.rounds(id, at)),
+      ).argument('<id>'),
+    )
+    .addCommand(
+      asking(context, 'start', 'start a run from a description', async (api, file: string) =>
+        api.startRun(await readJson(file)),
+      ).argument('<file>', 'run description (JSON)'),
+    )
+    .addCommand(
+      asking(context, 'stop', 'stop a run; its newest version stays', (api, id: string) => api.stopRun(id)).argument(
+        '<id>',
+      ),
+    );
+}
+
+function organisations(context: CliContext): Command {
+  return new Command('organisations')
+    .description('who takes part')
+    .addCommand(asking(context, 'list', 'every organisation, by name', (api) => all((at) => api.organisations(at))))
+    .addCommand(
+      asking(context, 'invite', 'a token with which one organisation enrols, once', (api, name: string) =>
+        api.invite({ name }),
+      ).argument('<name>'),
+    )
+    .addCommand(
+      asking(
+        context,
+        'certify',
+        'bring what `fedlora federation sign` printed',
+        (api, name: string, certificate: string) => api.certify(name, certificate),
+      )
+        .argument('<name>')
+        .argument('<certificate>'),
+    )
+    .addCommand(
+      asking(context, 'sign-out', 'end its sessions and its connection', (api, name: string) =>
+        api.endSessions(name),
+      ).argument('<name>'),
+    )
+    .addCommand(
+      asking(context, 'revoke', 'bring the list that `fedlora federation revoke` wrote', async (api, file: string) =>
+        api.revoke(await readText(file)),
+      ).argument('<file>'),
+    );
+}
+
+function users(context: CliContext): Command {
+  const role = (): Option =>
+    new Option('--role <role>', 'what the user may do').choices(['admin', 'operator', 'viewer']);
+  return new Command('users')
+    .description('people who operate')
+    .addCommand(asking(context, 'list', 'every user, by name', (api) => all((at) => api.users(at))))
+    .addCommand(
+      asking(
+        context,
+        'create',
+        'a user, and the link with which it sets a password',
+        (api, name: string, options: UserOptions) =>
+          api.createUser({ name, role: options.role ?? 'viewer', runs: runsOf(options.run) }),
+      )
+        .argument('<name>')
+        .addOption(role())
+        .addOption(runOption()),
+    )
+    .addCommand(
+      asking(
+        context,
+        'change',
+        'role, scope, or whether the user is disabled',
+        (api, id: string, options: UserOptions) =>
+          api.changeUser(id, {
+            ...(options.role === undefined ? {} : { role: options.role }),
+            ...(options.run === undefined ? {} : { runs: [...options.run] }),
+            ...(options.disabled === undefined ? {} : { disabled: options.disabled === 'yes' }),
+          }),
+      )
+        .argument('<id>')
+        .addOption(role())
+        .addOption(runOption())
+        .addOption(new Option('--disabled <yes|no>').choices(['yes', 'no'])),
+    )
+    .addCommand(
+      asking(
+        context,
+        'link',
+        'a fresh link for a lost password',
+        (api, id: string, options: { removeSecondFactor?: boolean }) =>
+          api.linkUser(id, options.removeSecondFactor === true),
+      )
+        .argument('<id>')
+        .option('--remove-second-factor', 'for a lost authenticator'),
+    )
+    .addCommand(
+      asking(context, 'sign-out', 'end all sign-ins of a user', (api, id: string) => api.endSignInsOf(id)).argument(
+        '<id>',
+      ),
+    );
+}
+
+interface UserOptions extends Access {
+  readonly role?: 'admin' | 'operator' | 'viewer';
+  readonly run?: readonly string[];
+  readonly disabled?: 'yes' | 'no';
+}
+
+function tokens(context: CliContext): Command {
+  return new Command('tokens')
+    .description('API tokens of scripts')
+    .addCommand(asking(context, 'list', 'tokens, newest first', (api) => all((at) => api.tokens(at))))
+    .addCommand(
+      asking(context, 'create', 'a token; it is shown this once', async (api, name: string, options: TokenOptions) => {
+        const { FedloraError, permissions } = await import('@fedlora/shared');
+        const wanted = options.permission.map((text) => {
+          const found = permissions.find((permission) => permission === text);
+          if (found === undefined)
+            throw new FedloraError(
+              'config/invalid',
+              `"${text}" is no permission. There are ${permissions.join(', ')}.`,
+            );
+          return found;
+        });
+        const lifetimeSeconds = options.days === undefined ? {} : { lifetimeSeconds: options.days * 24 * 3600 };
+        return api.createToken({ name, permissions: wanted, runs: runsOf(options.run), ...lifetimeSeconds });
+      })
+        .argument('<name>')
+        .requiredOption('--permission <name>', 'what it may do; may be given several times', several)
+        .addOption(runOption())
+        .option('--days <n>', 'days until it expires (default 90)', wholeNumber),
+    )
+    .addCommand(
+      asking(context, 'revoke', 'it opens nothing from now on', (api, id: string) => api.revokeToken(id)).argument(
+        '<id>',
+      ),
+    );
+}
+
+interface TokenOptions extends Access {
+  readonly permission: readonly string[];
+  readonly run?: readonly string[];
+  readonly days?: number;
+}
+
+function audit(context: CliContext): Command {
+  return new Command('audit')
+    .description('what was done and refused')
+    .addCommand(
+      asking(
+        context,
+        'list',
+        'the newest entries',
+        async (api, options: Access & { event?: string; actor?: string }) => {
+          const { items } = await api.audit({ event: options.event, actor: options.actor });
+          return items;
+        },
+      )
+        .option('--event <name>', 'of this kind, such as run.started, or of a family, such as run.')
+        .option('--actor <name>', 'by somebody of this name'),
+    )
+    .addCommand(exported(context))
+    .addCommand(verify(context));
+}
+
+function exported(context: CliContext): Command {
+  return connected(new Command('export'))
+    .description('print the log as JSON lines, oldest first')
+    .option('--after <sequence>', 'only what follows this entry', wholeNumber)
+    .action(async (options: Access & { after?: number }) => {
+      const { operatorApi, said } = await import('./admin-api.js');
+      const text = await said(async () => (await operatorApi(options, context)).auditExport({ after: options.after }));
+      context.write(text);
+    });
+}
+
+function verify(context: CliContext): Command {
+  return new Command('verify')
+    .description('check an export: that no line was changed, removed or moved')
+    .argument('<file>')
+    .option('--after <sequence:hash>', 'where an earlier export ended, as this command printed it')
+    .action(async (file: string, options: { after?: string }) => {
+      const { FedloraError, verifyAuditLines } = await import('@fedlora/shared');
+      const [, sequence, hash] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(options.after ?? '') ?? [];
+      if (options.after !== undefined && hash === undefined)
+        throw new FedloraError('config/invalid', '--after must be a number, a colon and 64 hex digits.');
+      const lines = (await readText(file)).split('\n');
+      const head = verifyAuditLines(lines, hash === undefined ? undefined : { sequence: Number(sequence), hash });
+      context.out(`${head.sequence}:${head.hash}`);
+    });
+}
+
+/** A command that asks the coordinator and prints its answer. */
+function asking<Arguments extends unknown[]>(
+  context: CliContext,
+  name: string,
+  description: string,
+  ask: (api: OperatorApi, ...given: Arguments) => Promise<unknown>,
+): Command {
+  return connected(new Command(name))
+    .description(description)
+    .action(async (...given: unknown[]) => {
+      // Safe: commander gives the arguments in order, then the options, then the command.
+      const options = given.at(-2) as Access;
+      const { operatorApi, said } = await import('./admin-api.js');
+      const answer = await said(async () =>
+        ask(await operatorApi(options, context), ...(given.slice(0, -1) as Arguments)),
+      );
+      if (answer !== undefined) context.out(JSON.stringify(answer, null, 2));
+    });
+}
+
+function connected(command: Command): Command {
+  return command
+    .option('--url <url>', 'address of the coordinator (default: FEDLORA_COORDINATOR)')
+    .option('--token-file <file>', 'file with an API token (default: FEDLORA_API_TOKEN holds the token)');
+}
+
+function runOption(): Option {
+  return new Option('--run <id>', 'limit to this run; may be given several times').argParser(several);
+}
+
+function runsOf(given: readonly string[] | undefined): string[] | null {
+  return given === undefined ? null : [...given];
+}
+
+async function all<Item>(
+  page: Parameters<typeof import('@fedlora/shared/client').everyItem<Item>>[0],
+): Promise<Item[]> {
+  const { everyItem } = await import('@fedlora/shared/client');
+  return everyItem(page);
+}
+
+async function readText(file: string): Promise<string> {
+  const { readFile } = await import('node:fs/promises');
+  const { FedloraError } = await import('@fedlora/shared');
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new FedloraError('config/invalid', 'The file cannot be read.', { where: file, cause });
+  }
+}
+
+async function readJson<Value>(file: string): Promise<Value> {
+  const text = await readText(file);
+  const { FedloraError } = await import('@fedlora/shared');
+  try {
+    // Safe: the coordinator checks every field.
+    return JSON.parse(text) as Value;
+  } catch (cause) {
+    throw new FedloraError('config/invalid', 'The file is no JSON.', { where: file, cause });
+  }
+}
