@@ -8,7 +8,9 @@ import { nodeProvider } from '@fedlora/protocol/node';
 import { decodeAdapter, routes, type RequestPhase, type RoundView, type RunView } from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { remembering } from '../../test/scenario/secagg-cohort.js';
-import { FakeFederation, json, operate, send, untilRound, untilRun } from '../../test/support/fake-federation.js';
+import { FakeFederation, untilRound, untilRun } from '../../test/support/fake-federation.js';
+import { becomeFirstAdmin } from '../../test/support/first-admin.js';
+import { listAll, operate, send } from '../../test/support/requests.js';
 import { startCoordinator, type RunningCoordinator } from './start-coordinator.js';
 
 const COUNT = 130;
@@ -54,7 +56,8 @@ async function start(): Promise<void> {
     logLevel: 'silent',
     federationKey,
   });
-  token = (await readFile(join(folder, 'operator-token'), 'utf8')).trim();
+  if (coordinator.setupToken !== undefined)
+    token = (await becomeFirstAdmin(coordinator.url, coordinator.setupToken)).token;
 }
 
 /** The values of B, in layout order. */
@@ -139,7 +142,7 @@ describe(`${COUNT} organisations`, () => {
 
       const run = await untilRun(coordinator.url, token, id);
       expect(run).toMatchObject({ status: 'completed', completedRounds: 1, abortedRounds: 0 });
-      const [round] = await json<RoundView[]>(await send(coordinator.url, 'GET', routes.rounds(id), token));
+      const [round] = await listAll<RoundView>(coordinator.url, token, routes.rounds(id));
       expect(round.phases).toContain('revealing');
       expect(phases).toContain('revealing');
       const out = round.participants.filter(({ status }) => status !== 'unmasked');

@@ -56,17 +56,19 @@ export function pageOf<Item>(name: string, item: Schema<Item>): Schema<Page<Item
 }
 
 const hex = (digits: number): Schema<string> => text({ pattern: `^[0-9a-f]{${digits}}$` });
-const phases: readonly RoundPhase[] = [
-  'recruiting',
-  'advertising',
-  'sharing',
-  'training',
-  'checking',
-  'unmasking',
-  'applying',
-  'done',
-  'aborted',
-];
+/** Every phase: one that is added does not compile until it is here. */
+const phases = Object.keys({
+  recruiting: true,
+  advertising: true,
+  revealing: true,
+  sharing: true,
+  training: true,
+  checking: true,
+  unmasking: true,
+  applying: true,
+  done: true,
+  aborted: true,
+} satisfies Record<RoundPhase, true>) as RoundPhase[];
 
 export const organisation = objectOf<OrganisationView>('Organisation', {
   name: text(),
@@ -95,6 +97,9 @@ export const run = objectOf<RunView>('Run', {
   epsilon: orNull(number),
   projectedEpsilon: orNull(number),
   delta: number,
+  l2Bound: number,
+  heldOutFraction: orNull(number),
+  clippingQuantile: orNull(number),
   members: listOf(text()),
   threshold: integer,
   baseName: text(),
@@ -110,7 +115,17 @@ export const plannedRun = objectOf<PlannedRun>('PlannedRun', {
 
 const participant = objectOf<ParticipantView>('Participant', {
   name: text(),
-  status: oneOf(['waiting', 'advertised', 'shared', 'uploaded', 'checked', 'unmasked', 'declined', 'dropped']),
+  status: oneOf([
+    'waiting',
+    'advertised',
+    'revealed',
+    'shared',
+    'uploaded',
+    'checked',
+    'unmasked',
+    'declined',
+    'dropped',
+  ]),
   reason: orNull(text()),
 });
 
@@ -119,6 +134,7 @@ export const round = objectOf<RoundView>('Round', {
   runId: text(),
   number: integer,
   phase: oneOf(phases),
+  phases: listOf(oneOf(phases)),
   cause: orNull(text()),
   startedAt: time,
   endedAt: orNull(time),
@@ -130,6 +146,10 @@ export const round = objectOf<RoundView>('Round', {
   meanLoss: orNull(number),
   epsilon: orNull(number),
   noiseToSignal: orNull(number),
+  fractionWithin: orNull(number),
+  suggestedL2Bound: orNull(number),
+  heldOutLoss: orNull(number),
+  heldOutAccuracy: orNull(number),
 });
 
 export const version = objectOf<VersionView>('Version', {
