@@ -292,8 +292,7 @@ describe('numbers beside the update', () => {
       };
     });
   };
-  const roundsOf = (id: string): Promise<RoundView[]> =>
-    listAll<RoundView>(coordinator.url, token, routes.rounds(id));
+  const roundsOf = (id: string): Promise<RoundView[]> => listAll<RoundView>(coordinator.url, token, routes.rounds(id));
 
   it('are summed with it, read from the sum, shown, and kept over a restart', async () => {
     tell(8);
