@@ -5,6 +5,7 @@ export * from './random.js';
 export * from './update/stages.js';
 export * from './update/layout.js';
 export * from './update/metrics.js';
+export * from './update/private-steps.js';
 export * from './update/raw.js';
 export * from './manifest/manifest.js';
 export * from './manifest/revocation.js';

@@ -1,6 +1,7 @@
 /** policy.yaml: what the owner of this machine allows. It can only be stricter than a run's manifest; no coordinator can change it. */
 
 import { readFile } from 'node:fs/promises';
+import { privacyUnits } from '@fedlora/protocol';
 import { FedloraError } from '@fedlora/shared';
 import type { PolicyTerms } from '../round/policy.js';
 import { writeAtomically } from '../storage/atomic-file.js';
@@ -27,7 +28,7 @@ export const policySettings: readonly Setting<unknown>[] = [
   {
     key: 'maximumDelta',
     comment:
-      'Largest delta of a run of unit "record" or "client": roughly the chance with which the promise of epsilon may fail. Keep it well below one over the number of rows.',
+      'Largest delta of a run of any unit but "none": roughly the chance with which the promise of epsilon may fail. Keep it well below one over the number of rows.',
     kind: numberBetween(0, 1),
     fallback: 1e-5,
   },
@@ -40,9 +41,9 @@ export const policySettings: readonly Setting<unknown>[] = [
   {
     key: 'allowedUnits',
     comment:
-      'What a run may protect: "record" one row, "client" everything of this organisation together, "none" nothing.',
-    kind: listOf(['record', 'client', 'none']),
-    fallback: ['record', 'client'],
+      'What a run may protect: "record" one row, by the noise of all organisations together; "record-local" one row, by this organisation\'s own noise alone; "client" everything of this organisation together; "none" nothing.',
+    kind: listOf(privacyUnits),
+    fallback: ['record', 'record-local', 'client'],
   },
   {
     key: 'minimumContributors',

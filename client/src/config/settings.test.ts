@@ -104,7 +104,7 @@ describe('policy.yaml', () => {
       allowedBases: [],
       requireDifferentialPrivacy: true,
       maximumDelta: 1e-5,
-      allowedUnits: ['record', 'client'],
+      allowedUnits: ['record', 'record-local', 'client'],
     });
   });
 

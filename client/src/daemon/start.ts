@@ -30,7 +30,7 @@ import { createLog, type Logger } from './log.js';
 
 export const CLIENT_VERSION = '0.1.0';
 
-/** `independentExamples`: see `needsIndependentExamples` in `round/learn.ts`. */
+/** `independentExamples`: see `needsIndependentExamples` in `round/record-sum.ts`. */
 export type OpenEngine = (
   base: BaseModel,
   lora: LoraConfig,

@@ -10,7 +10,6 @@
  */
 
 import {
-  quantize,
   sha256,
   toHex,
   usingOnce,
@@ -23,10 +22,11 @@ import type { Decisions } from '../storage/decisions.js';
 import type { Ledger } from '../storage/ledger.js';
 import type { Conversation } from './conversation.js';
 import type { AdapterSource, Workbench } from './workbench.js';
-import { addNoiseShare } from './add-noise-share.js';
-import { learn, needsIndependentExamples } from './learn.js';
+import { learn } from './learn.js';
+import { makePrivate } from './make-private.js';
 import { refuse, type PolicyTerms } from './policy.js';
 import { projectedEpsilon } from './projected-epsilon.js';
+import { needsIndependentExamples } from './record-sum.js';
 import { SecaggSeat } from './secagg.js';
 import { checkDatasetSize, type VerifiedRound } from './verify-offer.js';
 
@@ -90,12 +90,10 @@ export async function contribute(round: VerifiedRound, talk: Conversation, parts
     talk.signal.throwIfAborted();
     await parts.ledger.record(round.charge, parts.now()); // on disk before a row is used
     parts.observe('recorded');
-    const clipped = await learn(engine, examples, round, parts, talk.signal); //                   [d]    f64
+    const learned = await learn(engine, examples, round, parts, talk.signal); //                   [d]    f64
 
     // Make private: round, then integer noise. What a stage was made from is overwritten when the stage is there.
-    const { stepsPerUnit } = manifest.encoding;
-    const quantized = usingOnce(clipped.values, () => quantize(clipped, stepsPerUnit)); //         [d]    i32 steps
-    const noised = usingOnce(quantized.levels, () => addNoiseShare(quantized, round, parts.random)); //  [d] i32 steps
+    const noised = usingOnce(learned.values, () => makePrivate(learned, round, parts.random)); //  [d]    i32 steps
 
     // Hide in the crowd.
     const { masked, receipt } = usingOnce(noised.levels, () => seat.mask(noised)); //              [d]    u32 mod 2^32

@@ -1,27 +1,14 @@
 /**
- * Learning in a round: what is computed from rows, and the bound on what any one protected unit can change in it.
+ * Learning in a round: what is computed from rows, in the way that the terms of the run name.
  *
- * Legend     P = trained parameters, d = P + metrics
+ * Legend     d = trained parameters + metrics
  */
 
-import {
-  ARITHMETIC_SLACK,
-  clippedRecordSum,
-  measuredUnit,
-  unitBound,
-  usingOnce,
-  withMetrics,
-  type ClippedUpdate,
-  type Manifest,
-  type RandomSource,
-} from '@fedlora/protocol';
-import { FedloraError, hasCode, plainLora } from '@fedlora/shared';
-import { toBatches, type IndexedBatch } from '../data/batches.js';
-import { poissonSample } from '../data/poisson.js';
-import { trainedParameterCount, type Engine, type GradientSum, type TrainedFactor } from '../engine/engine.js';
-import { SUMMED_IN_F32 } from '../engine/onnx/clip.js';
+import type { ClippedUpdate, RandomSource, ReleasedUpdate } from '@fedlora/protocol';
+import type { Engine } from '../engine/engine.js';
+import { localRecordSteps } from './local-record-steps.js';
 import { localSteps } from './local-steps.js';
-import { measure } from './measure.js';
+import { recordStep } from './record-step.js';
 import type { RoundExample } from './round-example.js';
 import { Scratch } from './scratch.js';
 import type { VerifiedRound } from './verify-offer.js';
@@ -31,81 +18,8 @@ export interface LearnParts {
   readonly tokensPerBatch: number;
 }
 
-/** Most examples in one call of the engine, which cuts them to what its memory takes; between calls a round can be left. */
-const EXAMPLES_PER_CALL = 64;
-
-/** Line 2 of ARITHMETIC_SLACK's budget, 2^-11 of the bound C, in units of one f32 rounding, 2^-24 C. */
-const F32_ROUNDINGS = 2 ** 13;
-
-/** Records up to which line 3 of ARITHMETIC_SLACK's budget holds with the eta <= 2^-19 that the engine's self-test demands. */
-const RECORDS_IN_COMPANY = 2 ** 8;
-
 /**
- * Roundings to f32, in units of 2^-24 C for each record, by which two neighbouring sums of records may differ.
- *
- * The engine adds clipped vectors in f32 in groups of at most g = SUMMED_IN_F32, the groups in f64, and rounds the sum of a call to
- * f32 once; here calls are added in f64, whose roundings do not count.
- *   In a group         partial sum j has a norm <= j C and is rounded once, for j = 2 to g: g (g + 1) / 2 - 1 for its g records.
- *   Result of a call   k records have a sum of norm <= k C, rounded once: 1 for each record, whatever k is. The sum of a single
- *                      group is in f32 already. If the engine cuts k <= g records into two groups, this rounding costs
- *                      g1 + g2 but the groups have g1 g2 + 1 fewer: (g1 - 1) (g2 - 1) >= 0 fewer in all.
- *   Both count twice, since each of the two sums may err. For g = 8: 2 (35 / 8 + 1) = 10.75, so that 762 records fit the budget.
- */
-function f32Roundings(examplesPerCall: number): number {
-  const g = Math.min(examplesPerCall, SUMMED_IN_F32);
-  return g + 1 - 2 / g + (examplesPerCall > SUMMED_IN_F32 ? 2 : 0);
-}
-
-/**
- * Examples in one call of the engine, so that a round of `maximumRecords` keeps its budget of roundings.
- *
- * Edge cases over 762 records -> 8 and fewer, which is slow | over 4096 -> 1: f64 adds all
- */
-export function examplesPerCall(maximumRecords: number): number {
-  let count = EXAMPLES_PER_CALL;
-  while (maximumRecords * f32Roundings(count) > F32_ROUNDINGS) count -= 1; // one example has no roundings
-  return count;
-}
-
-/**
- * Largest change of a layer, in the measure of `largestChange`, with which records may share a call of the engine; over it, each
- * record has a call of its own.
- *
- * How far a record's gradient moves in other company (eta in line 3 of ARITHMETIC_SLACK's budget) grows with the adapter, which the
- * coordinator chooses: on the self-test's model an adapter of +-30 (a change of 86,000)
- * moved nothing, one of +-100 moved the sum by 6 C; the demo's trained adapter has a change of 55. A record alone
- * is a call that no other record can change, whatever the adapter is. The choice depends on the adapter only, which everyone knows.
- */
-export const MAXIMUM_CHANGE_IN_COMPANY = 1024;
-
-/** The largest upper bound on the norm of a layer's change, |alpha/r B A| <= alpha/r |B| |A| (Frobenius); NaN stays NaN. */
-export function largestChange(engine: Pick<Engine, 'adapter' | 'lora'>): number {
-  const { r, lora_alpha: alpha, use_rslora: isRootScaled } = engine.lora;
-  const scale = alpha / (isRootScaled ? Math.sqrt(r) : r);
-  let largest = 0;
-  for (const { A, B } of plainLora(engine.adapter(), r).modules) largest = Math.max(largest, scale * norm(A) * norm(B));
-  return largest;
-}
-
-function norm(values: Float32Array): number {
-  let squares = 0;
-  for (const value of values) squares += value * value; // in f64
-  return Math.sqrt(squares);
-}
-
-/**
- * Whether a round needs each example's arithmetic to be the same in any company (line 3 of ARITHMETIC_SLACK's budget).
- *
- * With several threads within an operation, kernels may share out the work by the batch's shape, so that an example's gradient
- * moves by eta C with its neighbours. The self-test bounds eta by 2^-19, enough for 256 records. Beyond, the engine is to run
- * operations on one thread each, where eta was measured to be 0. Small models, whose weights are merged, always do.
- */
-export function needsIndependentExamples({ privacy, training }: Pick<Manifest, 'privacy' | 'training'>): boolean {
-  return privacy.unit === 'record' && training.kind === 'record-step' && training.maximumRecords > RECORDS_IN_COMPANY;
-}
-
-/**
- * The clipped update of a round. [d] f64
+ * The update of a round: clipped, with its noise still to come, or released by steps that had all of it. [d] f64
  *
  * Secrets    whatever was computed on the way is overwritten, also if learning fails; the caller overwrites the result.
  */
@@ -115,109 +29,21 @@ export async function learn(
   round: VerifiedRound,
   parts: LearnParts,
   signal: AbortSignal,
-): Promise<ClippedUpdate> {
+): Promise<ClippedUpdate | ReleasedUpdate> {
   const { training } = round.manifest;
   const scratch = new Scratch();
   try {
     switch (training.kind) {
       case 'record-step':
-        return await recordStep(engine, examples, round, parts, signal, scratch);
+        return await recordStep(engine, examples, round, training, parts, signal, scratch);
       case 'local-steps':
         return await localSteps(engine, examples, round, training, parts, signal, scratch);
+      case 'local-record-steps':
+        return await localRecordSteps(engine, examples, round, training, parts, signal, scratch);
       default:
         return training satisfies never;
     }
   } finally {
     scratch.wipe();
   }
-}
-
-/**
- * One DP-SGD step: the sum of the sampled records' gradients, each clipped by the engine before it was added. Sampled records
- * that are held out are measured instead.
- *
- * Guarantee  adding or removing one record changes the result by at most `unitBound`: it is sampled once, stands in one batch, its
- *            gradient is clipped to l2Bound and its metrics are bounded by their weight. On which side it is follows from itself.
- *            A held-out record has a call of its own: whether its answer is exact turns on the last bit of a logit, which must
- *            not be another record's to change.
- *            Rows never decide whether it succeeds: a record whose loss or gradient is not finite counts with a zero gradient
- *            and the largest loss, which is within the same bound.
- * Secrets    which records were sampled, how many, and their losses are in no log and no message.
- * @throws FedloraError round/too-many-records: a chance below 2^-60, see `checkDatasetSize`
- */
-async function recordStep(
-  engine: Engine,
-  examples: readonly RoundExample[],
-  { manifest, trained }: VerifiedRound,
-  { random, tokensPerBatch }: LearnParts,
-  signal: AbortSignal,
-  scratch: Scratch,
-): Promise<ClippedUpdate> {
-  if (manifest.training.kind !== 'record-step') throw new FedloraError('internal/unexpected');
-  const { samplingRate, maximumRecords } = manifest.training;
-  const sample = poissonSample(examples.length, samplingRate, random);
-  if (sample.length > maximumRecords) throw new FedloraError('round/too-many-records');
-
-  const sum = scratch.keep(new Float64Array(trainedParameterCount(engine.modules, engine.lora.r, trained))); // [P]
-  const losses = scratch.keep<number[]>([]);
-  const norms = scratch.keep<number[]>([]);
-  const limits = { maximumTokens: tokensPerBatch, maximumLength: engine.maximumLength };
-  const { l2Bound } = manifest.privacy;
-  const { clipping, evaluation, lossBound } = manifest.metrics;
-  /** Adds a batch. `false`, and nothing added, where the engine did not give clipped gradients and losses. */
-  const add = async (batch: IndexedBatch): Promise<boolean> => {
-    signal.throwIfAborted();
-    const gradients = await gradientsOrNone(engine, batch, { trained, l2Bound });
-    if (gradients === undefined) return false;
-    usingOnce(gradients.clippedSum, (values) => addInto(sum, values));
-    usingOnce(gradients.losses, (values) => losses.push(...values));
-    usingOnce(gradients.norms, (values) => norms.push(...values));
-    return true;
-  };
-  const inCompany = manifest.privacy.unit !== 'record' || largestChange(engine) <= MAXIMUM_CHANGE_IN_COMPANY;
-  const maximumExamples = inCompany ? examplesPerCall(maximumRecords) : 1;
-  const trainedOn = sample.filter((index) => !examples[index].isHeldOut);
-  for (const batch of toBatches(examples, trainedOn, { ...limits, maximumExamples })) {
-    if (await add(batch)) continue;
-    for (const alone of toBatches(examples, batch.indices, { ...limits, maximumExamples: 1 })) {
-      if (await add(alone)) continue;
-      losses.push(lossBound);
-      norms.push(Infinity);
-    }
-  }
-  const heldOut = sample.filter((index) => examples[index].isHeldOut);
-  const alone = { ...limits, maximumExamples: manifest.privacy.unit === 'record' ? 1 : maximumExamples };
-  const numbers = {
-    losses,
-    ...(clipping === undefined ? {} : { norms }),
-    ...(evaluation === undefined ? {} : { heldOut: await measure(engine, examples, heldOut, alone, signal) }),
-  };
-  const whole = scratch.keep(withMetrics(sum, numbers, manifest.metrics, measuredUnit(manifest))); // [d]
-  return clippedRecordSum(whole, sample.length, unitBound(manifest));
-}
-
-/** What the engine gives for a batch, or `undefined` where that is not finite or longer than clipped gradients can be. */
-async function gradientsOrNone(
-  engine: Engine,
-  batch: IndexedBatch,
-  options: { readonly trained: TrainedFactor; readonly l2Bound: number },
-): Promise<Required<GradientSum> | undefined> {
-  let gradients: GradientSum;
-  try {
-    gradients = await engine.gradients(batch, options);
-  } catch (error) {
-    if (hasCode(error, 'engine/diverged')) return undefined;
-    throw error;
-  }
-  const { clippedSum, losses, norms } = gradients;
-  if (norms === undefined) throw new FedloraError('internal/unexpected', 'The engine clips without telling norms.');
-  const longest = batch.examples * options.l2Bound * (1 + ARITHMETIC_SLACK / 2);
-  if (norm(clippedSum) <= longest && losses.every(Number.isFinite)) return { clippedSum, losses, norms };
-  for (const values of [clippedSum, losses, norms]) values.fill(0);
-  return undefined;
-}
-
-/** target += values, in f64. */
-function addInto(target: Float64Array, values: Float32Array): void {
-  for (let i = 0; i < target.length; i += 1) target[i] += values[i];
 }

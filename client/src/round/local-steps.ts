@@ -19,7 +19,7 @@ import { toVector } from '../engine/adapter-init.js';
 import type { Engine } from '../engine/engine.js';
 import { train } from '../engine/train.js';
 import type { LearnParts } from './learn.js';
-import { measure, type Measured } from './measure.js';
+import { measure, Measured } from './measure.js';
 import type { RoundExample } from './round-example.js';
 import type { Scratch } from './scratch.js';
 import { shuffledBatches } from './shuffled-batches.js';
@@ -49,7 +49,10 @@ export async function localSteps(
   const heldOut =
     metrics.evaluation === undefined
       ? undefined
-      : meansOf(await measureSome(engine, examples, steps * batchSize, { random, tokensPerBatch }, signal));
+      : meansOf(
+          await measureSome(engine, examples, steps * batchSize, { random, tokensPerBatch }, signal, scratch),
+          scratch,
+        );
 
   const trainedOn = examples.filter((example) => !example.isHeldOut);
   const before = toVector(engine.adapter(), trained); // [P]
@@ -100,6 +103,7 @@ async function measureSome(
   most: number,
   { random, tokensPerBatch }: LearnParts,
   signal: AbortSignal,
+  scratch: Scratch,
 ): Promise<readonly Measured[]> {
   const heldOut = examples.flatMap(({ isHeldOut }, index) => (isHeldOut ? [index] : []));
   const drawn = new ShuffledPasses(heldOut.length, random).next(most).map((at) => heldOut[at]);
@@ -109,15 +113,23 @@ async function measureSome(
     drawn,
     { maximumExamples: EXAMPLES_PER_CALL, maximumTokens: tokensPerBatch },
     signal,
+    scratch,
   );
 }
 
 /** One unit's numbers: the means, or none where nothing is held out. A row without a finite loss makes the mean the largest. */
-function meansOf(measured: readonly Measured[]): readonly Measured[] {
+function meansOf(measured: readonly Measured[], scratch: Scratch): readonly Measured[] {
   if (measured.length === 0) return [];
   const mean = (read: (one: Measured) => number): number =>
     measured.reduce((sum, one) => sum + read(one), 0) / measured.length;
-  return [{ loss: mean((one) => one.loss), exact: mean((one) => one.exact) }];
+  return [
+    scratch.keep(
+      new Measured(
+        mean((one) => one.loss),
+        mean((one) => one.exact),
+      ),
+    ),
+  ];
 }
 
 function norm(values: Float32Array | Float64Array): number {

@@ -3,7 +3,7 @@
  * everything that the protocol itself demands is checked elsewhere (`verify-offer.ts`).
  */
 
-import type { Manifest, PrivacyUnit } from '@fedlora/protocol';
+import { unitSamplingRate, type Manifest, type PrivacyUnit } from '@fedlora/protocol';
 import type { FedloraErrorCode } from '@fedlora/shared';
 
 /** What the owner allows; `config/policy-file.ts` explains each line. */
@@ -31,7 +31,7 @@ export function refuse(
   manifest: Manifest,
   projectedEpsilon: number,
 ): FedloraErrorCode | undefined {
-  const { privacy, training, aggregation, metrics, base } = manifest;
+  const { privacy, aggregation, metrics, base } = manifest;
   if (!policy.allowedBases.includes('*') && !policy.allowedBases.includes(base.digest))
     return 'policy/base-not-allowed';
   if (privacy.unit === 'none' && policy.requireDifferentialPrivacy) return 'policy/no-differential-privacy';
@@ -40,8 +40,7 @@ export function refuse(
   if (privacy.unit !== 'none' && !(privacy.delta <= policy.maximumDelta)) return 'policy/delta-too-large';
   if (privacy.minimumContributors < policy.minimumContributors) return 'policy/too-few-contributors';
   if (aggregation.threshold < policy.leastThreshold) return 'policy/threshold-too-low';
-  const samplingRate = training.kind === 'record-step' ? training.samplingRate : 1;
-  if (samplingRate > policy.maximumSamplingRate) return 'policy/sampling-rate-too-high';
+  if (unitSamplingRate(manifest) > policy.maximumSamplingRate) return 'policy/sampling-rate-too-high';
   if (policy.maximumL2Bound !== undefined && privacy.l2Bound > policy.maximumL2Bound) return 'policy/bound-too-large';
   const allowsEvaluation =
     policy.evaluation === 'always' || (policy.evaluation === 'with-noise' && privacy.unit !== 'none');

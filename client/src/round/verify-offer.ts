@@ -57,7 +57,7 @@ export interface VerifiedRound extends VerifiedTerms {
   /** Hex. */
   readonly sid: string;
   readonly trained: TrainedFactor;
-  /** Standard deviation of this participant's noise, in steps. */
+  /** Standard deviation of the noise that this participant adds to its rounded update, in steps. */
   readonly shareStddev: number;
   /** The revocation list that the offer came with, and its signed text: to be remembered before the round is joined. */
   readonly revocations: RevocationList | undefined;
@@ -111,7 +111,7 @@ export class OfferVerifier {
     });
     if (this.parts.hasJoined(toHex(sid))) throw new FedloraError('offer/session-reused');
     const trained = trainedFactor(manifest, offer.completedRounds);
-    const charge = roundCharge(manifest) ?? { noiseMultiplier: 0, samplingRate: 1, steps: 1 as const };
+    const charge = roundCharge(manifest) ?? { noiseMultiplier: 0, samplingRate: 1, steps: 1 };
     return {
       ...terms,
       roundId: offer.roundId,
@@ -217,13 +217,16 @@ export function publicRows(rows: number): number {
  * @throws FedloraError offer/delta-too-large | offer/dataset-too-large
  */
 export function checkDatasetSize(manifest: Manifest, rows: number): void {
-  if (manifest.privacy.unit === 'record' && !(manifest.privacy.delta < 1 / publicRows(rows))) {
+  const { privacy, training } = manifest;
+  const protectsRecords = privacy.unit === 'record' || privacy.unit === 'record-local';
+  if (protectsRecords && !(privacy.delta < 1 / publicRows(rows))) {
     throw new FedloraError('offer/delta-too-large');
   }
-  const { training } = manifest;
-  if (training.kind !== 'record-step') return;
+  if (training.kind === 'local-steps') return;
   // So that declining never depends on which rows were sampled, passing the maximum must be practically impossible.
-  if (logTailOfBinomial(publicRows(rows), training.samplingRate, training.maximumRecords + 1) > Math.log(2) * -60) {
+  const draws = training.kind === 'local-record-steps' ? training.steps : 1;
+  const logTail = logTailOfBinomial(publicRows(rows), training.samplingRate, training.maximumRecords + 1);
+  if (logTail + Math.log(draws) > Math.log(2) * -60) {
     throw new FedloraError('offer/dataset-too-large');
   }
 }

@@ -11,7 +11,7 @@
  *            from: a line changed, removed, added or moved is found, in whichever key's time it stands.
  */
 
-import { canonicalJson, fromHex, readRevocations, sha256, toHex } from '@fedlora/protocol';
+import { canonicalJson, fromHex, privacyUnits, readRevocations, sha256, toHex } from '@fedlora/protocol';
 import { nodeProvider } from '@fedlora/protocol/node';
 import { FedloraError } from '@fedlora/shared';
 import type { Identity } from './identity.js';
@@ -177,8 +177,7 @@ export function parseLine(text: string): LedgerLine | undefined {
 function isOfRound({ unit, noiseMultiplier, samplingRate, steps, delta }: LedgerEntry): boolean {
   const numbers: unknown[] = [noiseMultiplier, samplingRate, steps, delta];
   return (
-    ['record', 'client', 'none'].includes(unit) &&
-    numbers.every((number) => typeof number === 'number' && Number.isFinite(number))
+    privacyUnits.includes(unit) && numbers.every((number) => typeof number === 'number' && Number.isFinite(number))
   );
 }
 

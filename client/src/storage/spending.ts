@@ -1,13 +1,13 @@
 /** What a data set has spent: charges added up so that hundreds of rounds cost the accountant no more than one. */
 
-import { epsilonFor } from '@fedlora/protocol';
+import { epsilonFor, type PrivacyUnit } from '@fedlora/protocol';
 
 /** What one round costs. `unit: 'none'` promises nothing: it makes every epsilon of the data set infinite. */
 export interface Charge {
   readonly runId: string;
   readonly roundId: string;
   readonly manifestHash: string;
-  readonly unit: 'record' | 'client' | 'none';
+  readonly unit: PrivacyUnit;
   readonly noiseMultiplier: number;
   readonly samplingRate: number;
   readonly steps: number;
@@ -19,6 +19,11 @@ export type Cost = Pick<Charge, 'unit' | 'noiseMultiplier' | 'samplingRate' | 's
 
 /** What is protected when a total is asked for. */
 export type ProtectedUnit = 'record' | 'client';
+
+/** What a round of a unit protects, whoever adds the noise. */
+export function protectedBy(unit: Exclude<PrivacyUnit, 'none'>): ProtectedUnit {
+  return unit === 'client' ? 'client' : 'record';
+}
 
 export class Spending {
   /** Steps by unit, noise multiplier and sampling rate. */
@@ -39,14 +44,15 @@ export class Spending {
    * Epsilon of everything added, and of `next` as well when it is given, at `delta`.
    *
    * Guarantee  an upper bound for the unit asked for. For `record`, a round of unit `client` counts with half its noise multiplier,
-   *            since changing one record can move a clipped update by twice its bound. A round of unit `none`, or one of unit
-   *            `record` when `client` is asked for, promises nothing: the result is infinite.
+   *            since changing one record can move a clipped update by twice its bound; steps of `record` and `record-local` add up
+   *            alike. A round of unit `none`, or one that protects records when `client` is asked for, promises nothing: the result
+   *            is infinite.
    */
   epsilon(unit: ProtectedUnit, delta: number, next?: Cost): number {
     const all = next === undefined ? this : this.with(next);
     const charges = [...all.totals.values()];
     if (charges.length === 0) return 0;
-    if (charges.some((charge) => charge.unit === 'none' || (unit === 'client' && charge.unit === 'record')))
+    if (charges.some((charge) => charge.unit === 'none' || (unit === 'client' && charge.unit !== 'client')))
       return Infinity;
     const events = charges.map((charge) => ({
       noiseMultiplier:

@@ -66,17 +66,24 @@ model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("${oneLin
 }
 
 function privacy(manifest: Manifest, { epsilon, completedRounds }: AdapterStanding): string {
-  const { unit, delta, noiseMultiplier, l2Bound } = manifest.privacy;
+  const { unit, delta, noiseMultiplier, l2Bound, assumedColluders } = manifest.privacy;
   if (unit === 'none') {
     return '**No differential privacy.** Updates were clipped and securely aggregated, but no noise was added: what this adapter tells about its training data is not bounded.';
   }
   if (completedRounds === 0) return 'Nothing was trained yet: this is the public starting point.';
-  const protects = unit === 'record' ? 'one training record' : 'everything that one organisation contributed';
+  const protects = unit === 'client' ? 'everything that one organisation contributed' : 'one training record';
   return [
     `Differential privacy for **${protects}** (unit \`${unit}\`): **epsilon ${epsilon?.toFixed(3)} at delta ${delta}**.`,
     `RDP accountant; noise multiplier ${noiseMultiplier}, L2 bound ${l2Bound}; neighbours differ by adding or removing one unit.`,
-    'The noise was added by the organisations themselves, and suffices as long as no more of them collude than the run assumed',
-    `(${manifest.privacy.assumedColluders}).`,
+    ...(unit === 'record-local'
+      ? [
+          'Each organisation added all of the noise that protects its records itself, to each of its local steps: the promise holds against',
+          'everyone, the coordinator and all other organisations together included.',
+        ]
+      : [
+          'The noise was added by the organisations together, and suffices as long as no more of them collude than the run assumed',
+          `(${assumedColluders}).`,
+        ]),
   ].join('\n');
 }
 

@@ -9,14 +9,15 @@ import {
   bytesToWords,
   dequantize,
   emptyMaskedSum,
-  measuredUnit,
   metricCount,
   planUnmasking,
-  readMetrics,
+  privateStepsTerms,
+  readRoundMetrics,
   serverDivisor,
   shareStddevInSteps,
+  stepStddevInSteps,
+  sumParts,
   sumMaskedInto,
-  unitBound,
   unmask,
   type CryptoProvider,
   type Manifest,
@@ -58,8 +59,8 @@ export type Conclusion =
       readonly kind: 'applied';
       readonly next: TrainedState;
       readonly metrics: MetricEstimate;
-      /** Expected norm of the noise in the sum over the norm of the sum; 0 without noise. */
-      readonly noiseToSignal: number;
+      /** Expected norm of the noise in the sum over the norm of the sum, both of trained values; 0 without noise; `null`: not known. */
+      readonly noiseToSignal: number | null;
       readonly plan: UnmaskingPlan;
     }
   | {
@@ -81,22 +82,20 @@ export async function conclude(round: CollectedRound, base: TrainedState, crypto
   const noisySum = unmask(crypto, maskedSum, plan.outgoing.masks); // [d] i32 levels
   const sum = dequantize(noisySum, manifest.encoding.stepsPerUnit); // [d] f64, units of the update
 
-  const noiseStddev = sumNoiseStddev(manifest, trained, view.survivors.length);
-  const sumNorm = norm(sum);
-  if (sumNorm > longestHonestSum(manifest, view.survivors.length, noiseStddev, sum.length)) {
+  const survivors = view.survivors.length;
+  if (norm(sum) > longestHonestSum(manifest, trained, survivors, sum.length)) {
     return { kind: 'failed', because: 'aggregation/sum-over-bound', plan };
   }
   const divisor = serverDivisor(manifest);
-  // Who took part is public; how many records they sampled is not.
-  const expectedUnits = manifest.training.kind === 'record-step' ? divisor : view.survivors.length;
-  const metrics = readMetrics(sum, manifest.metrics, measuredUnit(manifest), expectedUnits);
+  const metrics = readRoundMetrics(manifest, sum, survivors);
   // A gradient is descended, a difference of adapters followed.
   const sign = manifest.training.kind === 'record-step' ? 1 : -1;
   const gradient = sum.slice(0, sum.length - metricCount(manifest.metrics)).map((value) => (sign * value) / divisor); // [P]
+  const noiseStddev = meanNoiseStddev(manifest, trained, survivors);
   const learningRate = learningRateAt(manifest.server, round.completedRounds, manifest.rounds);
   const stepped = applyOptimizer(manifest.server, flatten(base.adapter, trained), gradient, base.optimizer[trained], {
     learningRate,
-    noiseStddev: noiseStddev / divisor,
+    noiseStddev: noiseStddev ?? 0,
   });
   const next: TrainedState = {
     adapter: withFactor(base.adapter, trained, stepped.values),
@@ -106,7 +105,7 @@ export async function conclude(round: CollectedRound, base: TrainedState, crypto
     kind: 'applied',
     next: rebased(next, manifest, round.completedRounds + 1),
     metrics,
-    noiseToSignal: sumNorm > 0 ? (noiseStddev * Math.sqrt(sum.length)) / sumNorm : 0,
+    noiseToSignal: noiseStddev === null ? null : noiseToSignal(gradient, noiseStddev),
     plan,
   };
 }
@@ -141,16 +140,36 @@ function notTheLength(survivor: number, length: number): FedloraError {
   );
 }
 
-/** Standard deviation of the noise on each coordinate of the sum, in units of the update: each survivor added its share. */
+/** Standard deviation of the noise that was added to each coordinate of the sum, in units of the update: each survivor its share. */
 function sumNoiseStddev(manifest: Manifest, trained: TrainedFactor, survivors: number): number {
   return (shareStddevInSteps(manifest, trained) * Math.sqrt(survivors)) / manifest.encoding.stepsPerUnit;
 }
 
-/** No sum of clipped updates and honest noise is longer than this, in units of the update. */
-function longestHonestSum(manifest: Manifest, survivors: number, noiseStddev: number, length: number): number {
-  const unitsEach = manifest.training.kind === 'record-step' ? manifest.training.maximumRecords : 1;
+/**
+ * Standard deviation of the noise on each trained value of the mean, in units of the update. Each step of plain local descent moves by
+ * the learning rate times its own noise, independent of the others'; what AdamW makes of noise is not known: `null`.
+ */
+function meanNoiseStddev(manifest: Manifest, trained: TrainedFactor, survivors: number): number | null {
+  const { training } = manifest;
+  const divisor = serverDivisor(manifest);
+  if (training.kind !== 'local-record-steps') return sumNoiseStddev(manifest, trained, survivors) / divisor;
+  if (training.optimizer === 'adamw') return null;
+  const { stepsPerUnit, expectedRecords } = privateStepsTerms(manifest, training);
+  const ofStep = (training.learningRate * stepStddevInSteps(manifest, trained)) / stepsPerUnit / expectedRecords;
+  return (ofStep * Math.sqrt(training.steps * survivors)) / divisor;
+}
+
+function noiseToSignal(noisy: Float64Array, noiseStddev: number): number {
+  const length = norm(noisy);
+  return length > 0 ? (noiseStddev * Math.sqrt(noisy.length)) / length : 0;
+}
+
+/** No sum of bounded parts and honest noise is longer than this, in units of the update. */
+function longestHonestSum(manifest: Manifest, trained: TrainedFactor, survivors: number, length: number): number {
+  const { l2Norm, perParticipant } = sumParts(manifest);
   const rounding = (survivors * Math.sqrt(length)) / manifest.encoding.stepsPerUnit;
-  return unitBound(manifest) * unitsEach * survivors + rounding + noiseStddev * (Math.sqrt(length) + NOISE_TAIL);
+  const noise = sumNoiseStddev(manifest, trained, survivors) * (Math.sqrt(length) + NOISE_TAIL);
+  return l2Norm * perParticipant * survivors + rounding + noise;
 }
 
 function rebased(state: TrainedState, manifest: Manifest, completedRounds: number): TrainedState {

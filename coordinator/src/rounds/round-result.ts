@@ -8,7 +8,7 @@ export interface RoundResult {
   readonly meanLoss: number | null;
   /** Epsilon of the run after the round. */
   readonly epsilon: number | null;
-  /** Expected norm of the noise in the sum over the norm of the sum. */
+  /** Expected norm of the noise in the sum over the norm of the sum, both of trained values. */
   readonly noiseToSignal: number | null;
   /** Estimated fraction of gradients, or updates, that the clip left as they were. */
   readonly fractionWithin: number | null;

@@ -12,10 +12,10 @@ export class Budget {
     if (charge === undefined) return null;
     if (rounds === 0) return 0;
     const { delta } = manifest.privacy;
-    const key = JSON.stringify([charge.noiseMultiplier, charge.samplingRate, delta, rounds]);
+    const key = JSON.stringify([charge, delta, rounds]);
     const known = this.known.get(key);
     if (known !== undefined) return known;
-    const { epsilon } = epsilonFor([{ ...charge, steps: rounds }], delta);
+    const { epsilon } = epsilonFor([{ ...charge, steps: charge.steps * rounds }], delta);
     this.known.set(key, epsilon);
     return epsilon;
   }

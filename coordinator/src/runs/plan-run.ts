@@ -3,17 +3,24 @@
 import { setImmediate as pause } from 'node:timers/promises';
 import {
   checkManifest,
+  largestStepsPerUnit,
   leastThreshold,
   MAXIMUM_COHORT,
   ProtocolError,
   rosterHash,
+  roundLength,
+  privateStepsTerms,
+  stepStddevInSteps,
+  trainedFactor,
+  unitBound,
+  ARITHMETIC_SLACK,
   type AdaptedModule,
   type GraphTerms,
-  type LocalSteps,
+  type LocalRecordSteps,
   type Manifest,
   type MetricTerms,
-  type RecordStep,
   type Roster,
+  type TrainingTerms,
 } from '@fedlora/protocol';
 import { publicRandom } from '@fedlora/protocol/node';
 import {
@@ -109,7 +116,7 @@ export async function planRun(description: RunDescription, runId: string, roster
     },
     rosterHash: rosterHash(roster),
   };
-  return withLargestScale(draft, members);
+  return withLargestScale(withLocalTerms(draft, description.training), members);
 }
 
 /**
@@ -153,6 +160,45 @@ function deadlinesOf({ deadlinesMs }: RunDescription, hasGraph: boolean): Manife
   return hasGraph ? { revealing: all.advertising, ...all } : all;
 }
 
+/**
+ * For `local-record-steps` what follows from the other terms: the finest rounding of a step that cannot wrap, and, where the
+ * description gives none, a bound that the difference is not expected to pass.
+ */
+function withLocalTerms(draft: Manifest, { updateBound }: TrainingDescription): Manifest {
+  const { training, privacy } = draft;
+  if (training.kind !== 'local-record-steps') return draft;
+  // Two rounds in a row train every factor that the rule ever trains.
+  const length = Math.max(...[0, 1].map((round) => roundLength(draft, trainedFactor(draft, round))));
+  const stepsPerUnit = largestStepsPerUnit({
+    maximumUnits: training.maximumRecords,
+    l2SensitivityPerUnit: unitBound(draft) * (1 + ARITHMETIC_SLACK),
+    noiseMultiplier: privacy.noiseMultiplier,
+    length,
+    participants: 1,
+    minimumContributors: 1,
+    assumedColluders: 0,
+  });
+  const local = { ...training, stepsPerUnit };
+  return {
+    ...draft,
+    training: { ...local, updateBound: updateBound ?? likelyLength({ ...draft, training: local }, length) },
+  };
+}
+
+/**
+ * How far the local steps of a round move at most, as far as the terms tell: plain descent by all gradients in one direction, as many as
+ * are expected, and by noise as long as it is on average; AdamW by its learning rate in every value and step.
+ */
+function likelyLength(manifest: Manifest & { readonly training: LocalRecordSteps }, length: number): number {
+  const { training, privacy } = manifest;
+  const { steps, learningRate } = training;
+  if (training.optimizer === 'adamw') return learningRate * steps * Math.sqrt(length);
+  const { expectedRecords, stepsPerUnit } = privateStepsTerms(manifest, training);
+  const noise = stepStddevInSteps(manifest, trainedFactor(manifest, 0)) / stepsPerUnit / expectedRecords;
+  const signal = (privacy.l2Bound * training.expectedRecords) / expectedRecords;
+  return learningRate * (steps * signal + noise * Math.sqrt(steps * length));
+}
+
 /** The terms with the largest power of two as scale that keeps every rule: the finest rounding that cannot wrap. */
 function withLargestScale(draft: Manifest, members: number): Manifest {
   let refusal: unknown;
@@ -182,7 +228,7 @@ function metricTerms({ privacy, metrics }: RunDescription): MetricTerms {
   };
 }
 
-function trainingTerms(training: TrainingDescription): RecordStep | LocalSteps {
+function trainingTerms(training: TrainingDescription): TrainingTerms {
   const needed = <Name extends keyof TrainingDescription>(name: Name): NonNullable<TrainingDescription[Name]> => {
     const value = training[name];
     if (value === undefined || value === null) {
@@ -193,21 +239,38 @@ function trainingTerms(training: TrainingDescription): RecordStep | LocalSteps {
     }
     return value;
   };
-  if (training.kind === 'record-step') {
-    return {
-      kind: 'record-step',
-      samplingRate: needed('samplingRate'),
-      expectedRecords: needed('expectedRecords'),
-      maximumRecords: needed('maximumRecords'),
-    };
+  switch (training.kind) {
+    case 'record-step':
+      return {
+        kind: 'record-step',
+        samplingRate: needed('samplingRate'),
+        expectedRecords: needed('expectedRecords'),
+        maximumRecords: needed('maximumRecords'),
+      };
+    case 'local-steps':
+      return {
+        kind: 'local-steps',
+        steps: needed('steps'),
+        batchSize: needed('batchSize'),
+        learningRate: needed('learningRate'),
+        maximumGradientNorm: needed('maximumGradientNorm'),
+      };
+    case 'local-record-steps':
+      return {
+        kind: 'local-record-steps',
+        steps: needed('steps'),
+        samplingRate: needed('samplingRate'),
+        expectedRecords: needed('expectedRecords'),
+        maximumRecords: needed('maximumRecords'),
+        optimizer: training.optimizer ?? 'sgd',
+        learningRate: needed('learningRate'),
+        // Both follow from the other terms: `withLocalTerms`.
+        updateBound: training.updateBound ?? 1,
+        stepsPerUnit: 1,
+      };
+    default:
+      return training.kind satisfies never;
   }
-  return {
-    kind: 'local-steps',
-    steps: needed('steps'),
-    batchSize: needed('batchSize'),
-    learningRate: needed('learningRate'),
-    maximumGradientNorm: needed('maximumGradientNorm'),
-  };
 }
 
 /** A validated object without its class, since canonical JSON takes plain objects only. */

@@ -11,7 +11,14 @@
  */
 
 import { ProtocolError } from '../errors.js';
-import type { ClippedUpdate, NoisySum, QuantizedUpdate } from '../update/stages.js';
+import type {
+  ClippedUpdate,
+  NoisedUpdate,
+  NoisySum,
+  PrivateStep,
+  QuantizedUpdate,
+  ReleasedUpdate,
+} from '../update/stages.js';
 
 /** Levels and sums are read as signed words of the ring Z_2^32: their magnitude stays below this. */
 const RING_HALF = 2 ** 31;
@@ -53,15 +60,7 @@ export function quantize(clipped: ClippedUpdate, stepsPerUnit: number): Quantize
   }
   const { values, l2Sensitivity, contributors } = clipped;
   const d = values.length;
-  const levels = new Int32Array(d);
-  for (let i = 0; i < d; i++) {
-    const scaled = values[i] * stepsPerUnit;
-    if (!(Math.abs(scaled) < RING_HALF - 0.5)) {
-      levels.fill(0);
-      throw new ProtocolError(Number.isFinite(values[i]) ? 'update/over-bound' : 'update/not-finite');
-    }
-    levels[i] = scaled + ROUND_TO_INTEGER - ROUND_TO_INTEGER;
-  }
+  const levels = toLevels(values, stepsPerUnit);
   // |round(v)|_2 <= |v|_2 + sqrt(d) / 2. The margin covers the rounding of this f64 comparison, not of the levels.
   const longest = contributors * stepsPerUnit * l2Sensitivity + Math.sqrt(d) / 2;
   if (Math.sqrt(Number(squaredNorm(levels))) > longest * (1 + 2 ** -48)) {
@@ -74,13 +73,44 @@ export function quantize(clipped: ClippedUpdate, stepsPerUnit: number): Quantize
 }
 
 /**
- * The sum in units of the update, divided by a public constant.
+ * Rounds what private steps came to. It needs no noise: a function of sums that have all of theirs spends nothing more.
+ *
+ * Shapes     values [P] f64 -> levels [P] i32
+ * Units      stepsPerUnit in steps per unit of the update, a power of two
+ * Guarantee  |levels - s * values| <= 1/2 each
+ * Edge cases as `quantize`
+ * @throws ProtocolError update/over-bound | update/not-finite | privacy/invalid-parameter: stepsPerUnit is not a power of two
+ */
+export function quantizeReleased({ values }: ReleasedUpdate, stepsPerUnit: number): NoisedUpdate {
+  if (!isPowerOfTwo(stepsPerUnit)) {
+    throw new ProtocolError('privacy/invalid-parameter', 'stepsPerUnit must be a power of two.');
+  }
+  // Safe: a released update is made from private steps only, and so has its noise.
+  return { levels: toLevels(values, stepsPerUnit) } as NoisedUpdate;
+}
+
+/** round(s * values), ties to even; nothing is left of values that do not fit. */
+function toLevels(values: Float64Array, stepsPerUnit: number): Int32Array {
+  const levels = new Int32Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const scaled = values[i] * stepsPerUnit;
+    if (!(Math.abs(scaled) < RING_HALF - 0.5)) {
+      levels.fill(0);
+      throw new ProtocolError(Number.isFinite(values[i]) ? 'update/over-bound' : 'update/not-finite');
+    }
+    levels[i] = scaled + ROUND_TO_INTEGER - ROUND_TO_INTEGER;
+  }
+  return levels;
+}
+
+/**
+ * A noisy sum, of a round or of a local step, in units of the update, divided by a public constant.
  *
  * Shapes     levels [P] i32 -> [P] f64
  * Units      stepsPerUnit in steps per unit; divisor has no unit: the expected count of the manifest, never a realised count
  * Guarantee  one rounding to f64 per value; exact when the divisor is a power of two
  */
-export function dequantize(noisySum: NoisySum, stepsPerUnit: number, divisor = 1): Float64Array {
+export function dequantize(noisySum: NoisySum | PrivateStep, stepsPerUnit: number, divisor = 1): Float64Array {
   if (!isPowerOfTwo(stepsPerUnit) || !(divisor > 0 && divisor < Infinity)) {
     throw new ProtocolError('privacy/invalid-parameter', 'stepsPerUnit must be a power of two, the divisor positive.');
   }
@@ -105,12 +135,13 @@ export interface NoWrapTerms {
  * privacy, as reduction mod 2^32 is post-processing; it would ruin the sum.
  *
  * Guarantee  no wrap, but for the noise passing 8 standard deviations
+ * @param field the term of the manifest that a refusal names
  * @throws ProtocolError manifest/invalid: also when a term is out of range or stepsPerUnit is not a power of two
  */
-export function checkNoWrap(terms: NoWrapTerms): void {
+export function checkNoWrap(terms: NoWrapTerms, field = 'encoding.stepsPerUnit'): void {
   const { maximumUnits, l2SensitivityPerUnit, stepsPerUnit, totalStddevInSteps } = terms;
   const refuse = (why: string): never => {
-    throw new ProtocolError('manifest/invalid', `encoding.stepsPerUnit: ${why}`, { field: 'encoding.stepsPerUnit' });
+    throw new ProtocolError('manifest/invalid', `${field}: ${why}`, { field });
   };
   if (!isPowerOfTwo(stepsPerUnit)) refuse(`must be a power of two, is ${stepsPerUnit}.`);
   if (!(maximumUnits >= 1 && l2SensitivityPerUnit >= 0 && totalStddevInSteps >= 0))

@@ -12,6 +12,7 @@ import { checkNoWrap, sensitivityInSteps } from '../encoding/quantize.js';
 import { ProtocolError } from '../errors.js';
 import { domains } from '../primitives/domains.js';
 import { sha256 } from '../primitives/hash.js';
+import type { AccountedSteps } from '../privacy/accountant/events.js';
 import { ARITHMETIC_SLACK } from '../privacy/clip.js';
 import { noiseShareStddev } from '../privacy/noise.js';
 import type { GraphTerms } from '../secagg/graph.js';
@@ -28,13 +29,24 @@ import {
   boundWithMetrics,
   LARGEST_WEIGHT_IN_BOUNDS,
   LEAST_LOSS_BOUND,
+  readMetrics,
   type MeasuredUnit,
+  type MetricEstimate,
   type MetricTerms,
 } from '../update/metrics.js';
+import { releasedNorm, type PrivateStepsTerms } from '../update/private-steps.js';
 import type { Roster } from './roster.js';
 
-/** What one round protects. `record`: one training row. `client`: one organisation's whole update. `none`: nothing. */
-export type PrivacyUnit = 'record' | 'client' | 'none';
+/**
+ * What one round protects, and by whose noise.
+ *
+ *   record        one training row, by the noise of all organisations together: as long as no more collude than was assumed
+ *   record-local  one training row, by its own organisation's noise alone: against everyone, all other organisations included
+ *   client        one organisation's whole update, by the noise of all together
+ *   none          nothing
+ */
+export type PrivacyUnit = (typeof privacyUnits)[number];
+export const privacyUnits = ['record', 'record-local', 'client', 'none'] as const;
 
 /**
  * How rounds change the adapter, W + s B A with s = alpha / r: what each trains, the rest being the same everywhere.
@@ -86,6 +98,30 @@ export interface LocalSteps {
   readonly maximumGradientNorm: number;
 }
 
+/** Several DP-SGD steps in each organisation, which adds all of the noise to each itself; the whole difference is one update. */
+export interface LocalRecordSteps {
+  readonly kind: 'local-record-steps';
+  readonly steps: number;
+  /** Probability with which each record takes part in a step. */
+  readonly samplingRate: number;
+  /**
+   * Public expected number of records in a step of one organisation, those that are held out from training included. The same for all,
+   * whatever they have: how many rows an organisation has is private.
+   */
+  readonly expectedRecords: number;
+  /** Most records in a step of one organisation; more than this is a chance below 2^-60 for honest sizes. */
+  readonly maximumRecords: number;
+  /** What descends along the noised mean gradients: plain gradient descent, or AdamW without weight decay. */
+  readonly optimizer: 'sgd' | 'adamw';
+  readonly learningRate: number;
+  /** L2 norm that the difference is clipped to as a whole: what fits the ring. It protects nobody and costs nothing. */
+  readonly updateBound: number;
+  /** Integer steps per unit of a local step's sum, where its noise is added; a power of two. */
+  readonly stepsPerUnit: number;
+}
+
+export type TrainingTerms = RecordStep | LocalSteps | LocalRecordSteps;
+
 export interface ServerOptimizerTerms {
   readonly kind: 'sgd' | 'adam';
   readonly learningRate: number;
@@ -123,7 +159,7 @@ export interface Manifest {
     readonly template: 'alpaca';
     readonly maximumLength: number;
   };
-  readonly training: RecordStep | LocalSteps;
+  readonly training: TrainingTerms;
   readonly privacy: ManifestPrivacy;
   readonly metrics: MetricTerms;
   readonly encoding: {
@@ -151,7 +187,18 @@ export interface Manifest {
   readonly rosterHash: string;
 }
 
-/** Noise shares must be at least this wide, so that a sum of them is a discrete Gaussian for every practical purpose. */
+/** How each unit is trained. Unit `none` has either kind without its noise; steps that are noised at home always have theirs. */
+const trainingKinds: Readonly<Record<PrivacyUnit, readonly TrainingTerms['kind'][]>> = {
+  record: ['record-step'],
+  'record-local': ['local-record-steps'],
+  client: ['local-steps'],
+  none: ['record-step', 'local-steps'],
+};
+
+/**
+ * Noise shares must be at least this wide, so that a sum of them is a discrete Gaussian for every practical purpose. A local step's
+ * noise is one by itself, and as wide, so that it behaves like the Gaussian that the accountant has in mind.
+ */
 export const MINIMUM_SHARE_STDDEV_IN_STEPS = 8;
 
 /** Hex SHA-256 over the canonical manifest. */
@@ -189,7 +236,7 @@ export function roundLength(manifest: Manifest, trained: TrainedFactor): number 
 
 /** What the numbers of a round are about, as `metrics.ts` takes it. */
 export function measuredUnit({ training, privacy }: Pick<Manifest, 'training' | 'privacy'>): MeasuredUnit {
-  return { kind: training.kind === 'record-step' ? 'record' : 'update', l2Bound: privacy.l2Bound };
+  return { kind: training.kind === 'local-steps' ? 'update' : 'record', l2Bound: privacy.l2Bound };
 }
 
 /** L2 bound of one unit's vector with its metrics, in units of the update. */
@@ -197,18 +244,25 @@ export function unitBound(manifest: Manifest): number {
   return boundWithMetrics(measuredUnit(manifest), manifest.metrics);
 }
 
-/** Sensitivity of a round's sum in integer steps, with everything that rounding and f32 arithmetic add. */
+/**
+ * Sensitivity in integer steps of the sum that noise is added to, with everything that rounding and f32 arithmetic add: a round's sum,
+ * or with `local-record-steps` the sum of one step in one organisation.
+ */
 export function roundSensitivityInSteps(manifest: Manifest, trained: TrainedFactor): number {
+  const { training, encoding } = manifest;
   return sensitivityInSteps(
     unitBound(manifest) * (1 + ARITHMETIC_SLACK),
-    manifest.encoding.stepsPerUnit,
+    training.kind === 'local-record-steps' ? training.stepsPerUnit : encoding.stepsPerUnit,
     roundLength(manifest, trained),
   );
 }
 
-/** Standard deviation of the noise that each participant adds, in steps. 0 for unit `none`. */
+/**
+ * Standard deviation of the noise that each participant adds to its rounded update, in steps. 0 for unit `none`, and for `record-local`,
+ * whose updates are made of sums that have their noise (`stepStddevInSteps`).
+ */
 export function shareStddevInSteps(manifest: Manifest, trained: TrainedFactor): number {
-  if (manifest.privacy.unit === 'none') return 0;
+  if (manifest.privacy.unit === 'none' || manifest.privacy.unit === 'record-local') return 0;
   return noiseShareStddev({
     noiseMultiplier: manifest.privacy.noiseMultiplier,
     l2SensitivityInSteps: roundSensitivityInSteps(manifest, trained),
@@ -217,13 +271,77 @@ export function shareStddevInSteps(manifest: Manifest, trained: TrainedFactor): 
   });
 }
 
+/**
+ * `record-local`: standard deviation of the noise of each local step, in the steps of `training.stepsPerUnit`: all that the accountant
+ * counts, from one organisation. Neither _m_ nor _c_ is in it.
+ */
+export function stepStddevInSteps(manifest: Manifest, trained: TrainedFactor): number {
+  return manifest.privacy.noiseMultiplier * roundSensitivityInSteps(manifest, trained);
+}
+
+/** What the private steps of a round work with: SPEC §16.6. */
+export function privateStepsTerms(manifest: Manifest, training: LocalRecordSteps): PrivateStepsTerms {
+  const { steps, maximumRecords, updateBound, stepsPerUnit, expectedRecords } = training;
+  return {
+    stepsPerUnit,
+    expectedRecords: expectedRecords * (1 - heldOutFraction(manifest)),
+    updateBound,
+    // As many records as there can be, each with the longest numbers, in every step: with them all the norm is U.
+    metricScale: updateBound / (steps * maximumRecords * unitBound(manifest)),
+  };
+}
+
 /** What one round costs, as the accountant takes it. `undefined` for unit `none`: no promise at all. */
-export function roundCharge(
-  manifest: Manifest,
-): { readonly noiseMultiplier: number; readonly samplingRate: number; readonly steps: 1 } | undefined {
-  if (manifest.privacy.unit === 'none') return undefined;
-  const samplingRate = manifest.training.kind === 'record-step' ? manifest.training.samplingRate : 1;
-  return { noiseMultiplier: manifest.privacy.noiseMultiplier, samplingRate, steps: 1 };
+export function roundCharge(manifest: Manifest): AccountedSteps | undefined {
+  const { privacy, training } = manifest;
+  if (privacy.unit === 'none') return undefined;
+  return {
+    noiseMultiplier: privacy.noiseMultiplier,
+    samplingRate: unitSamplingRate(manifest),
+    steps: training.kind === 'local-record-steps' ? training.steps : 1,
+  };
+}
+
+/** Probability with which a unit takes part in what is charged once: a record in a step; a whole update always. */
+export function unitSamplingRate({ training }: Pick<Manifest, 'training'>): number {
+  return training.kind === 'local-steps' ? 1 : training.samplingRate;
+}
+
+/** What the noisy sum of `contributors` participants tells beside the trained values. Post-processing: spends no privacy. */
+export function readRoundMetrics(manifest: Manifest, sum: Float64Array, contributors: number): MetricEstimate {
+  const { training, metrics } = manifest;
+  const unit = measuredUnit(manifest);
+  switch (training.kind) {
+    case 'record-step':
+      return readMetrics(sum, metrics, unit, serverDivisor(manifest));
+    case 'local-steps':
+      // Who took part is public; how many records they sampled is not.
+      return readMetrics(sum, metrics, unit, contributors);
+    case 'local-record-steps': {
+      const { metricScale, expectedRecords } = privateStepsTerms(manifest, training);
+      // Every weight of the metrics is a multiple of these two.
+      const scaled = { ...metrics, weight: metrics.weight * metricScale };
+      const ofScaled = { ...unit, l2Bound: unit.l2Bound * metricScale };
+      return readMetrics(sum, scaled, ofScaled, expectedRecords * training.steps * contributors);
+    }
+    default:
+      return training satisfies never;
+  }
+}
+
+/** The parts of a round's sum: the norm of each in units of the update, f32 arithmetic included, and how many a participant adds at most. */
+export function sumParts(manifest: Manifest): { readonly l2Norm: number; readonly perParticipant: number } {
+  const { training } = manifest;
+  switch (training.kind) {
+    case 'record-step':
+      return { l2Norm: unitBound(manifest) * (1 + ARITHMETIC_SLACK), perParticipant: training.maximumRecords };
+    case 'local-steps':
+      return { l2Norm: unitBound(manifest) * (1 + ARITHMETIC_SLACK), perParticipant: 1 };
+    case 'local-record-steps':
+      return { l2Norm: releasedNorm(training.updateBound), perParticipant: 1 };
+    default:
+      return training satisfies never;
+  }
 }
 
 /**
@@ -305,6 +423,11 @@ export function checkManifest(manifest: Manifest, members: number): void {
     }
   };
 
+  const wideEnough = (field: string, stddev: number): void => {
+    if (stddev >= MINIMUM_SHARE_STDDEV_IN_STEPS) return;
+    refuse(field, `gives noise of ${stddev.toFixed(2)} steps; at least ${MINIMUM_SHARE_STDDEV_IN_STEPS} are needed.`);
+  };
+
   // The terms come from a stranger's JSON: first that each part is there, then each field's kind, then the rules between them.
   const parts = [
     'base',
@@ -330,8 +453,8 @@ export function checkManifest(manifest: Manifest, members: number): void {
   oneOf('adapter.rule', adapter.rule, aggregationRules);
   oneOf('data.format', manifest.data.format, ['alpaca']);
   oneOf('data.template', manifest.data.template, ['alpaca']);
-  oneOf('training.kind', training.kind, ['record-step', 'local-steps']);
-  oneOf('privacy.unit', privacy.unit, ['record', 'client', 'none']);
+  oneOf('training.kind', training.kind, ['record-step', 'local-steps', 'local-record-steps']);
+  oneOf('privacy.unit', privacy.unit, privacyUnits);
   oneOf('server.kind', server.kind, ['sgd', 'adam']);
   if (typeof manifest.rosterHash !== 'string' || !/^[0-9a-f]{64}$/.test(manifest.rosterHash)) {
     refuse('rosterHash', 'must be 64 hex digits.');
@@ -409,20 +532,28 @@ export function checkManifest(manifest: Manifest, members: number): void {
     between('metrics.evaluation.fraction', metrics.evaluation.fraction, 0, 0.5);
   }
 
-  let unitsInSum = members;
-  if (training.kind === 'record-step') {
-    if (privacy.unit === 'client') refuse('training.kind', 'unit "client" needs "local-steps".');
+  const kinds = trainingKinds[privacy.unit];
+  if (!kinds.includes(training.kind)) {
+    refuse('training.kind', `unit "${privacy.unit}" needs ${kinds.map((kind) => `"${kind}"`).join(' or ')}.`);
+  }
+  if (training.kind !== 'local-steps') {
     positive('training.samplingRate', training.samplingRate);
     between('training.samplingRate', training.samplingRate, 0, 1);
     positive('training.expectedRecords', training.expectedRecords);
     whole('training.maximumRecords', training.maximumRecords, 1, 1 << 24);
-    unitsInSum = members * training.maximumRecords;
-  } else {
-    if (privacy.unit === 'record') refuse('training.kind', 'unit "record" needs "record-step".');
+  }
+  if (training.kind !== 'record-step') {
     whole('training.steps', training.steps, 1, 1_000_000);
-    whole('training.batchSize', training.batchSize, 1, 65_536);
     positive('training.learningRate', training.learningRate);
+  }
+  if (training.kind === 'local-steps') {
+    whole('training.batchSize', training.batchSize, 1, 65_536);
     positive('training.maximumGradientNorm', training.maximumGradientNorm);
+  }
+  if (training.kind === 'local-record-steps') {
+    oneOf('training.optimizer', training.optimizer, ['sgd', 'adamw']);
+    positive('training.updateBound', training.updateBound);
+    positive('training.stepsPerUnit', training.stepsPerUnit);
   }
   positive('server.learningRate', server.learningRate);
   between('server.finalLearningRateFraction', server.finalLearningRateFraction, 0, 1);
@@ -446,15 +577,21 @@ export function checkManifest(manifest: Manifest, members: number): void {
   // Two rounds in a row train every factor that the rule ever trains.
   for (const trained of new Set([trainedFactor(manifest, 0), trainedFactor(manifest, 1)])) {
     const shareStddev = shareStddevInSteps(manifest, trained);
-    if (privacy.unit !== 'none' && shareStddev < MINIMUM_SHARE_STDDEV_IN_STEPS) {
-      refuse(
-        'encoding.stepsPerUnit',
-        `gives noise shares of ${shareStddev.toFixed(2)} steps; at least ${MINIMUM_SHARE_STDDEV_IN_STEPS} are needed.`,
-      );
-    }
+    if (training.kind === 'local-record-steps') {
+      const stepStddev = stepStddevInSteps(manifest, trained);
+      wideEnough('training.stepsPerUnit', stepStddev);
+      const step = {
+        maximumUnits: training.maximumRecords,
+        l2SensitivityPerUnit: unitBound(manifest) * (1 + ARITHMETIC_SLACK),
+        stepsPerUnit: training.stepsPerUnit,
+        totalStddevInSteps: stepStddev,
+      };
+      checkNoWrap(step, 'training.stepsPerUnit');
+    } else if (privacy.unit !== 'none') wideEnough('encoding.stepsPerUnit', shareStddev);
+    const { l2Norm, perParticipant } = sumParts(manifest);
     checkNoWrap({
-      maximumUnits: unitsInSum,
-      l2SensitivityPerUnit: unitBound(manifest) * (1 + ARITHMETIC_SLACK),
+      maximumUnits: members * perParticipant,
+      l2SensitivityPerUnit: l2Norm,
       stepsPerUnit: encoding.stepsPerUnit,
       totalStddevInSteps: shareStddev * Math.sqrt(members),
     });

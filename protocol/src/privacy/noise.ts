@@ -30,7 +30,7 @@
 
 import { ProtocolError } from '../errors.js';
 import type { RandomSource } from '../random.js';
-import type { NoisedUpdate, QuantizedUpdate } from '../update/stages.js';
+import type { NoisedUpdate, PrivateStep, QuantizedUpdate } from '../update/stages.js';
 import { expInterval, exactRational, isBelowExp, type Rational, uniformBits } from './exact.js';
 
 /** The range of standard deviations the tables are made for. The ring of 2^32 has no use for more. */
@@ -357,6 +357,35 @@ export function addDiscreteGaussian(
   sampler.addTo(levels, random);
   // Safe: this is the step that makes a noised update.
   return { levels } as NoisedUpdate;
+}
+
+/**
+ * Adds all the noise that a rounded sum needs to be private by itself, whoever else adds none or tells theirs.
+ *
+ * Shapes     levels [P] i32 -> levels [P] i32
+ * Units      noiseMultiplier z = sigma / sensitivity, no unit; the sampler's sigma in steps
+ * Guarantee  every value gets an independent exact discrete Gaussian of sigma >= z D2, D2 being the sensitivity after rounding
+ *            that the sum itself carries
+ * Edge cases a sampler that is narrower, by however little -> privacy/invalid-parameter | z not over 0 -> the same
+ * Secrets    as `addDiscreteGaussian`
+ */
+export function addWholeNoise(
+  quantized: QuantizedUpdate,
+  noiseMultiplier: number,
+  sampler: DiscreteGaussianSampler,
+  random: RandomSource,
+): PrivateStep {
+  const needed = noiseMultiplier * quantized.l2SensitivityInSteps;
+  if (!(noiseMultiplier > 0 && sampler.stddevInSteps >= needed)) {
+    throw new ProtocolError(
+      'privacy/invalid-parameter',
+      'The noise is narrower than the sum needs to be private alone.',
+    );
+  }
+  const levels = quantized.levels.slice();
+  sampler.addTo(levels, random);
+  // Safe: this is the step that makes a sum private by itself.
+  return { levels } as PrivateStep;
 }
 
 /**

@@ -29,7 +29,21 @@ export type QuantizedUpdate = AtStage<
   { readonly levels: Int32Array; readonly l2SensitivityInSteps: number }
 >;
 
-/** With this participant's share of the discrete Gaussian. [P] i32. */
+/**
+ * A local step's sum with all the noise that protects a record: no other participant's noise is counted on. [P] i32.
+ * Whatever is computed from it alone is as private as it is.
+ */
+export type PrivateStep = AtStage<'private-step', { readonly levels: Int32Array }>;
+
+/**
+ * What a round's private steps came to: computed from their levels and public values alone, and of a bounded norm, so that a sum of
+ * such updates fits the ring. The bound protects nobody; the noise of the steps does. [P] f64.
+ */
+export type ReleasedUpdate = AtStage<'released', { readonly values: Float64Array; readonly l2Norm: number }>;
+
+/**
+ * Ready to be masked: with this participant's share of the discrete Gaussian, or made from steps that had all of it. [P] i32.
+ */
 export type NoisedUpdate = AtStage<'noised', { readonly levels: Int32Array }>;
 
 /** Uniform to anyone without the masks: the only stage that may be sent. [P] u32 mod 2^32. */

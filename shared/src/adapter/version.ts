@@ -5,7 +5,7 @@
  *            manifest.json (this record) and manifest.sig (Ed25519 over `versionMessage`, hex).
  */
 
-import { canonicalJson, sha256, toHex } from '@fedlora/protocol';
+import { canonicalJson, sha256, toHex, type PrivacyUnit } from '@fedlora/protocol';
 
 export interface VersionFile {
   readonly name: string;
@@ -25,7 +25,7 @@ export interface VersionRecord {
   readonly manifestHash: string;
   readonly rosterHash: string;
   readonly base: { readonly name: string; readonly digest: string };
-  readonly unit: 'record' | 'client' | 'none';
+  readonly unit: PrivacyUnit;
   /** Of the run up to this version; `null` where no promise is made. */
   readonly epsilon: number | null;
   readonly delta: number | null;

@@ -1,5 +1,6 @@
 /** What the HTTP API and the live namespace show; plain JSON, times as Unix milliseconds. */
 
+import type { PrivacyUnit } from '@fedlora/protocol';
 import type { ClientState } from '../wire/session.js';
 
 /** One page of a list. */
@@ -39,7 +40,7 @@ export interface RunView {
   readonly plannedRounds: number;
   readonly completedRounds: number;
   readonly abortedRounds: number;
-  readonly unit: 'record' | 'client' | 'none';
+  readonly unit: PrivacyUnit;
   /** Spent so far; `null` where no promise is made. */
   readonly epsilon: number | null;
   /** After all planned rounds. */

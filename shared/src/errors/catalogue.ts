@@ -727,7 +727,7 @@ const policyErrors = {
     blame: 'owner',
     retry: 'never',
     meaning: 'The run adds no noise, and the owner’s policy demands differential privacy.',
-    remedy: 'Ask for a run with unit "record" or "client".',
+    remedy: 'Ask for a run with unit "record", "record-local" or "client".',
   },
   'policy/unit-not-allowed': {
     blame: 'owner',
@@ -740,7 +740,7 @@ const policyErrors = {
     retry: 'never',
     meaning:
       'The data set took part in rounds that protect rows, so no promise for the whole organisation can be made any more.',
-    remedy: 'Use a run of unit "record", or other data under another dataset name.',
+    remedy: 'Use a run of unit "record" or "record-local", or other data under another dataset name.',
   },
   'policy/too-few-contributors': {
     blame: 'owner',

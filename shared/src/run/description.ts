@@ -5,7 +5,7 @@
  */
 
 import 'reflect-metadata';
-import { aggregationRules, type AggregationRule } from '@fedlora/protocol';
+import { aggregationRules, privacyUnits, type AggregationRule, type PrivacyUnit } from '@fedlora/protocol';
 import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
@@ -61,7 +61,7 @@ export class DataDescription {
 }
 
 export class PrivacyDescription {
-  @IsIn(['record', 'client', 'none']) unit!: 'record' | 'client' | 'none';
+  @IsIn(privacyUnits) unit!: PrivacyUnit;
   @IsNumber() @IsPositive() l2Bound!: number;
   @IsNumber() @Min(0) @Max(1000) noiseMultiplier!: number;
   @IsNumber() @Min(0) @Max(0.5) delta!: number;
@@ -71,16 +71,23 @@ export class PrivacyDescription {
 }
 
 export class TrainingDescription {
-  @IsIn(['record-step', 'local-steps']) kind!: 'record-step' | 'local-steps';
-  /** `record-step`. */
+  @IsIn(['record-step', 'local-steps', 'local-record-steps'])
+  kind!: 'record-step' | 'local-steps' | 'local-record-steps';
+  /** `record-step`: of a round, over all organisations. `local-record-steps`: of one step in one organisation. */
   @IsOptional() @IsNumber() @IsPositive() @Max(1) samplingRate?: number;
   @IsOptional() @IsNumber() @IsPositive() expectedRecords?: number;
+  /** Of one organisation. */
   @IsOptional() @IsInt() @Min(1) maximumRecords?: number;
-  /** `local-steps`. */
+  /** `local-steps` and `local-record-steps`. */
   @IsOptional() @IsInt() @Min(1) steps?: number;
-  @IsOptional() @IsInt() @Min(1) batchSize?: number;
   @IsOptional() @IsNumber() @IsPositive() learningRate?: number;
+  /** `local-steps`. */
+  @IsOptional() @IsInt() @Min(1) batchSize?: number;
   @IsOptional() @IsNumber() @IsPositive() maximumGradientNorm?: number;
+  /** `local-record-steps`. Default: `sgd`, whose noise in the mean is known to the server's optimizer. */
+  @IsOptional() @IsIn(['sgd', 'adamw']) optimizer?: 'sgd' | 'adamw';
+  /** `local-record-steps`: norm that a round's difference is clipped to. Default: the longest that the terms make likely. */
+  @IsOptional() @IsNumber() @IsPositive() updateBound?: number;
 }
 
 export class ClippingMetricDescription {

@@ -92,7 +92,8 @@ function PrivacySpent({ run }: { run: RunView }) {
       </Fact>
     );
   }
-  const whose = run.unit === 'record' ? 'one training record' : 'all records of one organisation';
+  const isOfRecords = run.unit !== 'client';
+  const whose = isOfRecords ? 'one training record' : 'all records of one organisation';
   const projected = run.projectedEpsilon;
   const percent = run.epsilon === null || !projected ? 0 : Math.min(100, (100 * run.epsilon) / projected);
   return (
@@ -106,7 +107,8 @@ function PrivacySpent({ run }: { run: RunView }) {
             <> (now {formatNumber(Math.exp(run.epsilon), run.epsilon < 4 ? 1 : 0)})</>
           )}
           , apart from a remainder δ of {formatDelta(run.delta)}. Smaller is more private. The promise is about{' '}
-          {run.unit === 'record' ? 'single records, not whole organisations' : 'whole organisations'}.
+          {isOfRecords ? 'single records, not whole organisations' : 'whole organisations'}
+          {run.unit === 'record-local' && ', and needs no noise but that of the record’s own organisation'}.
         </>
       }
       after={<Progress value={percent} size="sm" color="orange" aria-label="Epsilon spent, percent of projected" />}
@@ -114,7 +116,7 @@ function PrivacySpent({ run }: { run: RunView }) {
       <Big>{run.epsilon === null ? '–' : `ε ${formatNumber(run.epsilon)}`}</Big>
       {projected !== null && <> of {formatNumber(projected)}</>}
       <Small>
-        per {run.unit === 'record' ? 'record' : 'organisation'}, δ = {formatDelta(run.delta)}
+        per {isOfRecords ? 'record' : 'organisation'}, δ = {formatDelta(run.delta)}
       </Small>
     </Fact>
   );
