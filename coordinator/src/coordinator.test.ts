@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fromHex, manifestHash, type Manifest } from '@fedlora/protocol';
+import { epsilonFor, fromHex, manifestHash, type Manifest } from '@fedlora/protocol';
 import { nodeProvider } from '@fedlora/protocol/node';
 import {
   decodeAdapter,
@@ -55,6 +55,20 @@ const withNoise = {
   privacy: { unit: 'record', l2Bound: 1, noiseMultiplier: 1, delta: 1e-5, assumedColluders: 1 },
   training: { kind: 'record-step', samplingRate: 0.05, expectedRecords: 30, maximumRecords: 50 },
   server: { kind: 'adam', learningRate: 0.01, finalLearningRateFraction: 0.1, beta1: 0.9, beta2: 0.95 },
+};
+
+/** Differences of steps at home that have their noise, averaged as they are. */
+const withOwnNoise = {
+  ...averaging,
+  privacy: { unit: 'record-local', l2Bound: 1, noiseMultiplier: 1, delta: 1e-5, assumedColluders: 1 },
+  training: {
+    kind: 'local-record-steps',
+    steps: 4,
+    samplingRate: 0.05,
+    expectedRecords: 10,
+    maximumRecords: 50,
+    learningRate: 0.1,
+  },
 };
 
 let folder: string;
@@ -178,6 +192,57 @@ describe('three organisations with a threshold of three', () => {
     expect(first.noiseToSignal).toBeGreaterThan(0.5);
     const card = await readFile(join(folder, 'versions', run.version, 'README.md'), 'utf8');
     expect(card).toContain(`epsilon ${run.epsilon?.toFixed(3)} at delta 0.00001`);
+  });
+
+  it('with unit "record-local" move the adapter by exactly the mean, at the price of every local step, and the card says whose noise it is', async () => {
+    const { id } = await startRun(withOwnNoise);
+    const run = await untilRun(coordinator.url, token, id);
+    const { epsilon } = epsilonFor([{ noiseMultiplier: 1, samplingRate: 0.05, steps: 2 * 4 }], 1e-5);
+    expect(run).toMatchObject({ status: 'completed', completedRounds: 2, unit: 'record-local', epsilon });
+    const rounds = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    expect(rounds[1].epsilon).toBeLessThan(epsilon);
+    for (const { id: roundId, baseVersion, version, noiseToSignal } of rounds) {
+      const before = await valuesOf(baseVersion);
+      const manifest = await manifestOf(baseVersion);
+      const mean = plainMean(roundId, NAMES, manifest, before.length);
+      const moved = (await valuesOf(version ?? '')).map((value, i) => value - before[i]);
+      moved.forEach((value, i) => expect(value).toBeCloseTo(mean[i], 7));
+      expect(Math.hypot(...moved)).toBeGreaterThan(0);
+      // Four steps of 0.1 in each of three: noise of z D2 in each over ten records, and a made-up sum of norm 1, the same in all.
+      const perStep = Math.sqrt(1.02) * (1 + 2 ** -9) * Math.sqrt(before.length);
+      expect(noiseToSignal).toBeCloseTo(((0.1 / 10) * perStep * Math.sqrt(4 / 3)) / Math.hypot(...moved), 2);
+    }
+    const manifest = await manifestOf(run.version);
+    expect(manifest.training).toMatchObject({ optimizer: 'sgd', steps: 4 });
+    const card = await readFile(join(folder, 'versions', run.version, 'README.md'), 'utf8');
+    expect(card).toContain(`(unit \`record-local\`): **epsilon ${epsilon.toFixed(3)} at delta 0.00001**`);
+    expect(card).toContain('Differential privacy for **one training record**');
+    expect(card).toContain('added all of the noise that protects its records itself');
+    expect(card).not.toContain('collude');
+  });
+
+  it('with unit "record-local" and AdamW do not claim to know how much of a sum is noise', async () => {
+    const training = { ...withOwnNoise.training, optimizer: 'adamw' };
+    const { id } = await startRun({ ...withOwnNoise, rounds: 1, training });
+    expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed' });
+    const [round] = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    expect(round.noiseToSignal).toBeNull();
+    const manifest = await manifestOf(round.version ?? '');
+    // A tenth in each of four steps and 162 values.
+    expect(manifest.training).toMatchObject({ updateBound: expect.closeTo(0.4 * Math.sqrt(4 * 40 + 2), 9) as number });
+  });
+
+  it.each([
+    [{ privacy: { ...withOwnNoise.privacy, unit: 'record' } }, 'training.kind'],
+    [{ privacy: { ...withOwnNoise.privacy, noiseMultiplier: 0 } }, 'privacy.noiseMultiplier'],
+    [{ training: averaging.training }, 'training.kind'],
+    [{ training: { ...withOwnNoise.training, steps: undefined } }, 'training.steps is missing'],
+    [{ training: { ...withOwnNoise.training, optimizer: 'lion' } }, 'optimizer must be one of'],
+    [{ training: { ...withOwnNoise.training, updateBound: 0 } }, 'updateBound must be a positive number'],
+  ])('are refused steps at home with %j', async (changes, why) => {
+    const response = await send(coordinator.url, 'POST', routes.runs, token, { ...withOwnNoise, ...changes });
+    expect(response.ok).toBe(false);
+    expect(await response.text()).toContain(why);
   });
 
   it('publish versions that are signed, named by their content and linked to their parents', async () => {
@@ -328,6 +393,26 @@ describe('numbers beside the update', () => {
     expect(Math.abs((heldOutLoss ?? Number.NaN) - 1.5)).toBeLessThan(0.85);
     expect(Math.abs((heldOutAccuracy ?? Number.NaN) - 0.25)).toBeLessThan(0.11);
     expect(heldOutLoss).not.toBeCloseTo(1.5, 4); // a chance of one in a thousand
+  });
+
+  it('of steps at home are those of all steps together, under the noise of each', async () => {
+    tell(8);
+    const training = { ...withOwnNoise.training, steps: 2, expectedRecords: 15, maximumRecords: 150 };
+    const { id } = await startRun({
+      ...withOwnNoise,
+      rounds: 1,
+      metrics,
+      training,
+      privacy: { ...withOwnNoise.privacy, noiseMultiplier: 0.01 },
+    });
+    await untilRun(coordinator.url, token, id);
+    const [round] = await roundsOf(id);
+    // Noise of 0.01 in each of 6 steps: 0.25 records of 36, 2 nats of 108; of 48 held out, 0.04.
+    expect(round.meanLoss).toBeCloseTo(3, 0);
+    expect(Math.abs((round.heldOutLoss ?? NaN) - 1.5)).toBeLessThan(0.08);
+    expect(Math.abs((round.heldOutAccuracy ?? NaN) - 0.25)).toBeLessThan(0.01);
+    // Of 2 steps times 3 times 12 that were expected to be trained on, 24 were within and 12 were not.
+    expect(Math.abs((round.fractionWithin ?? NaN) - (0.5 + (24 - 12) / 2 / 72))).toBeLessThan(0.03);
   });
 
   it('of whole updates count each organisation once', async () => {

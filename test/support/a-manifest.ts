@@ -1,6 +1,6 @@
 /** A valid manifest for tests, with changes. */
 
-import type { Manifest } from '@fedlora/protocol';
+import type { LocalRecordSteps, Manifest } from '@fedlora/protocol';
 
 export function aManifest(changes: Partial<Manifest> = {}): Manifest {
   return {
@@ -37,4 +37,26 @@ export function aManifest(changes: Partial<Manifest> = {}): Manifest {
     rosterHash: '0'.repeat(64),
     ...changes,
   };
+}
+
+/** Steps at home for such a manifest. */
+export const someLocalRecordSteps: LocalRecordSteps = {
+  kind: 'local-record-steps',
+  steps: 3,
+  samplingRate: 0.02,
+  expectedRecords: 12,
+  maximumRecords: 60,
+  optimizer: 'sgd',
+  learningRate: 0.1,
+  updateBound: 4,
+  stepsPerUnit: 2 ** 18,
+};
+
+/** The same for unit `record-local`. */
+export function aLocalManifest(steps: Partial<LocalRecordSteps> = {}, changes: Partial<Manifest> = {}): Manifest {
+  return aManifest({
+    training: { ...someLocalRecordSteps, ...steps },
+    privacy: { ...aManifest().privacy, unit: 'record-local' },
+    ...changes,
+  });
 }

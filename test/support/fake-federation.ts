@@ -6,11 +6,13 @@
 import { createHash } from 'node:crypto';
 import {
   addDiscreteGaussian,
+  addWholeNoise,
   certifyMember,
   clippedRecordSum,
   clipToL2Norm,
   createAdvertise,
   createMaskedInput,
+  discreteGaussianSampler,
   fromHex,
   handleKeyList,
   handleRevealList,
@@ -21,12 +23,16 @@ import {
   measuredUnit,
   metricCount,
   nextRevocations,
+  PrivateSteps,
+  privateStepsTerms,
   quantize,
+  quantizeReleased,
   rosterHash,
   secaggTerms,
   sessionId,
   shareStddevInSteps,
   signRevocations,
+  stepStddevInSteps,
   toHex,
   toRawUpdate,
   trainedFactor,
@@ -38,6 +44,7 @@ import {
   type ClippedUpdate,
   type CryptoProvider,
   type Manifest,
+  type NoisedUpdate,
   type ParticipantParts,
   type ParticipantState,
   type ReleasedNumbers,
@@ -286,10 +293,7 @@ export class FakeOrganisation {
     const { manifest, terms, trained } = memory;
     if (memory.upload === undefined) {
       memory.state = handleShareDelivery(this.parts, memory.state, delivery).state;
-      const clipped = this.clippedUpdate(roundId, manifest, terms.length);
-      const quantized = quantize(clipped, manifest.encoding.stepsPerUnit);
-      const stddev = shareStddevInSteps(manifest, trained);
-      const noised = stddev === 0 ? withoutNoise(quantized) : addDiscreteGaussian(quantized, stddev, this.parts.random);
+      const noised = this.noisedUpdate(roundId, manifest, terms.length, trained);
       this.contributed.set(roundId, noised.levels);
       const step = createMaskedInput(this.parts, memory.state, noised);
       memory.state = step.state;
@@ -298,6 +302,28 @@ export class FakeOrganisation {
     const { bytes, message } = memory.upload;
     await this.upload(roundId, bytes);
     await this.reply(roundId, 'training', message);
+  }
+
+  /** Of made-up values, on the way that the unit of the run has. */
+  private noisedUpdate(roundId: string, manifest: Manifest, length: number, trained: TrainedFactor): NoisedUpdate {
+    const { training, encoding, metrics, privacy } = manifest;
+    const { random } = this.parts;
+    const clipped = this.clippedUpdate(roundId, manifest, length);
+    if (training.kind !== 'local-record-steps') {
+      const quantized = quantize(clipped, encoding.stepsPerUnit);
+      const stddev = shareStddevInSteps(manifest, trained);
+      return stddev === 0 ? withoutNoise(quantized) : addDiscreteGaussian(quantized, stddev, random);
+    }
+    const start = new Float32Array(length - metricCount(metrics));
+    const steps = new PrivateSteps(start, metricCount(metrics), privateStepsTerms(manifest, training));
+    const sampler = discreteGaussianSampler(stepStddevInSteps(manifest, trained));
+    for (let step = 0; step < training.steps; step += 1) {
+      const quantized = quantize(clipped, training.stepsPerUnit);
+      steps.take(addWholeNoise(quantized, privacy.noiseMultiplier, sampler, random), (parameters, gradient) =>
+        gradient.forEach((value, i) => (parameters[i] -= training.learningRate * value)),
+      );
+    }
+    return quantizeReleased(steps.release(), encoding.stepsPerUnit);
   }
 
   /** Made up, of the length of the bound; with its numbers in their places where it has some. */
@@ -312,9 +338,10 @@ export class FakeOrganisation {
       (_, i) => Math.sin(i + seed),
     );
     const clipped = clipToL2Norm(toRawUpdate(values), privacy.l2Bound);
-    if (numbers === undefined) return clipped;
+    if (numbers === undefined && training.kind !== 'local-record-steps') return clipped;
+    if (numbers === undefined) return clippedRecordSum(clipped.values, 1, unitBound(manifest));
     const whole = withMetrics(clipped.values, numbers, metrics, measuredUnit(manifest));
-    return training.kind === 'record-step'
+    return training.kind !== 'local-steps'
       ? clippedRecordSum(whole, training.maximumRecords, unitBound(manifest))
       : clipToL2Norm(toRawUpdate(whole), unitBound(manifest));
   }

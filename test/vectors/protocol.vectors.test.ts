@@ -324,11 +324,16 @@ describe('computed a second time, with other libraries', () => {
       const squares = !isFull ? 2 : privacy.unit === 'record' ? 2.25 : 5.25;
       const bound = Math.sqrt(privacy.l2Bound ** 2 + metrics.weight ** 2 * squares);
       expect(row.unitBound).toBeCloseTo(bound, 12);
-      const sensitivity = encoding.stepsPerUnit * bound * (1 + 1 / 512) + Math.sqrt(d);
+      const isLocal = privacy.unit === 'record-local';
+      const scale = isLocal ? training.stepsPerUnit : encoding.stepsPerUnit;
+      const sensitivity = scale * bound * (1 + 1 / 512) + Math.sqrt(d);
       expect(row.sensitivityInSteps / sensitivity).toBeCloseTo(1, 12);
       const honest = privacy.minimumContributors - privacy.assumedColluders;
       const share = (privacy.noiseMultiplier * sensitivity) / Math.sqrt(honest);
-      expect(row.noiseShareInSteps / share).toBeCloseTo(1, 12);
+      if (isLocal) {
+        expect(row.noiseShareInSteps).toBe(0);
+        expect(row.stepNoiseInSteps / (privacy.noiseMultiplier * sensitivity)).toBeCloseTo(1, 12);
+      } else expect(row.noiseShareInSteps / share).toBeCloseTo(1, 12);
       const trainedOn = training.expectedRecords * (1 - (metrics.evaluation?.fraction ?? 0));
       const fewest = Math.max(aggregation.threshold, privacy.minimumContributors);
       expect(row.divisor).toBe(training.kind === 'record-step' ? trainedOn : fewest);

@@ -10,13 +10,14 @@ import {
   roundSensitivityInSteps,
   serverDivisor,
   shareStddevInSteps,
+  stepStddevInSteps,
   unitBound,
   type Manifest,
 } from '../../protocol/src/manifest/manifest.js';
 import { nextRevocations, signRevocations } from '../../protocol/src/manifest/revocation.js';
 import { certifyMember, fingerprint, rosterHash, type Roster } from '../../protocol/src/manifest/roster.js';
 import { nodeProvider as crypto } from '../../protocol/src/node/index.js';
-import { aManifest } from '../support/a-manifest.js';
+import { aLocalManifest, aManifest } from '../support/a-manifest.js';
 import { counting, inHex, type VectorFile } from './vector-file.js';
 
 const PROGRAM = 'terms-vectors.ts';
@@ -59,6 +60,7 @@ function manifests(): VectorFile {
     privacy: { ...record.privacy, unit: 'client', minimumContributors: 4 },
     metrics: { ...record.metrics, clipping: { quantile: 0.5, learningRate: 0.2 }, evaluation: { fraction: 0.1 } },
   });
+  const local = aLocalManifest({}, { rosterHash: rosterHash(roster) });
   const row = (manifest: Manifest, trained: 'A' | 'B') => {
     checkManifest(manifest, members);
     return {
@@ -78,12 +80,16 @@ function manifests(): VectorFile {
     family: 'manifest',
     description:
       'Manifests for the roster of roster.json: what is signed and hashed, and the numbers that follow for the factor `trained`. Real numbers agree to 1e-12 of themselves.',
-    spec: '13.2, 13.3, 13.4, 16.5, 17.2, 18.3',
+    spec: '13.2, 13.3, 13.4, 16.5, 17.2, 17.5, 18.3',
     program: PROGRAM,
     content: {
       coordinatorSeed: toHex(coordinatorSeed),
       coordinatorKey: toHex(crypto.ed25519.publicKey(coordinatorSeed)),
-      rows: [row(record, 'B'), row(client, 'A')],
+      rows: [
+        row(record, 'B'),
+        row(client, 'A'),
+        { ...row(local, 'B'), stepNoiseInSteps: stepStddevInSteps(local, 'B') },
+      ],
     },
   };
 }

@@ -10,6 +10,7 @@ import {
   dequantize,
   emptyMaskedSum,
   encodeKeyList,
+  epsilonFor,
   fromHex,
   manifestMessage,
   planDeliveries,
@@ -18,6 +19,7 @@ import {
   planSurvivors,
   planUnmasking,
   readMetrics,
+  readRoundMetrics,
   rosterHash,
   sumMaskedInto,
   toHex,
@@ -32,7 +34,7 @@ import {
 } from '@fedlora/protocol';
 import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
 import { adaptedModules, FedloraError, type RequestPhase, type RoundOffer } from '@fedlora/shared';
-import { aManifest } from '../../../test/support/a-manifest.js';
+import { aManifest, someLocalRecordSteps } from '../../../test/support/a-manifest.js';
 import type { Engine } from '../engine/engine.js';
 import { Decisions } from '../storage/decisions.js';
 import { createIdentity, type Identity } from '../storage/identity.js';
@@ -40,17 +42,30 @@ import { Ledger } from '../storage/ledger.js';
 import { contribute, type Contribution, type Parts, type Stage } from './contribute.js';
 import { Conversation } from './conversation.js';
 import type { PolicyTerms } from './policy.js';
+import type { Measured } from './measure.js';
 import { OfferVerifier, type VerifiedRound } from './verify-offer.js';
 import type { AdapterSource, Workbench } from './workbench.js';
 
 /** Arrays of numbers that went into or came out of a stage of privacy; and the stage that shall fail. */
-const stages = vi.hoisted(() => {
+const stages = await vi.hoisted(async () => {
+  const { Measured } = await import('./measure.js');
   const seen = new Set<ArrayLike<number>>();
   const look = (value: unknown): void => {
     if (ArrayBuffer.isView(value) && !(value instanceof DataView)) seen.add(value as Float64Array);
     else if (Array.isArray(value) && value.every((one) => typeof one === 'number')) seen.add(value);
+    else if (value instanceof Measured) seen.add(numbersOf(value));
     else if (typeof value === 'object' && value !== null) Object.values(value).forEach(look);
   };
+  /** Looks at what the measurement holds at the time, not at a copy. */
+  const numbersOf = (measured: Measured): ArrayLike<number> => ({
+    length: 2,
+    get 0() {
+      return measured.loss;
+    },
+    get 1() {
+      return measured.exact;
+    },
+  });
   return { seen, look, failing: '' };
 });
 
@@ -60,6 +75,7 @@ vi.mock('@fedlora/protocol', async (importOriginal) => {
   const watched = <Of extends unknown[], Result>(name: string, stage: (...of: Of) => Result) => ({
     [name]: (...of: Of): Result => {
       stages.look(of[0]);
+      if (name === 'withMetrics') stages.look(of[1]); // the numbers; elsewhere public terms follow
       if (stages.failing === name) throw new Error(`${name} fails`);
       const result = stage(...of);
       stages.look(result);
@@ -73,6 +89,8 @@ vi.mock('@fedlora/protocol', async (importOriginal) => {
     ...watched('clipToL2Norm', original.clipToL2Norm),
     ...watched('clippedRecordSum', original.clippedRecordSum),
     ...watched('quantize', original.quantize),
+    ...watched('quantizeReleased', original.quantizeReleased),
+    ...watched('addWholeNoise', original.addWholeNoise),
     ...watched('addDiscreteGaussian', original.addDiscreteGaussian),
     ...watched('withoutNoise', original.withoutNoise),
   };
@@ -97,7 +115,7 @@ const policy: PolicyTerms = {
   epsilonCap: 100,
   maximumDelta: 1e-5,
   requireDifferentialPrivacy: false,
-  allowedUnits: ['record', 'client', 'none'],
+  allowedUnits: ['record', 'record-local', 'client', 'none'],
   minimumContributors: 2,
   leastThreshold: 2,
   maximumSamplingRate: 1,
@@ -465,6 +483,34 @@ describe('contribute', () => {
     expect(sum[sum.length - 1] / 0.1).toBeCloseTo(3, 2);
   });
 
+  it('sends steps at home for unit "record-local" without another noise, and charges each of them, in a retry again', async () => {
+    const training = { ...someLocalRecordSteps, samplingRate: 1, expectedRecords: 20 };
+    // So little noise that the sum shows what it is of, at a price that only a test pays.
+    const privacy = { ...aManifest().privacy, unit: 'record-local', noiseMultiplier: 1e-3 } as const;
+    const rich = await Promise.all(
+      ['bank', 'clinic', 'council'].map((name) => aSeat(name, 10, { epsilonCap: Infinity })),
+    );
+    const attempt = async (number: number): Promise<void> => {
+      const offer = aRound(rich, { training, privacy });
+      const players = rich.map((seat) => new Player(seat, { ...offer, number, roundId: `run-1-r${number}` }));
+      const sum = await wholeRound(players);
+      // Three steps of 0.1 along 10 gradients of 0.5, over 20 expected records, in each of three organisations.
+      const each = (-3 * 0.1 * 10 * 0.5) / 20 / Math.sqrt(trainedLength(modules, 2, 'B'));
+      for (const value of sum.subarray(0, -2)) expect(value).toBeCloseTo(3 * each, 3);
+      expect(readRoundMetrics(players[0].round.manifest, sum, 3).meanLoss).toBeCloseTo(2, 1);
+    };
+    await attempt(1);
+    rich.forEach(({ uploads }) => uploads.splice(0));
+    await attempt(2);
+    for (const { parts } of rich) {
+      expect(parts.ledger.entries).toMatchObject(
+        [1, 2].map((number) => ({ roundId: `run-1-r${number}`, unit: 'record-local', samplingRate: 1, steps: 3 })),
+      );
+      const { epsilon } = epsilonFor([{ noiseMultiplier: 1e-3, samplingRate: 1, steps: 6 }], 1e-5);
+      expect(parts.ledger.spending.epsilon('record', 1e-5)).toBe(epsilon);
+    }
+  });
+
   it.each([
     { kind: 'record-step', samplingRate: 1, expectedRecords: 30, maximumRecords: 40 },
     { kind: 'local-steps', steps: 3, batchSize: 4, learningRate: 0.01, maximumGradientNorm: 1 },
@@ -513,10 +559,12 @@ describe('contribute', () => {
   describe.each([
     ['record steps', { kind: 'record-step', samplingRate: 1, expectedRecords: 30, maximumRecords: 40 }, 'record'],
     ['local steps', { kind: 'local-steps', steps: 2, batchSize: 4, learningRate: 1, maximumGradientNorm: 1 }, 'client'],
+    ['local record steps', { ...someLocalRecordSteps, steps: 2, samplingRate: 1 }, 'record-local'],
   ] as const)('overwrites what was computed from rows: %s', (_, training, unit) => {
     /** Organisation 0 up to its training, alone: the others shared their keys. */
     async function atTraining(): Promise<readonly Player[]> {
-      const offer = aRound(seats, { training, privacy: { ...aManifest().privacy, unit } });
+      const metrics = { ...aManifest().metrics, evaluation: { fraction: 0.2 } };
+      const offer = aRound(seats, { training, metrics, privacy: { ...aManifest().privacy, unit } });
       const players = seats.map((seat) => new Player(seat, offer));
       const { secagg: terms } = players[0].round;
       const all = (phase: RequestPhase): Promise<Uint8Array[]> =>
@@ -557,9 +605,9 @@ describe('contribute', () => {
 
     it.each([
       'withMetrics',
-      unit === 'record' ? 'clippedRecordSum' : 'clipToL2Norm',
+      unit === 'client' ? 'clipToL2Norm' : 'clippedRecordSum',
       'quantize',
-      'addDiscreteGaussian',
+      ...(unit === 'record-local' ? ['addWholeNoise', 'quantizeReleased'] : ['addDiscreteGaussian']),
     ])('also when %s fails', async (stage) => {
       stages.failing = stage;
       const players = await atTraining();

@@ -1,6 +1,6 @@
 import type { Manifest } from '@fedlora/protocol';
 import { describe, expect, it } from 'vitest';
-import { aManifest } from '../../../test/support/a-manifest.js';
+import { aLocalManifest, aManifest } from '../../../test/support/a-manifest.js';
 import { refuse, type PolicyTerms } from './policy.js';
 
 const policy: PolicyTerms = {
@@ -20,6 +20,8 @@ const manifest = aManifest();
 const { privacy, training, aggregation } = manifest;
 if (training.kind !== 'record-step') throw new Error('The fixture is a record step.');
 
+const ownNoise = aLocalManifest();
+const owningNoise: PolicyTerms = { ...policy, allowedUnits: ['record-local'] };
 const withoutNoise = { ...privacy, unit: 'none', noiseMultiplier: 0 } as const;
 const allowingNone = { requireDifferentialPrivacy: false, allowedUnits: ['none'] as const };
 const measuring = (terms: Manifest['privacy']): Manifest =>
@@ -29,6 +31,16 @@ describe('refuse', () => {
   it.each([
     ['terms within every limit', policy, manifest, 3.9, undefined],
     ['a round that ends exactly at the cap', policy, manifest, 4, undefined],
+    ['records under their organisation’s own noise', owningNoise, ownNoise, 3.9, undefined],
+    ['the same, where the owner allows shared noise only', policy, ownNoise, 3.9, 'policy/unit-not-allowed'],
+    [
+      'the same, with more records in a step than the owner allows',
+      { ...owningNoise, maximumSamplingRate: 0.01 },
+      ownNoise,
+      3.9,
+      'policy/sampling-rate-too-high',
+    ],
+    ['the same, past the cap', owningNoise, ownNoise, 4.0001, 'policy/epsilon-cap'],
     ['a round past the cap', policy, manifest, 4.0001, 'policy/epsilon-cap'],
     ['an epsilon that could not be computed', policy, manifest, Number.NaN, 'policy/epsilon-cap'],
     ['a data set whose promise is gone', policy, manifest, Infinity, 'policy/epsilon-cap'],

@@ -11,7 +11,7 @@ import {
 } from '@fedlora/protocol';
 import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
 import { adaptedModules, type RoundOffer } from '@fedlora/shared';
-import { aManifest } from '../../../test/support/a-manifest.js';
+import { aLocalManifest, aManifest } from '../../../test/support/a-manifest.js';
 import { checkDatasetSize, logTailOfBinomial, OfferVerifier, publicRows, type OfferParts } from './verify-offer.js';
 
 const { ed25519 } = nodeProvider;
@@ -122,6 +122,16 @@ describe('OfferVerifier', () => {
     expect(round.secagg.members).toHaveLength(3);
     expect(round.shareStddev).toBeGreaterThan(8);
     expect(round.sid).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  it('of unit "record-local" knows the price of all its steps, and of no noise beside theirs', () => {
+    const roster = aRoster();
+    const { training, privacy } = aLocalManifest();
+    const round = new OfferVerifier(parts).verify(anOffer(aTermsManifest(roster, { training, privacy }), roster));
+    expect(round).toMatchObject({
+      shareStddev: 0,
+      charge: { unit: 'record-local', noiseMultiplier: 0.8, samplingRate: 0.02, steps: 3 },
+    });
   });
 
   it('attack: rounds beyond those that the terms plan', () => {
@@ -305,6 +315,18 @@ describe('checkDatasetSize', () => {
     const loose = aManifest({ privacy: { ...manifest.privacy, delta: 0.01 } });
     expect(() => checkDatasetSize(loose, 65)).toThrowError(expect.objectContaining({ code: 'offer/delta-too-large' }));
     expect(() => checkDatasetSize(loose, 64)).not.toThrow();
+  });
+
+  it('holds steps at home to the same, the chances of all of them together', () => {
+    const loose = aLocalManifest({}, { privacy: { ...aLocalManifest().privacy, delta: 0.01 } });
+    expect(() => checkDatasetSize(loose, 65)).toThrowError(expect.objectContaining({ code: 'offer/delta-too-large' }));
+    expect(() => checkDatasetSize(loose, 64)).not.toThrow();
+    // Among 10,000 rows, counted as 16,384: one draw of more than 510 has a chance of 2^-62.4.
+    const local = (steps: number): Manifest => aLocalManifest({ steps, maximumRecords: 509 });
+    expect(() => checkDatasetSize(local(1), 10_000)).not.toThrow();
+    expect(() => checkDatasetSize(local(1_000_000), 10_000)).toThrowError(
+      expect.objectContaining({ code: 'offer/dataset-too-large' }),
+    );
   });
 
   it('accepts ten standard deviations over the mean and refuses five', () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { epsilonFor, fromHex, nextRevocations, signRevocations, toHex } from '@fedlora/protocol';
 import { nodeProvider } from '@fedlora/protocol/node';
+import { projectedEpsilon } from '../round/projected-epsilon.js';
 import { createIdentity, type Identity } from './identity.js';
 import { handOver, Ledger, readLedger } from './ledger.js';
 import type { Former, KeyChange } from './ledger-chain.js';
@@ -421,6 +422,23 @@ describe('spending', () => {
     expect(ledger.spending.epsilon('record', 1e-5)).toBeCloseTo(epsilon, 12);
     for (const event of events) expect(epsilon).toBeGreaterThan(epsilonFor([event], 1e-5).epsilon);
     await ledger.close();
+  });
+
+  it('of steps at home is that of as many record steps, adds up with them, and promises the organisation nothing', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fedlora-ledger-'));
+    const path = join(folder, 'l.jsonl');
+    const identity = await createIdentity(join(folder, 'k'));
+    const ledger = await Ledger.open(path, 'default', identity);
+    await ledger.record(charge('r1', { unit: 'record-local', steps: 5 }), 1);
+    await ledger.record(charge('r2'), 2);
+    await ledger.close();
+    const again = await Ledger.open(path, 'default', identity);
+    const next = charge('r3', { unit: 'record-local', steps: 7 });
+    const { epsilon } = epsilonFor([{ noiseMultiplier: 0.8, samplingRate: 0.02, steps: 5 + 1 + 7 }], 1e-5);
+    expect(again.spending.epsilon('record', 1e-5, next)).toBeCloseTo(epsilon, 12);
+    expect(projectedEpsilon(again.spending, next)).toBeCloseTo(epsilon, 12);
+    expect(again.spending.epsilon('client', 1e-5)).toBe(Infinity);
+    await again.close();
   });
 
   it('of rounds that protect the organisation counts with half the noise when rows are asked about', async () => {

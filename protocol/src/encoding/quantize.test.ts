@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../node/random.js';
-import type { ClippedUpdate, NoisySum } from '../update/stages.js';
+import type { ClippedUpdate, NoisySum, ReleasedUpdate } from '../update/stages.js';
 import {
   checkNoWrap,
   dequantize,
   largestStepsPerUnit,
   quantize,
+  quantizeReleased,
   sensitivityInSteps,
   type ScaleTerms,
 } from './quantize.js';
@@ -20,6 +21,21 @@ const code = (act: () => unknown) => {
   }
   return 'nothing thrown';
 };
+
+describe('quantizeReleased', () => {
+  const released = (...values: number[]) => ({ values: Float64Array.from(values), l2Norm: 1 }) as ReleasedUpdate;
+
+  it('rounds as any update is rounded', () => {
+    const values = [0.3, -0.7, 2.5 / 1024, 3.5 / 1024];
+    expect([...quantizeReleased(released(...values), 1024).levels]).toEqual([307, -717, 2, 4]);
+    expect(quantizeReleased(released(...values), 1024).levels).toEqual(quantize(clipped(values, 1), 1024).levels);
+  });
+  it('refuses what does not fit the ring, is no number, or has no exact scale', () => {
+    expect(code(() => quantizeReleased(released(2 ** 21), 1024))).toBe('update/over-bound');
+    expect(code(() => quantizeReleased(released(NaN), 1024))).toBe('update/not-finite');
+    expect(code(() => quantizeReleased(released(0), 1000))).toBe('privacy/invalid-parameter');
+  });
+});
 
 describe('quantize', () => {
   it('rounds to the nearest step, ties to even', () => {

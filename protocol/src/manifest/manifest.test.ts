@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { aManifest } from '../../../test/support/a-manifest.js';
+import { aLocalManifest, aManifest, someLocalRecordSteps } from '../../../test/support/a-manifest.js';
 import { boundWithMetrics } from '../update/metrics.js';
 import {
   aggregationRules,
@@ -8,6 +8,7 @@ import {
   roundLength,
   serverDivisor,
   shareStddevInSteps,
+  stepStddevInSteps,
   trainedFactor,
   unitBound,
   type AggregationRule,
@@ -15,8 +16,8 @@ import {
 } from './manifest.js';
 
 /** The terms with one field, named by its path, replaced or, for `undefined`, left out. */
-function changed(path: string, value: unknown): Manifest {
-  const manifest = structuredClone(aManifest({ rosterHash: '0'.repeat(64) }));
+function changed(path: string, value: unknown, terms = aManifest()): Manifest {
+  const manifest = structuredClone(terms);
   const names = path.split('.');
   const last = names.pop()!;
   let holder = manifest as unknown as Record<string, unknown>;
@@ -160,5 +161,81 @@ describe('terms that release numbers beside the update', () => {
     expect(serverDivisor(aManifest())).toBe(12);
     expect(serverDivisor(more)).toBeCloseTo(9.6, 12);
     expect(serverDivisor(aManifest({ metrics, training: local }))).toBe(3);
+  });
+});
+
+describe('terms of unit "record-local"', () => {
+  it('are accepted, divide by the fewest updates, and are charged all steps of a round', () => {
+    expect(() => checkManifest(aLocalManifest(), 3)).not.toThrow();
+    expect(() => checkManifest(aLocalManifest({ optimizer: 'adamw' }), 3)).not.toThrow();
+    expect(serverDivisor(aLocalManifest())).toBe(3);
+    expect(roundCharge(aLocalManifest({ steps: 7 }))).toEqual({ noiseMultiplier: 0.8, samplingRate: 0.02, steps: 7 });
+  });
+
+  it('have a noise on each step that is all of the multiplier times the rounded sensitivity, at the scale of steps', () => {
+    const sensitivity = 2 ** 18 * Math.sqrt(1 + 2 * 0.1 ** 2) * (1 + 1 / 512) + Math.sqrt(2 * 8 + 2);
+    expect(stepStddevInSteps(aLocalManifest(), 'B') / (0.8 * sensitivity)).toBeCloseTo(1, 14);
+    expect(shareStddevInSteps(aLocalManifest(), 'B')).toBe(0);
+  });
+
+  it('cost and are noised the same whoever is assumed to collude and however few contribute, unlike shared noise', () => {
+    const few = { assumedColluders: 1, minimumContributors: 4 };
+    const many = { assumedColluders: 3, minimumContributors: 5 };
+    const aggregation = { ...aManifest().aggregation, threshold: 4 };
+    const local = [few, many].map((terms) =>
+      aLocalManifest({}, { aggregation, privacy: { ...aLocalManifest().privacy, ...terms } }),
+    );
+    const shared = [few, many].map((terms) =>
+      aManifest({ aggregation, privacy: { ...aManifest().privacy, ...terms } }),
+    );
+    expect(stepStddevInSteps(local[0], 'B')).toBe(stepStddevInSteps(local[1], 'B'));
+    expect(roundCharge(local[0])).toEqual(roundCharge(local[1]));
+    expect(shareStddevInSteps(shared[0], 'B')).not.toBe(shareStddevInSteps(shared[1], 'B'));
+  });
+
+  it.each([
+    ['record', someLocalRecordSteps],
+    ['client', someLocalRecordSteps],
+    ['none', someLocalRecordSteps],
+    ['record-local', aManifest().training],
+    [
+      'record-local',
+      { kind: 'local-steps', steps: 2, batchSize: 4, learningRate: 0.01, maximumGradientNorm: 1 } as const,
+    ],
+  ] as const)('attack: unit %s with %j', (unit, training) => {
+    const noiseMultiplier = unit === 'none' ? 0 : 0.8;
+    const privacy = { ...aManifest().privacy, unit, noiseMultiplier };
+    expect(() => checkManifest(aManifest({ privacy, training }), 3)).toThrowError(refused);
+  });
+
+  describe.each(paths(someLocalRecordSteps))('attack: terms whose training.%s', (path) => {
+    it.each([undefined, null, '0.5', {}, [], true, -1, 0, NaN, Infinity])('is %j', (value) => {
+      expect(() => checkManifest(changed(`training.${path}`, value, aLocalManifest()), 3)).toThrowError(refused);
+    });
+  });
+
+  const refusal = (manifest: Manifest): unknown => {
+    try {
+      checkManifest(manifest, 3);
+      return undefined;
+    } catch (error) {
+      return (error as { details: { field: string } }).details.field;
+    }
+  };
+
+  it('are refused where a step could wrap, or its noise is too narrow for whole numbers', () => {
+    // 60 records of 1.012 and 8 deviations of 0.81 at a scale of 2^24 fit 2^31; at twice that they do not.
+    expect(refusal(aLocalManifest({ stepsPerUnit: 2 ** 24 }))).toBeUndefined();
+    expect(refusal(aLocalManifest({ stepsPerUnit: 2 ** 25 }))).toBe('training.stepsPerUnit');
+    // 0.8 (2^s 1.012 + sqrt(18)): 6.6 and 9.9 steps.
+    expect(refusal(aLocalManifest({ stepsPerUnit: 4 }))).toBe('training.stepsPerUnit');
+    expect(refusal(aLocalManifest({ stepsPerUnit: 8 }))).toBeUndefined();
+    expect(refusal(aLocalManifest({ stepsPerUnit: 3 }))).toBe('training.stepsPerUnit');
+  });
+
+  it('are refused where the sum of released updates could wrap, whatever the records are clipped to', () => {
+    // 3 (2^16 sqrt(2) U + 1) <= 2^31 up to U = 7723.
+    expect(refusal(aLocalManifest({ updateBound: 7700 }))).toBeUndefined();
+    expect(refusal(aLocalManifest({ updateBound: 7750 }))).toBe('encoding.stepsPerUnit');
   });
 });

@@ -7,6 +7,7 @@ import { discreteGaussianLaw, discreteGaussianVariance } from './discrete-gaussi
 import { exactRational } from './exact.js';
 import {
   addDiscreteGaussian,
+  addWholeNoise,
   discreteGaussianSampler,
   distributedGaussianTau,
   noiseShareStddev,
@@ -294,6 +295,36 @@ describe('addDiscreteGaussian', () => {
   it('refuses to add no noise', () => {
     expect(() => addDiscreteGaussian(quantized(new Int32Array(1)), 0, seededRandom(0))).toThrow(
       'standard deviation of 0',
+    );
+  });
+});
+
+describe('addWholeNoise', () => {
+  const quantized = (levels: Int32Array, l2SensitivityInSteps: number) =>
+    // Safe: a test's.
+    ({ levels, l2SensitivityInSteps }) as QuantizedUpdate;
+
+  it('adds the law of z times the sensitivity that the sum carries, in full', () => {
+    const count = 40_000;
+    const sum = quantized(new Int32Array(count).fill(7), 12.5);
+    const { levels } = addWholeNoise(sum, 0.8, discreteGaussianSampler(10), seededRandom('whole'));
+    const { chi, limit } = againstLaw(
+      10,
+      levels.map((level) => level - 7),
+    );
+    expect(chi).toBeLessThan(limit);
+    expect(sum.levels.every((level) => level === 7)).toBe(true);
+  });
+
+  it.each([
+    ['a sampler that is narrower by the last bit', 0.8, 10 * (1 - 2 ** -53)],
+    ['a share of the noise, as three organisations would add', 0.8, 10 / Math.sqrt(2)],
+    ['no noise', 0, 10],
+    ['a multiplier that is no number', NaN, 10],
+  ])('refuses %s', (_name, noiseMultiplier, stddev) => {
+    const sum = quantized(new Int32Array(4), 12.5);
+    expect(() => addWholeNoise(sum, noiseMultiplier, discreteGaussianSampler(stddev), seededRandom('x'))).toThrowError(
+      expect.objectContaining({ code: 'privacy/invalid-parameter' }),
     );
   });
 });
