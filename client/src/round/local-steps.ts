@@ -85,8 +85,8 @@ export async function localSteps(
   const clipped = clipToL2Norm(raw, privacy.l2Bound); // [P]
   scratch.keep(clipped.values);
   const numbers = {
-    losses: [hasDiverged ? metrics.lossBound : lossSum / steps],
-    ...(metrics.clipping === undefined ? {} : { norms: [hasDiverged ? Infinity : norm(raw.values)] }),
+    losses: scratch.keep([hasDiverged ? metrics.lossBound : lossSum / steps]),
+    ...(metrics.clipping === undefined ? {} : { norms: scratch.keep([hasDiverged ? Infinity : norm(raw.values)]) }),
     ...(heldOut === undefined ? {} : { heldOut }),
   };
   const whole = scratch.keep(withMetrics(clipped.values, numbers, metrics, measuredUnit(manifest))); // [d]
