@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { epsilonFor } from '@fedlora/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Network } from '../support/network.js';
 import { demoBase, smallNetwork, smallRun, statusOf, until } from './small-network.js';
@@ -12,6 +13,14 @@ describe('three organisations with a threshold of three', () => {
   afterAll(async () => {
     await network.stop();
   });
+
+  /** Loss on rows that nobody trained on, of the base model or with an adapter. */
+  async function lossOf(...adapter: string[]): Promise<number> {
+    const test = join(network.options.directory, 'data', 'test.shared.jsonl');
+    const arguments_ = ['eval', '--base', demoBase, ...adapter, '--data', test, '--json'];
+    const { files } = JSON.parse((await network.fedlora(arguments_)).stdout) as { files: { loss: number }[] };
+    return files[0].loss;
+  }
 
   it('train an adapter together, and each ledger holds one charge for each round', async () => {
     const run = await network.startRun(await smallRun(3));
@@ -66,15 +75,40 @@ describe('three organisations with a threshold of three', () => {
     const ended = await network.untilRunEnds(run.id);
     expect(ended).toMatchObject({ status: 'completed', completedRounds: 6 });
     expect(ended.bytesUpPerClient).toBe(6 * 4 * (4 * 7 * 16 * 16 + 2)); // 4 blocks of 7 layers, and two metrics
-    const lossOf = async (...adapter: string[]): Promise<number> => {
-      const test = join(network.options.directory, 'data', 'test.shared.jsonl');
-      const arguments_ = ['eval', '--base', demoBase, ...adapter, '--data', test, '--json'];
-      const { files } = JSON.parse((await network.fedlora(arguments_)).stdout) as { files: { loss: number }[] };
-      return files[0].loss;
-    };
     const directory = join(network.coordinatorData, 'versions', ended.version);
     expect(await readdir(directory)).toContain('fed_sb.safetensors');
     expect(await lossOf('--adapter', directory)).toBeLessThan(0.9 * (await lossOf()));
+  });
+
+  it('learn in few rounds of many steps at home, each organisation under noise of its own, and charge every step', async () => {
+    const steps = 8;
+    const run = await network.startRun(
+      await smallRun(3, {
+        privacy: { unit: 'record-local', l2Bound: 1, noiseMultiplier: 0.5, delta: 0.00001, assumedColluders: 1 },
+        training: {
+          kind: 'local-record-steps',
+          steps,
+          samplingRate: 0.2,
+          expectedRecords: 60,
+          maximumRecords: 220,
+          optimizer: 'adamw',
+          learningRate: 0.01,
+        },
+        server: { kind: 'sgd', learningRate: 1, finalLearningRateFraction: 1, beta1: 0, beta2: 0.95 },
+        deadlinesMs: { advertising: 5000, sharing: 5000, training: 60_000, checking: 5000, unmasking: 5000 },
+      }),
+    );
+    const ended = await network.untilRunEnds(run.id);
+    expect(ended).toMatchObject({ status: 'completed', completedRounds: 3, unit: 'record-local' });
+    const { epsilon } = epsilonFor([{ noiseMultiplier: 0.5, samplingRate: 0.2, steps: 3 * steps }], 1e-5);
+    expect(ended.epsilon).toBeCloseTo(epsilon, 9);
+    const { stdout } = await network.fedlora(['privacy', '--home', network.home('clinic'), '--json']);
+    const { entries } = JSON.parse(stdout) as { entries: { runId: string; unit: string; steps: number }[] };
+    const charged = entries.filter(({ runId }) => runId === run.id);
+    expect(charged).toMatchObject(Array(3 + ended.abortedRounds).fill({ unit: 'record-local', steps }));
+    const directory = join(network.coordinatorData, 'versions', ended.version);
+    expect(await lossOf('--adapter', directory)).toBeLessThan(0.9 * (await lossOf()));
+    expect(await readFile(join(directory, 'README.md'), 'utf8')).toContain('unit `record-local`');
   });
 
   it('lose a round when a client is killed in the middle, with its name in the cause, and the next round works', async () => {

@@ -68,7 +68,9 @@ export function printLedger(report: LedgerReport): string[] {
     `Data set "${dataset}", protecting ${unit === 'record' ? 'each record' : 'the organisation as a whole'}:`,
     '',
   ];
-  lines.push('  when                 round                                     noise   sampled   epsilon so far');
+  lines.push(
+    '  when                 round                                     noise   sampled   steps   epsilon so far',
+  );
   const changes = [...report.keyChanges];
   for (const entry of entries) {
     while (changes.length > 0 && changes[0].sequence < entry.sequence) lines.push(printKeyChange(changes.shift()!)); // Safe: not empty
@@ -76,7 +78,7 @@ export function printLedger(report: LedgerReport): string[] {
     const noise = entry.unit === 'none' ? 'none' : entry.noiseMultiplier.toPrecision(4);
     const after = entry.epsilonAfter === null ? 'no bound' : entry.epsilonAfter.toFixed(4);
     lines.push(
-      `  ${when}  ${entry.roundId.padEnd(40)}  ${noise.padEnd(6)}  ${entry.samplingRate.toPrecision(4).padEnd(8)}  ${after}`,
+      `  ${when}  ${entry.roundId.padEnd(40)}  ${noise.padEnd(6)}  ${entry.samplingRate.toPrecision(4).padEnd(8)}  ${String(entry.steps).padEnd(6)}  ${after}`,
     );
   }
   lines.push(...changes.map(printKeyChange), '');

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { epsilonFor, stepsWithinBudget } from '@fedlora/protocol';
 import { createIdentity } from '../storage/identity.js';
 import { Ledger } from '../storage/ledger.js';
 import { writeConfig } from '../config/client-config.js';
@@ -145,16 +146,19 @@ describe('fedlora privacy', () => {
     );
     await writePolicy(home.policy, new Map([['epsilonCap', 4]]));
     const ledger = await Ledger.open(home.ledger('default'), 'default', identity);
-    for (const roundId of ['r1', 'r2']) {
+    for (const [roundId, unit, steps] of [
+      ['r1', 'record', 1],
+      ['r2', 'record-local', 5],
+    ] as const) {
       await ledger.record(
         {
           runId: 'run',
           roundId,
           manifestHash: 'a'.repeat(64),
-          unit: 'record',
+          unit,
           noiseMultiplier: 0.8,
           samplingRate: 0.02,
-          steps: 1,
+          steps,
           delta: 1e-5,
         },
         5,
@@ -165,12 +169,19 @@ describe('fedlora privacy', () => {
     const shown = await fedlora('privacy', '--home', home.directory, '--json');
     const report = JSON.parse(shown.out) as { entries: unknown[]; epsilon: number; roundsLeft: number; cap: number };
     expect(report.entries).toHaveLength(2);
-    expect(report.epsilon).toBeGreaterThan(0);
+    const step = { noiseMultiplier: 0.8, samplingRate: 0.02 };
+    const spent = [{ ...step, steps: 6 }];
+    expect(report.epsilon).toBeCloseTo(epsilonFor(spent, 1e-5).epsilon, 12);
+    // Rounds like the last, of five steps each.
+    const stepsLeft = stepsWithinBudget({ epsilon: 4, delta: 1e-5, spent, ...step });
+    expect(report.roundsLeft).toBe(Math.floor(stepsLeft / 5));
     expect(report.roundsLeft).toBeGreaterThan(10);
     const printed = (await fedlora('privacy', '--home', home.directory)).out.split('\n');
     // Round by round, then what was spent, the cap, and what is left of it.
     expect(
-      printed.filter((line) => /^ {2}1970-01-01 00:00:00 {2}r[12] +0\.8000 +0\.02000 +\d/.test(line)),
+      printed.filter((line) =>
+        /^ {2}1970-01-01 00:00:00 {2}r(1 +0\.8000 +0\.02000 +1|2 +0\.8000 +0\.02000 +5) +\d/.test(line),
+      ),
     ).toHaveLength(2);
     expect(printed.at(-3)).toBe(`spent  epsilon ${report.epsilon.toFixed(4)} at delta 0.00001`);
     expect(printed.at(-1)).toBe(

@@ -5,7 +5,7 @@
  * adapter that the round starts from, the terms). So whatever leaves it is post-processing of the steps, and costs no privacy beyond
  * theirs; and whoever trains on the parameters of a step has them from the steps before it, which is what composition allows.
  *
- * Source     SPEC §16.6; Abadi et al. 2016, arXiv:1607.00133, algorithm 1; post-processing and adaptive composition: Dwork and Roth
+ * Source     SPEC §16.6, §17.5; Abadi et al. 2016, arXiv:1607.00133, algorithm 1; post-processing and adaptive composition: Dwork and Roth
  *            2014, proposition 2.1 and theorem 3.16
  * Legend     P = trained parameters, d = P + metrics
  */
