@@ -199,7 +199,7 @@ describe('three organisations with a threshold of three', () => {
     const run = await untilRun(coordinator.url, token, id);
     const { epsilon } = epsilonFor([{ noiseMultiplier: 1, samplingRate: 0.05, steps: 2 * 4 }], 1e-5);
     expect(run).toMatchObject({ status: 'completed', completedRounds: 2, unit: 'record-local', epsilon });
-    const rounds = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    const rounds = await listAll<RoundView>(coordinator.url, token, routes.rounds(id));
     expect(rounds[1].epsilon).toBeLessThan(epsilon);
     for (const { id: roundId, baseVersion, version, noiseToSignal } of rounds) {
       const before = await valuesOf(baseVersion);
@@ -225,7 +225,7 @@ describe('three organisations with a threshold of three', () => {
     const training = { ...withOwnNoise.training, optimizer: 'adamw' };
     const { id } = await startRun({ ...withOwnNoise, rounds: 1, training });
     expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed' });
-    const [round] = await operate<RoundView[]>(coordinator.url, token, 'GET', routes.rounds(id));
+    const [round] = await listAll<RoundView>(coordinator.url, token, routes.rounds(id));
     expect(round.noiseToSignal).toBeNull();
     const manifest = await manifestOf(round.version ?? '');
     // A tenth in each of four steps and 162 values.

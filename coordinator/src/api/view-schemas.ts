@@ -1,5 +1,6 @@
 /** The answers of the API, field by field. */
 
+import { privacyUnits } from '@fedlora/protocol';
 import {
   clientStates,
   permissions,
@@ -93,7 +94,7 @@ export const run = objectOf<RunView>('Run', {
   plannedRounds: integer,
   completedRounds: integer,
   abortedRounds: integer,
-  unit: oneOf(['record', 'client', 'none']),
+  unit: oneOf(privacyUnits),
   epsilon: orNull(number),
   projectedEpsilon: orNull(number),
   delta: number,
