@@ -9,7 +9,7 @@ import {
 import { publicRandom, seededRandom } from '@fedlora/protocol/node';
 import { FedloraError, frozenFactors } from '@fedlora/shared';
 import { describe, expect, it } from 'vitest';
-import { aManifest } from '../../../test/support/a-manifest.js';
+import { aLocalManifest, aManifest } from '../../../test/support/a-manifest.js';
 import type { Engine } from '../engine/engine.js';
 import { createOnnxEngine } from '../engine/onnx/engine.js';
 import { knownAdapter, knownModel } from '../engine/onnx/known-model.js';
@@ -62,6 +62,8 @@ describe('needsIndependentExamples', () => {
       { privacy: { ...privacy, unit: 'none' as const }, training: { ...training, maximumRecords: 257 } },
       false,
     ],
+    ['many records in a step at home', aLocalManifest({ maximumRecords: 257 }), true],
+    ['few records in each of many steps at home', aLocalManifest({ maximumRecords: 256, steps: 1000 }), false],
   ])('%s', (_, terms, needed) => {
     expect(needsIndependentExamples(terms)).toBe(needed);
   });
