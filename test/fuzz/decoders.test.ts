@@ -29,7 +29,7 @@ import { versionId, versionMessage, type VersionRecord } from '../../shared/src/
 import { FedloraError } from '../../shared/src/errors/fedlora-error.js';
 import { adaptedModules } from '../../shared/src/run/modules.js';
 import { aGguf, f32, list, text as ggufText, u32, u64 } from '../support/a-gguf.js';
-import { aManifest } from '../support/a-manifest.js';
+import { aManifest, someLocalRecordSteps } from '../support/a-manifest.js';
 import { cases, fuzzSeed, hostile } from './hostile-bytes.js';
 import { codecs } from './secagg-messages.js';
 
@@ -112,6 +112,12 @@ const localTerms: Manifest = {
   training: { kind: 'local-steps', steps: 2, batchSize: 4, learningRate: 0.1, maximumGradientNorm: 1 },
   privacy: { ...terms.privacy, unit: 'client' },
 };
+const ownNoiseTerms: Manifest = {
+  ...terms,
+  training: someLocalRecordSteps,
+  privacy: { ...terms.privacy, unit: 'record-local' },
+};
+const allTerms = [terms, localTerms, ownNoiseTerms].map(print);
 
 /** Verifies an offer of these terms, signed by the coordinator whatever they are. */
 function offer(manifestText: string, rosterText: string): void {
@@ -249,7 +255,7 @@ const decoders: readonly Decoder[] = [
   ofText('canonical JSON', [print(terms), print(roster), '[]', '"\\u0000"', '{"a":{"":[1,0.5,1e+21]}}'], (text) =>
     print(parseCanonicalJson(text)),
   ),
-  ofText('manifest', [print(terms), print(localTerms)], (text) => {
+  ofText('manifest', allTerms, (text) => {
     const manifest = parseCanonicalJson(text) as Manifest;
     checkManifest(manifest, 3);
     return print(manifest);
@@ -259,9 +265,9 @@ const decoders: readonly Decoder[] = [
     checkRoster(credulous, federation.key, value);
     return print(value);
   }),
-  ofText('offer with a manifest', [print(terms), print(localTerms)], (text) => {
+  ofText('offer with a manifest', allTerms, (text) => {
     offer(text, print(roster));
-    return text === print(terms) || text === print(localTerms) ? text : print(parseCanonicalJson(text));
+    return allTerms.includes(text) ? text : print(parseCanonicalJson(text));
   }),
   ofText('offer with a roster', [print(roster)], (text) => {
     offer(print(terms), text);

@@ -173,17 +173,18 @@ describe('local record steps', () => {
     },
   );
 
-  it('put noise of the same width on the numbers that ride along, summed over the steps', async () => {
+  it('put noise of the same width on the numbers that ride along, and add it up over the steps', async () => {
     const { engine } = constantEngine(4, 0);
-    const round = aRound(engine, { steps: 20_000, updateBound: 1e6, stepsPerUnit: 2 ** 10 });
-    const [losses, counts] = (await learnFrom(engine, [], round)).subarray(-2);
-    const sigma = stepStddevInSteps(round.manifest, 'B') / 2 ** 10;
-    const scale = 1e6 / (20_000 * 64 * unitBound(round.manifest));
-    for (const sum of [losses, counts]) {
-      expect(Math.abs(sum)).toBeGreaterThan(0);
-      expect(Math.abs(sum)).toBeLessThan(STANDARD_DEVIATIONS * sigma * scale * Math.sqrt(20_000));
+    const round = aRound(engine, { steps: 2 }, { metrics: numbers });
+    const samples: number[] = [];
+    for (let attempt = 0; attempt < 300; attempt += 1) {
+      samples.push(...(await learnFrom(engine, [], round, `attempt ${attempt}`)).subarray(-6));
     }
-    expect(losses).not.toBe(counts);
+    // Two steps of z D2 levels of 2^-18, on the scale of released numbers.
+    const scale = 4 / (2 * 64 * unitBound(round.manifest));
+    const variance = 2 * ((stepStddevInSteps(round.manifest, 'B') / 2 ** 18) * scale) ** 2;
+    const measured = samples.reduce((sum, value) => sum + value * value, 0) / samples.length;
+    expect(Math.abs(measured / variance - 1)).toBeLessThan(STANDARD_DEVIATIONS * Math.sqrt(2 / samples.length));
   });
 
   it.each([
