@@ -177,7 +177,7 @@ describe('local record steps', () => {
     const { engine } = constantEngine(4, 0);
     const round = aRound(engine, { steps: 2 }, { metrics: numbers });
     const samples: number[] = [];
-    for (let attempt = 0; attempt < 300; attempt += 1) {
+    for (let attempt = 0; attempt < 120; attempt += 1) {
       samples.push(...(await learnFrom(engine, [], round, `attempt ${attempt}`)).subarray(-6));
     }
     // Two steps of z D2 levels of 2^-18, on the scale of released numbers.
