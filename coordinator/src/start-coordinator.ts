@@ -118,6 +118,9 @@ export async function startCoordinator(
         parts.runService.close();
         if (abruptly) {
           parts.roundService.abandon();
+          // Nobody hears of what fails from here on.
+          const server: Server = app.getHttpServer();
+          server.closeAllConnections();
           await database.destroy();
           await app.close();
         } else {

@@ -62,7 +62,8 @@ export async function smallRun(rounds: number, changes: object = {}): Promise<ob
       shape: { hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads },
     },
     training: { kind: 'record-step', samplingRate: 0.1, expectedRecords: 90, maximumRecords: 150 },
-    deadlinesMs: { advertising: 5000, sharing: 5000, training: 8000, checking: 5000, unmasking: 5000 },
+    // Long enough for a busy machine: what a killed client costs is waited for once.
+    deadlinesMs: { advertising: 10_000, sharing: 10_000, training: 15_000, checking: 10_000, unmasking: 10_000 },
     ...changes,
   };
 }

@@ -2,7 +2,10 @@
 
 import type { Page } from '@fedlora/shared';
 
-/** A JSON request. */
+/**
+ * A JSON request, on a connection of its own: a busy test process, which is client and server at once, else sends on connections that
+ * its server has just ended.
+ */
 export function send(
   url: string,
   method: string,
@@ -14,6 +17,7 @@ export function send(
   return fetch(url + path, {
     method,
     headers: {
+      connection: 'close',
       ...headers,
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
