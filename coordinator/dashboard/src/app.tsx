@@ -1,8 +1,8 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useState } from 'react';
 import type { MeView } from '@fedlora/shared';
-import { ApiProblem } from '@fedlora/shared/client';
-import { api, isRefusal } from './api.js';
+import { api, explain, isRefusal } from './api.js';
+import { takeProviderAnswer } from './provider-answer.js';
 import { takeSetupToken } from './setup-link.js';
 import { OverviewPage } from './views/overview-page.js';
 import { SetUp } from './views/set-up.js';
@@ -10,6 +10,11 @@ import { SignIn } from './views/sign-in.js';
 
 // Before the first render, so that the token is out of the address whatever happens next.
 const firstSetupToken = takeSetupToken();
+const providerAnswer = takeProviderAnswer();
+/** An answer of the identity provider's counts once: asked before the first render, however often that happens. */
+const providerSignIn = providerAnswer === null ? null : api.finishProviderSignIn(providerAnswer);
+// Until the page listens.
+providerSignIn?.catch(() => undefined);
 
 type View =
   | { readonly kind: 'asking' }
@@ -34,9 +39,10 @@ export function App() {
   // A page that is loaded again still has its cookie.
   useEffect(() => {
     if (view.kind !== 'asking') return;
-    api.me().then(
+    const isAnswer = providerSignIn !== null;
+    (providerSignIn ?? api.me()).then(
       (me) => setView({ kind: 'signed-in', me }),
-      (error: unknown) => leave(isRefusal(error) ? null : whyOf(error)),
+      (error: unknown) => leave(isRefusal(error) && !isAnswer ? null : explain(error)),
     );
   }, [view.kind, leave]);
 
@@ -77,8 +83,4 @@ export function App() {
     default:
       return view satisfies never;
   }
-}
-
-function whyOf(error: unknown): string {
-  return error instanceof ApiProblem ? error.message : 'The coordinator does not answer.';
 }

@@ -22,6 +22,15 @@ export class UsersRepository {
     return db.selectFrom('users').selectAll().where('name', '=', name).executeTakeFirst();
   }
 
+  async bySubject(issuer: string, subject: string, db: Db = this.db): Promise<User | undefined> {
+    return db
+      .selectFrom('users')
+      .selectAll()
+      .where('issuer', '=', issuer)
+      .where('subject', '=', subject)
+      .executeTakeFirst();
+  }
+
   async add(user: User, trx: Transaction<Tables>): Promise<void> {
     await trx.insertInto('users').values(user).execute();
   }
@@ -49,7 +58,7 @@ export class UsersRepository {
       .where('role', '=', 'admin')
       .where('runs', 'is', null)
       .where('disabled', '=', 0)
-      .where('password_hash', 'is not', null)
+      .where((is) => is.or([is('password_hash', 'is not', null), is('subject', 'is not', null)]))
       .execute();
   }
 
@@ -105,6 +114,7 @@ export function userView(user: User): UserView {
     disabled: user.disabled !== 0,
     hasPassword: user.password_hash !== null,
     hasSecondFactor: user.totp_secret !== null,
+    fromProvider: user.subject !== null,
     createdAt: user.created_at,
     lastSignInAt: user.last_sign_in_at,
   };

@@ -1,8 +1,8 @@
 import { Alert, Button, PasswordInput, TextInput } from '@mantine/core';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import type { MeView } from '@fedlora/shared';
 import { ApiProblem } from '@fedlora/shared/client';
-import { api } from '../api.js';
+import { api, explain } from '../api.js';
 import { Brand, ColorSchemeSwitch } from './header.js';
 
 interface SignInProps {
@@ -18,6 +18,27 @@ export function SignIn({ notice, onSignedIn }: SignInProps) {
   const [asksForCode, setAsksForCode] = useState(false);
   const [isBusy, setIsBusy] = useState(false);
   const [refusal, setRefusal] = useState<string | null>(null);
+
+  const [provider, setProvider] = useState<string | null>(null);
+
+  useEffect(() => {
+    // Without an answer the page offers what always works.
+    api.signInWays().then(
+      (ways) => setProvider(ways.provider),
+      () => undefined,
+    );
+  }, []);
+
+  const goToProvider = async (): Promise<void> => {
+    setIsBusy(true);
+    setRefusal(null);
+    try {
+      window.location.assign((await api.beginProviderSignIn()).url);
+    } catch (error) {
+      setIsBusy(false);
+      setRefusal(explain(error));
+    }
+  };
 
   const signIn = async (): Promise<void> => {
     setIsBusy(true);
@@ -77,14 +98,13 @@ export function SignIn({ notice, onSignedIn }: SignInProps) {
         <Button type="submit" fullWidth loading={isBusy} disabled={name.trim() === '' || password === ''}>
           Sign in
         </Button>
+        {provider !== null && (
+          <Button variant="default" fullWidth disabled={isBusy} onClick={() => void goToProvider()}>
+            Sign in with {provider}
+          </Button>
+        )}
         <p className="faint">You are signed out after an hour without use, and after twelve hours in any case.</p>
       </form>
     </main>
   );
-}
-
-function explain(error: unknown): string {
-  if (!(error instanceof ApiProblem)) return 'The coordinator does not answer.';
-  const wait = error.retryAfterSeconds;
-  return `${error.message} ${wait === undefined ? (error.remedy ?? '') : `Try again in ${wait} s.`}`.trim();
 }
