@@ -51,8 +51,9 @@ export class IdentityProvider {
     return this.config.label;
   }
 
+  /** By which its users are known: the same with and without the slash at the end that people add and leave out. */
   get issuer(): string {
-    return this.config.issuer;
+    return this.config.issuer.replace(/\/$/, '');
   }
 
   /** Begins a sign-in: the token for the cookie, and where to send the browser. @throws FedloraError access/provider-unreachable */
@@ -133,7 +134,7 @@ export class IdentityProvider {
     const given = claimAt(claims, nameClaim);
     const name = typeof given === 'string' ? userNameOf(given) : '';
     if (name === '') throw untrusted(nameClaim);
-    return { issuer: this.config.issuer, subject: token.sub, name, role };
+    return { issuer: this.issuer, subject: token.sub, name, role };
   }
 
   /** The provider's addresses and keys, found once it is there; until then every sign-in tries again. */
@@ -210,14 +211,23 @@ function untrusted(claim: string): FedloraError {
 /** What went wrong with an answer, in our words. Texts of the answer are not passed on: anybody could have written them. */
 function refusalOf(error: unknown): FedloraError {
   if (error instanceof FedloraError) return error;
-  if (error instanceof client.AuthorizationResponseError || error instanceof client.ResponseBodyError) {
-    const code = /^[a-z_]{1,40}$/.test(error.error) ? error.error : 'an unknown error';
+  const told = toldBy(error);
+  if (told !== undefined) {
+    const code = /^[a-z_]{1,40}$/.test(told) ? told : 'an unknown error';
     return new FedloraError('access/provider-refused', `The identity provider answered: ${code}.`, { cause: error });
   }
   if (isUnreachable(error)) return new FedloraError('access/provider-unreachable', undefined, { cause: error });
   const claim = wrongClaimOf(error);
   if (claim !== undefined) return untrusted(claim);
   return new FedloraError('access/provider-answer', undefined, { cause: error });
+}
+
+/** The error that the provider itself told, of an authorization or of a token request. */
+function toldBy(error: unknown): string | undefined {
+  if (error instanceof client.AuthorizationResponseError || error instanceof client.ResponseBodyError)
+    return error.error;
+  if (error instanceof client.WWWAuthenticateChallengeError) return error.cause[0]?.parameters.error ?? '';
+  return undefined;
 }
 
 function isUnreachable(error: unknown): boolean {
@@ -227,11 +237,13 @@ function isUnreachable(error: unknown): boolean {
   return code === 'OAUTH_TIMEOUT' || code === 'OAUTH_RESPONSE_IS_NOT_CONFORM' || code === 'OAUTH_RESPONSE_IS_NOT_JSON';
 }
 
-/** openid-client's error has the check that failed as the cause of its cause. */
+/** openid-client's error has the check that failed as the cause of its cause; of a claim that is missing only the text tells. */
 function wrongClaimOf(error: unknown): string | undefined {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     const found = at.cause as { claim?: unknown } | undefined;
     if (typeof found?.claim === 'string') return found.claim;
+    const missing = /^JWT "(\w+)" .*missing/.exec(at.message)?.[1];
+    if (missing !== undefined) return missing;
   }
   return undefined;
 }

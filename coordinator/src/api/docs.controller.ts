@@ -3,9 +3,9 @@
  * allows neither inline scripts nor other hosts. Reads can be tried with the sign-in of the same browser; changes cannot.
  */
 
+import { createRequire } from 'node:module';
 import { Controller, Get, Header, Res } from '@nestjs/common';
 import type { Response } from 'express';
-import { fileURLToPath } from 'node:url';
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -61,5 +61,5 @@ export class DocsController {
 }
 
 function fileOfViewer(name: string): string {
-  return fileURLToPath(import.meta.resolve(`swagger-ui-dist/${name}`));
+  return createRequire(import.meta.url).resolve(`swagger-ui-dist/${name}`);
 }

@@ -59,11 +59,12 @@ export function oidcOf(inFile: unknown, environment: NodeJS.ProcessEnv): OidcCon
   const secret = presentOf(environment[SECRET_ENVIRONMENT]);
   if (secret === undefined && names.every((name) => given[name] === undefined)) return undefined;
 
-  const issuer = expectUrl('oidc.issuer', given.issuer);
+  const issuer = expectText('oidc.issuer', given.issuer);
+  const { host } = expectUrl('oidc.issuer', issuer);
   const publicUrl = expectUrl('oidc.publicUrl', given.publicUrl);
   if (publicUrl.pathname !== '/') refuse('oidc.publicUrl', 'must have no path.');
   return Object.freeze({
-    issuer: issuer.href,
+    issuer,
     publicUrl: publicUrl.origin,
     clientId: expectText('oidc.clientId', given.clientId),
     clientSecret: secret ?? readSecret(given.clientSecretFile),
@@ -71,7 +72,7 @@ export function oidcOf(inFile: unknown, environment: NodeJS.ProcessEnv): OidcCon
     roleClaim: expectText('oidc.roleClaim', given.roleClaim ?? 'groups'),
     nameClaim: expectText('oidc.nameClaim', given.nameClaim ?? 'preferred_username'),
     scope: scopeOf(given.scope ?? 'openid profile'),
-    label: expectText('oidc.label', given.label ?? issuer.host),
+    label: expectText('oidc.label', given.label ?? host),
   });
 }
 
