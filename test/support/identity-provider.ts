@@ -32,7 +32,7 @@ export class TestIdentityProvider {
     const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const server = createServer();
     await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-    const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
     const self = new TestIdentityProvider(issuer, server, privateKey);
     const provider = new Provider(issuer, {
       clients: [{ client_id: CLIENT_ID, client_secret: CLIENT_SECRET, redirect_uris: [redirectUri] }],

@@ -29,7 +29,6 @@ const START = `SwaggerUIBundle({
   url: '/api/v1/openapi.json',
   dom_id: '#viewer',
   deepLinking: true,
-  docExpansion: 'none',
   supportedSubmitMethods: ['get', 'head'],
   validatorUrl: null,
 });
