@@ -185,8 +185,16 @@ function construct(
   const apiTokens = new ApiTokens(db, audit, now);
   const authenticator = new Authenticator(apiTokens, signIns, sessions);
   const lockout = new Lockout(db, now);
-  const users = new UserService({ users: new UsersRepository(db), signIns, lockout, audit, announcements, now });
   const provider = config.oidc === undefined ? undefined : new IdentityProvider(config.oidc, now);
+  const users = new UserService({
+    users: new UsersRepository(db),
+    signIns,
+    lockout,
+    audit,
+    announcements,
+    ...(provider === undefined ? {} : { issuer: provider.issuer }),
+    now,
+  });
   const providerSignIn = new ProviderSignIn(provider, users, audit);
   const rateLimits = new RateLimits(rates, now);
   const enrolment = new EnrolmentService({

@@ -83,7 +83,10 @@ describe.skipIf(whyNoBrowser !== undefined)(
 
     it('tells whoever it gives no role why, with the code out of the address', async () => {
       await signInAtProvider('stranger');
-      await page.getByText(/is mapped to a role/).waitFor();
+      await page
+        .getByTestId('sign-in-refusal')
+        .getByText(/is mapped to a role/)
+        .waitFor();
       expect(page.url()).toBe(`${coordinator.url}/`);
       await screenshot(page, 'sign-in-with-provider');
       await page.context().clearCookies();
@@ -96,6 +99,13 @@ describe.skipIf(whyNoBrowser !== undefined)(
       await page.reload();
       await page.getByTestId('organisations').waitFor();
       expect(problems).toEqual([]);
+      await page.setViewportSize({ width: 390, height: 844 });
+      const overflow = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      );
+      expect(overflow).toBeLessThanOrEqual(0);
+      await screenshot(page, 'signed-in-with-provider-phone');
+      await page.setViewportSize({ width: 1280, height: 900 });
     });
 
     it('lets the API’s page be opened from the header, which shows every operation and breaks no policy', async () => {

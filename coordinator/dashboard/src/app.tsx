@@ -19,7 +19,7 @@ providerSignIn?.catch(() => undefined);
 type View =
   | { readonly kind: 'asking' }
   | { readonly kind: 'set-up'; readonly token: string }
-  | { readonly kind: 'signed-out'; readonly notice: string | null }
+  | { readonly kind: 'signed-out'; readonly notice: string | null; readonly refusal: string | null }
   | { readonly kind: 'signed-in'; readonly me: MeView };
 
 export function App() {
@@ -29,9 +29,9 @@ export function App() {
   );
 
   const leave = useCallback(
-    (notice: string | null) => {
+    (notice: string | null, refusal: string | null = null) => {
       client.clear();
-      setView({ kind: 'signed-out', notice });
+      setView({ kind: 'signed-out', notice, refusal });
     },
     [client],
   );
@@ -42,7 +42,10 @@ export function App() {
     const isAnswer = providerSignIn !== null;
     (providerSignIn ?? api.me()).then(
       (me) => setView({ kind: 'signed-in', me }),
-      (error: unknown) => leave(isRefusal(error) && !isAnswer ? null : explain(error)),
+      (error: unknown) => {
+        if (isAnswer) leave(null, explain(error));
+        else leave(isRefusal(error) ? null : explain(error));
+      },
     );
   }, [view.kind, leave]);
 
@@ -77,7 +80,13 @@ export function App() {
         />
       );
     case 'signed-out':
-      return <SignIn notice={view.notice} onSignedIn={(me) => setView({ kind: 'signed-in', me })} />;
+      return (
+        <SignIn
+          notice={view.notice}
+          refusedBefore={view.refusal}
+          onSignedIn={(me) => setView({ kind: 'signed-in', me })}
+        />
+      );
     case 'signed-in':
       return <OverviewPage key={view.me.id} onSignOut={signOut} />;
     default:

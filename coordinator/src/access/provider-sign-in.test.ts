@@ -231,6 +231,10 @@ describe('a sign-in with the identity provider', () => {
     provider.accounts.set('id-ada', { preferred_username: 'Ada', groups: [] });
     expect((await refusal(await signInAs('id-ada')))[1]).toBe('access/no-role');
     expect((await send(url, 'GET', routes.me, undefined, undefined, headers)).status).toBe(401);
+    expect(await newestAudit(2)).toMatchObject([
+      { event: 'user.signed-out', details: { name: 'ada', all: true } },
+      { event: 'user.sign-in.refused', details: { code: 'access/no-role', subject: 'id-ada' } },
+    ]);
   });
 
   it('does not make anybody somebody else: a name that is taken here is refused, and so is a disabled user', async () => {
@@ -259,6 +263,28 @@ describe('a sign-in with the identity provider', () => {
     expect((await json<MeView>(await signInAs('id-ada'))).runs).toEqual(['run-1']);
     const local = await send(url, 'POST', routes.signIn, undefined, { name: 'ada', password: 'any password at all' });
     expect((await refusal(local))[1]).toBe('access/wrong-credentials');
+  });
+});
+
+describe('an administrator by the identity provider', () => {
+  it('spares the link for the first one as long as that provider is configured', async () => {
+    const other = await mkdtemp(join(tmpdir(), 'fedlora-oidc-'));
+    provider.accounts.set('id-root', { preferred_username: 'root', groups: ['fl-admins'] });
+    const first = await start(other, { oidc: oidc() }, Date.now);
+    expect(first.setupToken).toBeDefined();
+    const me = await json<MeView>(await signInAs('id-root', first.url));
+    expect(me.permissions).toContain('users.manage');
+    await first.close();
+    for (const [settings, isAsked] of [
+      [{ oidc: oidc() }, false],
+      [{ oidc: oidc({ issuer: 'https://login.example.org' }) }, true],
+      [{}, true],
+    ] as const) {
+      const again = await start(other, settings, Date.now);
+      expect(again.setupToken !== undefined).toBe(isAsked);
+      await again.close();
+    }
+    await rm(other, { recursive: true, force: true });
   });
 });
 

@@ -44,7 +44,7 @@ export class ProviderSignIn {
       });
       // Proven by the provider, and no longer meant to be here: what is still open is closed.
       if (code === 'access/no-role' && typeof subject === 'string')
-        await this.users.endSignInsOfSubject(issuer, subject);
+        await this.users.endSignInsOfSubject(issuer, subject, by);
       throw error;
     }
   }

@@ -50,15 +50,15 @@ export class UsersRepository {
     return taken.numUpdatedRows > 0n;
   }
 
-  /** Administrators of everything who can sign in. */
-  async admins(db: Db = this.db): Promise<User[]> {
+  /** Administrators of everything who can sign in: with a password, or with the provider of this issuer. */
+  async admins(issuer: string | undefined, db: Db = this.db): Promise<User[]> {
     return db
       .selectFrom('users')
       .selectAll()
       .where('role', '=', 'admin')
       .where('runs', 'is', null)
       .where('disabled', '=', 0)
-      .where((is) => is.or([is('password_hash', 'is not', null), is('subject', 'is not', null)]))
+      .where((is) => is.or([is('password_hash', 'is not', null), is('issuer', '=', issuer ?? null)]))
       .execute();
   }
 

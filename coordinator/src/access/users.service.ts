@@ -37,6 +37,8 @@ export interface UserParts {
   readonly lockout: Lockout;
   readonly audit: AuditLog;
   readonly announcements: Announcements;
+  /** Of the identity provider that is configured: who signs in there may be the only administrator. */
+  readonly issuer?: string;
   readonly now: () => number;
 }
 
@@ -51,7 +53,7 @@ export class UserService {
 
   /** A link for the first administrator, as long as nobody can administer. */
   async firstAdminLink(): Promise<string | undefined> {
-    if ((await this.parts.users.admins()).length > 0) return undefined;
+    if ((await this.parts.users.admins(this.parts.issuer)).length > 0) return undefined;
     return this.adminLink();
   }
 
@@ -123,7 +125,7 @@ export class UserService {
         },
         trx,
       );
-      if ((await users.admins(trx)).length === 0) throw new FedloraError('access/last-admin');
+      if ((await users.admins(this.parts.issuer, trx)).length === 0) throw new FedloraError('access/last-admin');
       const after = { ...before, ...(await users.byId(id, trx)) };
       const details = { id, name: before.name };
       return [{ event: 'user.changed', by, details, before: rightsOf(before), after: rightsOf(after) }, after] as const;
@@ -235,12 +237,9 @@ export class UserService {
   }
 
   /** Ends the sign-ins of whom the identity provider no longer gives a role; does nothing for who never was a user. */
-  async endSignInsOfSubject(issuer: string, subject: string): Promise<void> {
-    const { users, signIns, announcements } = this.parts;
-    const user = await users.bySubject(issuer, subject);
-    if (user === undefined) return;
-    await signIns.endAll(user.id);
-    announcements.tell('access.changed', user.id);
+  async endSignInsOfSubject(issuer: string, subject: string, by: Origin): Promise<void> {
+    const user = await this.parts.users.bySubject(issuer, subject);
+    if (user !== undefined) await this.endSignIns(user.id, by);
   }
 
   async signOut(operator: Operator, by: Origin): Promise<void> {

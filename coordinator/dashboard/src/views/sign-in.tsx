@@ -8,16 +8,18 @@ import { Brand, ColorSchemeSwitch } from './header.js';
 interface SignInProps {
   /** Why the page asks, where there is something to say. */
   readonly notice: string | null;
+  /** Why the sign-in with the identity provider, from which the browser just came back, is none. */
+  readonly refusedBefore: string | null;
   readonly onSignedIn: (me: MeView) => void;
 }
 
-export function SignIn({ notice, onSignedIn }: SignInProps) {
+export function SignIn({ notice, refusedBefore, onSignedIn }: SignInProps) {
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
   const [asksForCode, setAsksForCode] = useState(false);
   const [isBusy, setIsBusy] = useState(false);
-  const [refusal, setRefusal] = useState<string | null>(null);
+  const [refusal, setRefusal] = useState(refusedBefore);
 
   const [provider, setProvider] = useState<string | null>(null);
 
