@@ -64,7 +64,15 @@ function start(dataFolder: string, settings: object, now: () => number): Promise
   const { federationKey } = federation;
   const rates = { ...DEFAULT_RATES, secrets: { burst: 1000, perSecond: 1000 } };
   return startCoordinator(
-    { dataFolder, host: '127.0.0.1', port: 0, logLevel: 'silent', federationKey, ...settings },
+    {
+      dataFolder,
+      host: '127.0.0.1',
+      port: 0,
+      logLevel: 'silent',
+      trustedProxies: ['loopback'],
+      federationKey,
+      ...settings,
+    },
     { now, rates },
   );
 }
@@ -141,6 +149,8 @@ describe('a sign-in with the identity provider', () => {
     expect(answer.headers.get('set-cookie')).toMatch(
       /^fedlora-flow=[\w-]{43}; Max-Age=600; Path=\/; Expires=[^;]+; HttpOnly; SameSite=Strict$/,
     );
+    const tls = await send(url, 'POST', routes.providerSignIn, undefined, undefined, { 'x-forwarded-proto': 'https' });
+    expect(tls.headers.get('set-cookie')).toMatch(/^__Host-fedlora-flow=.*; HttpOnly; Secure; SameSite=Strict$/);
     const { searchParams, origin } = new URL((await json<ProviderRedirect>(answer)).url);
     expect(origin).toBe(provider.issuer);
     expect(Object.fromEntries(searchParams)).toEqual({
