@@ -3,6 +3,8 @@ import { APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
 import { ApiTokens } from './access/api-tokens.js';
 import { Authenticator } from './access/authenticator.js';
 import { MeController } from './access/me.controller.js';
+import { ProviderController } from './access/provider.controller.js';
+import { ProviderSignIn } from './access/provider-sign-in.js';
 import { RateLimits } from './access/rate-limits.js';
 import { SignIns } from './access/sign-ins.js';
 import { TokensController } from './access/tokens.controller.js';
@@ -10,6 +12,7 @@ import { UsersController } from './access/users.controller.js';
 import { UserService } from './access/users.service.js';
 import { VersionStore } from './adapters/version-store.js';
 import { VersionsController } from './adapters/versions.controller.js';
+import { DocsController } from './api/docs.controller.js';
 import { Idempotency } from './api/idempotency.js';
 import { OpenApiController } from './api/openapi.controller.js';
 import { openApiDocument } from './api/openapi.js';
@@ -50,6 +53,7 @@ export interface Parts {
   readonly metrics: Metrics;
   readonly presence: Presence;
   readonly programVersion: string;
+  readonly providerSignIn: ProviderSignIn;
   readonly rateLimits: RateLimits;
   readonly roundService: RoundService;
   readonly runService: RunService;
@@ -68,10 +72,12 @@ const controllers: Type[] = [
   VersionsController,
   ObserveController,
   MeController,
+  ProviderController,
   UsersController,
   TokensController,
   AuditController,
   OpenApiController,
+  DocsController,
 ];
 
 /** The shell: routes and sockets over services that know nothing of Nest. */
@@ -93,6 +99,7 @@ export class AppModule {
         { provide: Metrics, useValue: parts.metrics },
         { provide: OPEN_API, useValue: openApiDocument(parts.programVersion) },
         { provide: Presence, useValue: parts.presence },
+        { provide: ProviderSignIn, useValue: parts.providerSignIn },
         { provide: RateLimits, useValue: parts.rateLimits },
         { provide: RoundService, useValue: parts.roundService },
         { provide: RunService, useValue: parts.runService },

@@ -17,7 +17,9 @@ import { VersionStore } from './adapters/version-store.js';
 import { VersionsRepository } from './adapters/versions.repository.js';
 import { ApiTokens } from './access/api-tokens.js';
 import { Authenticator } from './access/authenticator.js';
+import { IdentityProvider } from './access/identity-provider.js';
 import { Lockout } from './access/lockout.js';
+import { ProviderSignIn } from './access/provider-sign-in.js';
 import { DEFAULT_RATES, RateLimits, type Rates } from './access/rate-limits.js';
 import { SignIns } from './access/sign-ins.js';
 import { UsersRepository } from './access/users.repository.js';
@@ -186,7 +188,17 @@ function construct(
   const apiTokens = new ApiTokens(db, audit, now);
   const authenticator = new Authenticator(apiTokens, signIns, sessions);
   const lockout = new Lockout(db, now);
-  const users = new UserService({ users: new UsersRepository(db), signIns, lockout, audit, announcements, now });
+  const provider = config.oidc === undefined ? undefined : new IdentityProvider(config.oidc, now);
+  const users = new UserService({
+    users: new UsersRepository(db),
+    signIns,
+    lockout,
+    audit,
+    announcements,
+    ...(provider === undefined ? {} : { issuer: provider.issuer }),
+    now,
+  });
+  const providerSignIn = new ProviderSignIn(provider, users, audit);
   const rateLimits = new RateLimits(rates, now);
   const enrolment = new EnrolmentService({
     revocations,
@@ -243,6 +255,7 @@ function construct(
     metrics,
     presence,
     programVersion: version,
+    providerSignIn,
     rateLimits,
     roundService,
     runService,

@@ -29,6 +29,13 @@ export async function fetchOverview(): Promise<OverviewState> {
   return { ...overview, clockOffsetMs: overview.serverTime - (askedAt + Date.now()) / 2 };
 }
 
+/** What a person is told of a failure, and what to do. */
+export function explain(error: unknown): string {
+  if (!(error instanceof ApiProblem)) return 'The coordinator does not answer.';
+  const wait = error.retryAfterSeconds;
+  return `${error.message} ${wait === undefined ? (error.remedy ?? '') : `Try again in ${wait} s.`}`.trim();
+}
+
 /** True for answers that another try with the same sign-in cannot change. */
 export function isRefusal(error: unknown): error is ApiProblem {
   return error instanceof ApiProblem && (error.status === 401 || error.status === 403);

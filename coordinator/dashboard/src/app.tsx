@@ -1,8 +1,8 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useState } from 'react';
 import type { MeView } from '@fedlora/shared';
-import { ApiProblem } from '@fedlora/shared/client';
-import { api, isRefusal } from './api.js';
+import { api, explain, isRefusal } from './api.js';
+import { takeProviderAnswer } from './provider-answer.js';
 import { takeSetupToken } from './setup-link.js';
 import { OverviewPage } from './views/overview-page.js';
 import { SetUp } from './views/set-up.js';
@@ -10,11 +10,16 @@ import { SignIn } from './views/sign-in.js';
 
 // Before the first render, so that the token is out of the address whatever happens next.
 const firstSetupToken = takeSetupToken();
+const providerAnswer = takeProviderAnswer();
+/** An answer of the identity provider's counts once: asked before the first render, however often that happens. */
+const providerSignIn = providerAnswer === null ? null : api.finishProviderSignIn(providerAnswer);
+// Until the page listens.
+providerSignIn?.catch(() => undefined);
 
 type View =
   | { readonly kind: 'asking' }
   | { readonly kind: 'set-up'; readonly token: string }
-  | { readonly kind: 'signed-out'; readonly notice: string | null }
+  | { readonly kind: 'signed-out'; readonly notice: string | null; readonly refusal: string | null }
   | { readonly kind: 'signed-in'; readonly me: MeView };
 
 export function App() {
@@ -24,9 +29,9 @@ export function App() {
   );
 
   const leave = useCallback(
-    (notice: string | null) => {
+    (notice: string | null, refusal: string | null = null) => {
       client.clear();
-      setView({ kind: 'signed-out', notice });
+      setView({ kind: 'signed-out', notice, refusal });
     },
     [client],
   );
@@ -34,9 +39,13 @@ export function App() {
   // A page that is loaded again still has its cookie.
   useEffect(() => {
     if (view.kind !== 'asking') return;
-    api.me().then(
+    const isAnswer = providerSignIn !== null;
+    (providerSignIn ?? api.me()).then(
       (me) => setView({ kind: 'signed-in', me }),
-      (error: unknown) => leave(isRefusal(error) ? null : whyOf(error)),
+      (error: unknown) => {
+        if (isAnswer) leave(null, explain(error));
+        else leave(isRefusal(error) ? null : explain(error));
+      },
     );
   }, [view.kind, leave]);
 
@@ -71,14 +80,16 @@ export function App() {
         />
       );
     case 'signed-out':
-      return <SignIn notice={view.notice} onSignedIn={(me) => setView({ kind: 'signed-in', me })} />;
+      return (
+        <SignIn
+          notice={view.notice}
+          refusedBefore={view.refusal}
+          onSignedIn={(me) => setView({ kind: 'signed-in', me })}
+        />
+      );
     case 'signed-in':
       return <OverviewPage key={view.me.id} onSignOut={signOut} />;
     default:
       return view satisfies never;
   }
-}
-
-function whyOf(error: unknown): string {
-  return error instanceof ApiProblem ? error.message : 'The coordinator does not answer.';
 }

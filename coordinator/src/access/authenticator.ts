@@ -3,6 +3,7 @@
 import type { SessionService } from '../session/session.service.js';
 import { API_TOKEN_PREFIX, type ApiTokens } from './api-tokens.js';
 import type { Principal } from './principal.js';
+import { cookieName, cookieOf } from './sign-in-cookie.js';
 import type { SignIns } from './sign-ins.js';
 
 /** What opens: a bearer token (an API token, or a client's session), or the cookie of a sign-in. */
@@ -29,11 +30,6 @@ export class Authenticator {
   }
 }
 
-/** Of a sign-in. Browsers take a name with `__Host-` only for this host, from it and over TLS. */
-export function cookieName(isSecure: boolean): string {
-  return isSecure ? '__Host-fedlora' : 'fedlora';
-}
-
 /** What a request's headers bring. */
 export function credentialsOf(headers: {
   readonly authorization?: string | undefined;
@@ -44,10 +40,4 @@ export function credentialsOf(headers: {
   const cookie = cookieOf(headers.cookie, cookieName(true)) ?? cookieOf(headers.cookie, cookieName(false));
   // A header that is no bearer token is a wrong one, not none: it must not fall back to the cookie.
   return headers.authorization === undefined ? { cookie } : { bearer: bearer ?? '' };
-}
-
-function cookieOf(header: string | undefined, name: string): string | undefined {
-  const found = (header ?? '').split(';').find((part) => part.trim().startsWith(`${name}=`));
-  const value = found?.trim().slice(name.length + 1);
-  return value !== undefined && /^[\w-]{20,100}$/.test(value) ? value : undefined;
 }

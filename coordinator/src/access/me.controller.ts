@@ -18,8 +18,9 @@ import type { Origin } from '../audit/origin.js';
 import type { KnownRequest } from '../nest/access.guard.js';
 import { Asking, By } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
-import { Authenticator, cookieName } from './authenticator.js';
+import { Authenticator } from './authenticator.js';
 import type { Operator } from './principal.js';
+import { clearCookie, cookieName, giveCookie } from './sign-in-cookie.js';
 import { LONGEST_MS, SignIns } from './sign-ins.js';
 import { UserService } from './users.service.js';
 
@@ -49,8 +50,7 @@ export class MeController {
   ): Promise<MeView> {
     const from = { address: by.address ?? 'unknown', agent: request.headers['user-agent'] ?? '' };
     const token = await this.users.signIn(credentials, from, by);
-    response.cookie(cookieName(request.secure), token, { ...cookieOf(request), maxAge: LONGEST_MS });
-    response.set('cache-control', 'no-store');
+    giveCookie(request, response, cookieName(request.secure), token, LONGEST_MS);
     const operator = await this.authenticator.identify({ cookie: token });
     // Safe: the sign-in began a moment ago.
     return this.users.me(operator as Operator);
@@ -65,7 +65,7 @@ export class MeController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<void> {
     await this.users.signOut(operator, by);
-    response.clearCookie(cookieName(request.secure), cookieOf(request));
+    clearCookie(request, response, cookieName(request.secure));
   }
 
   @Get('me')
@@ -126,8 +126,4 @@ export class MeController {
   end(@Param('id') id: string, @Asking() operator: Operator, @By() by: Origin): Promise<void> {
     return this.users.endSignIn(operator, id, by);
   }
-}
-
-function cookieOf(request: KnownRequest): { httpOnly: true; sameSite: 'strict'; secure: boolean; path: string } {
-  return { httpOnly: true, sameSite: 'strict', secure: request.secure, path: '/' };
 }

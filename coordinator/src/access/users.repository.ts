@@ -22,6 +22,15 @@ export class UsersRepository {
     return db.selectFrom('users').selectAll().where('name', '=', name).executeTakeFirst();
   }
 
+  async bySubject(issuer: string, subject: string, db: Db = this.db): Promise<User | undefined> {
+    return db
+      .selectFrom('users')
+      .selectAll()
+      .where('issuer', '=', issuer)
+      .where('subject', '=', subject)
+      .executeTakeFirst();
+  }
+
   async add(user: User, trx: Transaction<Tables>): Promise<void> {
     await trx.insertInto('users').values(user).execute();
   }
@@ -41,15 +50,15 @@ export class UsersRepository {
     return taken.numUpdatedRows > 0n;
   }
 
-  /** Administrators of everything who can sign in. */
-  async admins(db: Db = this.db): Promise<User[]> {
+  /** Administrators of everything who can sign in: with a password, or with the provider of this issuer. */
+  async admins(issuer: string | undefined, db: Db = this.db): Promise<User[]> {
     return db
       .selectFrom('users')
       .selectAll()
       .where('role', '=', 'admin')
       .where('runs', 'is', null)
       .where('disabled', '=', 0)
-      .where('password_hash', 'is not', null)
+      .where((is) => is.or([is('password_hash', 'is not', null), is('issuer', '=', issuer ?? null)]))
       .execute();
   }
 
@@ -105,6 +114,7 @@ export function userView(user: User): UserView {
     disabled: user.disabled !== 0,
     hasPassword: user.password_hash !== null,
     hasSecondFactor: user.totp_secret !== null,
+    fromProvider: user.subject !== null,
     createdAt: user.created_at,
     lastSignInAt: user.last_sign_in_at,
   };

@@ -20,6 +20,7 @@ import type { AuditLog } from '../audit/audit-log.js';
 import { bySystem, type Origin } from '../audit/origin.js';
 import type { Announcements } from '../observe/announcements.js';
 import { createToken, tokenHash } from '../storage/keys.js';
+import type { Identity } from './identity-provider.js';
 import type { Lockout } from './lockout.js';
 import { expectStrong, hashPassword, isPassword } from './passwords.js';
 import type { Operator } from './principal.js';
@@ -36,6 +37,8 @@ export interface UserParts {
   readonly lockout: Lockout;
   readonly audit: AuditLog;
   readonly announcements: Announcements;
+  /** Of the identity provider that is configured: who signs in there may be the only administrator. */
+  readonly issuer?: string;
   readonly now: () => number;
 }
 
@@ -50,7 +53,7 @@ export class UserService {
 
   /** A link for the first administrator, as long as nobody can administer. */
   async firstAdminLink(): Promise<string | undefined> {
-    if ((await this.parts.users.admins()).length > 0) return undefined;
+    if ((await this.parts.users.admins(this.parts.issuer)).length > 0) return undefined;
     return this.adminLink();
   }
 
@@ -102,7 +105,7 @@ export class UserService {
   /**
    * Changes role, scope or whether the user is disabled. With effect at once: sign-ins and tokens are asked anew at every request.
    *
-   * @throws FedloraError access/unknown-user | access/last-admin | request/changed
+   * @throws FedloraError access/unknown-user | access/last-admin | access/provider-user | request/changed
    */
   async change(id: string, change: UserChange, by: Origin, ifMatch?: string): Promise<UserView> {
     const { users, audit, announcements } = this.parts;
@@ -110,6 +113,9 @@ export class UserService {
       const before = await users.byId(id, trx);
       if (before === undefined) throw new FedloraError('access/unknown-user');
       expectUnchanged(ifMatch, userView(before));
+      // The next sign-in would undo it.
+      if (before.subject !== null && change.role != null && change.role !== before.role)
+        throw new FedloraError('access/provider-user');
       await users.change(
         id,
         {
@@ -119,7 +125,7 @@ export class UserService {
         },
         trx,
       );
-      if ((await users.admins(trx)).length === 0) throw new FedloraError('access/last-admin');
+      if ((await users.admins(this.parts.issuer, trx)).length === 0) throw new FedloraError('access/last-admin');
       const after = { ...before, ...(await users.byId(id, trx)) };
       const details = { id, name: before.name };
       return [{ event: 'user.changed', by, details, before: rightsOf(before), after: rightsOf(after) }, after] as const;
@@ -129,12 +135,18 @@ export class UserService {
     return userView(changed);
   }
 
-  /** A fresh link for a user who lost the password; the old one is good until the link is used. @throws FedloraError access/unknown-user */
+  /**
+   * A fresh link for a user who lost the password; the old one is good until the link is used.
+   *
+   * @throws FedloraError access/unknown-user | access/provider-user
+   */
   async link(id: string, removeSecondFactor: boolean, by: Origin): Promise<SetupLinkView> {
     const { users, audit, lockout, now } = this.parts;
     const token = createToken();
     const expiresAt = now() + LINK_MS;
-    await lockout.forget((await this.expect(id)).name);
+    const { name, subject } = await this.expect(id);
+    if (subject !== null) throw new FedloraError('access/provider-user');
+    await lockout.forget(name);
     return audit.recording(async (trx) => {
       if (removeSecondFactor) await users.change(id, { totp_secret: null, totp_pending: null }, trx);
       await users.link(id, tokenHash(token), expiresAt, trx);
@@ -192,6 +204,42 @@ export class UserService {
       return [{ event: 'user.signed-in', by: { ...by, actor } }, undefined] as const;
     });
     return token;
+  }
+
+  /**
+   * Opens a sign-in of whom the identity provider signed in, who becomes a user at the first time and has the provider's role from
+   * then on; returns the token for the cookie. A user is known by issuer and subject, never by name: whoever can choose a name at the
+   * provider must not become somebody else here.
+   *
+   * @throws FedloraError access/name-taken | access/user-disabled
+   */
+  async signInFromProvider(identity: Identity, from: SignInOrigin, by: Origin): Promise<string> {
+    const { users, signIns, audit, announcements, now } = this.parts;
+    const { issuer, subject, name, role } = identity;
+    const { id, isChanged } = await audit.transaction(async (trx) => {
+      const known = await users.bySubject(issuer, subject, trx);
+      if (known === undefined && (await users.byName(name, trx)) !== undefined)
+        throw new FedloraError('access/name-taken', `Another user is called ${name} here.`);
+      if (known !== undefined && known.disabled !== 0) throw new FedloraError('access/user-disabled');
+      const user: User = { ...(known ?? { ...newUser(name, role, null, now()), issuer, subject }), role };
+      if (known === undefined) await users.add(user, trx);
+      await users.change(user.id, { role, last_sign_in_at: now() }, trx);
+      const actor = { kind: 'user' as const, id: user.id, name: user.name };
+      const record = { by: { ...by, actor }, details: { id: user.id, name: user.name, issuer } };
+      if (known === undefined) await audit.append({ ...record, event: 'user.created', after: rightsOf(user) }, trx);
+      else if (known.role !== role)
+        await audit.append({ ...record, event: 'user.changed', before: rightsOf(known), after: rightsOf(user) }, trx);
+      await audit.append({ ...record, event: 'user.signed-in' }, trx);
+      return { id: user.id, isChanged: known?.role !== role };
+    });
+    if (isChanged) announcements.tell('access.changed', id);
+    return signIns.begin(id, from);
+  }
+
+  /** Ends the sign-ins of whom the identity provider no longer gives a role; does nothing for who never was a user. */
+  async endSignInsOfSubject(issuer: string, subject: string, by: Origin): Promise<void> {
+    const user = await this.parts.users.bySubject(issuer, subject);
+    if (user !== undefined) await this.endSignIns(user.id, by);
   }
 
   async signOut(operator: Operator, by: Origin): Promise<void> {
@@ -337,6 +385,8 @@ function newUser(name: string, role: string, runs: readonly string[] | null, now
     disabled: 0,
     created_at: now,
     last_sign_in_at: null,
+    issuer: null,
+    subject: null,
   };
 }
 

@@ -17,6 +17,7 @@ import {
   PageQuery,
   PasswordProof,
   PasswordRequest,
+  ProviderAnswer,
   RevocationsRequest,
   RunDescription,
   RunsQuery,
@@ -90,6 +91,7 @@ const ok = (schema: Shape): Answer => ({ status: 200, schema });
 const created = (schema: Shape): Answer => ({ status: 201, schema });
 const nothing: Answer = { status: 204 };
 const bytes: Answer = { status: 200, contentType: 'application/octet-stream' };
+const script: Answer = { status: 200, contentType: 'text/javascript', schema: text() };
 const badCredentials: readonly ErrorCode[] = ['access/wrong-credentials', 'access/locked'];
 
 export const routeTable: Readonly<Record<string, Route>> = {
@@ -253,6 +255,29 @@ export const routeTable: Readonly<Record<string, Route>> = {
     answer: ok(views.me),
     errors: ['access/second-factor-required', ...badCredentials],
   },
+  'GET /api/v1/sign-in': { access: open, summary: 'How users can sign in', answer: ok(views.signInWays) },
+  'POST /api/v1/sign-in/provider': {
+    access: openAndCostly,
+    summary: 'Begins a sign-in with the identity provider: sets a cookie for it',
+    answer: ok(views.providerRedirect),
+    errors: ['access/no-provider', 'access/provider-unreachable'],
+  },
+  'POST /api/v1/sign-in/provider/answer': {
+    access: openAndCostly,
+    summary: 'Signs a user in with the identity provider’s answer: sets a cookie',
+    body: ProviderAnswer,
+    answer: ok(views.me),
+    errors: [
+      'access/no-provider',
+      'access/provider-unreachable',
+      'access/provider-refused',
+      'access/provider-answer',
+      'access/sign-in-spent',
+      'access/no-role',
+      'access/user-disabled',
+      'access/name-taken',
+    ],
+  },
   'DELETE /api/v1/sign-in': {
     access: user,
     summary: 'Signs the user out',
@@ -325,7 +350,7 @@ export const routeTable: Readonly<Record<string, Route>> = {
     summary: 'Changes role, scope, or whether the user is disabled',
     body: UserChange,
     answer: ok(views.user),
-    errors: ['access/unknown-user', 'access/last-admin'],
+    errors: ['access/unknown-user', 'access/last-admin', 'access/provider-user'],
     isConditional: true,
   },
   'POST /api/v1/users/:id/link': {
@@ -333,7 +358,7 @@ export const routeTable: Readonly<Record<string, Route>> = {
     summary: 'A fresh set-up link for a user',
     body: LinkRequest,
     answer: created(views.setupLink),
-    errors: ['access/unknown-user'],
+    errors: ['access/unknown-user', 'access/provider-user'],
     isIdempotent: true,
   },
   'DELETE /api/v1/users/:id/sign-ins': {
@@ -376,6 +401,18 @@ export const routeTable: Readonly<Record<string, Route>> = {
   },
 
   // The API itself, supervisors and monitoring.
+  'GET /api/v1/docs': {
+    access: open,
+    summary: 'A page that shows the document',
+    answer: { status: 200, contentType: 'text/html', schema: text() },
+  },
+  'GET /api/v1/docs/start.js': { access: open, summary: 'Starts the page’s viewer', answer: script },
+  'GET /api/v1/docs/viewer.js': { access: open, summary: 'The page’s viewer', answer: script },
+  'GET /api/v1/docs/viewer.css': {
+    access: open,
+    summary: 'How the viewer looks',
+    answer: { status: 200, contentType: 'text/css', schema: text() },
+  },
   'GET /api/v1/openapi.json': { access: open, summary: 'This document', answer: { status: 200 } },
   'GET /healthz': { access: open, summary: 'The process answers', answer: ok(views.health) },
   'GET /readyz': { access: open, summary: 'The database answers', answer: ok(views.health) },

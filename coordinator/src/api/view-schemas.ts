@@ -20,6 +20,7 @@ import {
   type Page,
   type ParticipantView,
   type PlainObject,
+  type ProviderRedirect,
   type RecoveryCodes,
   type RoundPhase,
   type RoundView,
@@ -27,6 +28,7 @@ import {
   type SessionResponse,
   type SetupLinkView,
   type SignInView,
+  type SignInWays,
   type TotpOffer,
   type UserView,
   type VersionView,
@@ -195,6 +197,7 @@ export const user = objectOf<UserView>('User', {
   disabled: boolean,
   hasPassword: boolean,
   hasSecondFactor: boolean,
+  fromProvider: boolean,
   createdAt: time,
   lastSignInAt: orNull(time),
 });
@@ -203,6 +206,14 @@ export const setupLink = objectOf<SetupLinkView>('SetupLink', {
   user,
   token: text({ description: 'Shown once. Behind the coordinator’s address: /#setup=TOKEN.' }),
   expiresAt: time,
+});
+
+export const signInWays = objectOf<SignInWays>('SignInWays', {
+  provider: orNull(text({ description: 'What the identity provider is called; null without one.' })),
+});
+
+export const providerRedirect = objectOf<ProviderRedirect>('ProviderRedirect', {
+  url: text({ description: 'Where the browser goes next.' }),
 });
 
 export const me = objectOf<MeView>('Me', {

@@ -41,3 +41,86 @@ describe('loadConfig', () => {
     expect(() => loadConfig(args, environment)).toThrow(expect.objectContaining({ code: 'config/invalid' }) as Error);
   });
 });
+
+describe('loadConfig of an identity provider', () => {
+  const oidc = {
+    issuer: 'https://login.example.org/realms/main',
+    publicUrl: 'https://fedlora.example.org',
+    clientId: 'fedlora',
+    roles: { 'fl-admins': 'admin' },
+  };
+  const environment = { FEDLORA_FEDERATION_KEY: key, FEDLORA_OIDC_CLIENT_SECRET: 'secret' };
+  const load = (content: object, more: NodeJS.ProcessEnv = environment) =>
+    loadConfig(['--config', file({ oidc: content })], { FEDLORA_FEDERATION_KEY: key, ...more }).oidc;
+
+  it('has none unless told', () => {
+    expect(loadConfig([], { FEDLORA_FEDERATION_KEY: key })).not.toHaveProperty('oidc');
+  });
+
+  it('takes the usual claims unless told otherwise, and the secret from the environment', () => {
+    expect(load(oidc)).toEqual({
+      ...oidc,
+      clientSecret: 'secret',
+      roleClaim: 'groups',
+      nameClaim: 'preferred_username',
+      scope: 'openid profile',
+      label: 'login.example.org',
+    });
+  });
+
+  it('reads the secret from a file, and everything from the environment, which wins', () => {
+    const clientSecretFile = file('from the file\n');
+    expect(load({ ...oidc, clientSecretFile }, {})?.clientSecret).toBe('from the file');
+    const variables = {
+      FEDLORA_OIDC_ISSUER: 'http://127.0.0.1:9000',
+      FEDLORA_OIDC_PUBLIC_URL: 'http://localhost:7400/',
+      FEDLORA_OIDC_CLIENT_ID: 'other',
+      FEDLORA_OIDC_CLIENT_SECRET_FILE: clientSecretFile,
+      FEDLORA_OIDC_ROLES: '{"cn=ops,dc=example":"operator"}',
+      FEDLORA_OIDC_LABEL: 'Login',
+    };
+    expect(load({ ...oidc, clientSecretFile: '/nowhere' }, variables)).toMatchObject({
+      issuer: 'http://127.0.0.1:9000',
+      publicUrl: 'http://localhost:7400',
+      clientId: 'other',
+      clientSecret: 'from the file',
+      roles: { 'cn=ops,dc=example': 'operator' },
+      label: 'Login',
+    });
+  });
+
+  it.each<[string, object, string]>([
+    ['http to another machine', { issuer: 'http://login.example.org' }, 'oidc.issuer'],
+    ['http to a host that only begins like this one', { issuer: 'http://127.0.0.1.example.org' }, 'oidc.issuer'],
+    ['an issuer with a query', { issuer: 'https://login.example.org/?a=b' }, 'oidc.issuer'],
+    ['an issuer that is no address', { issuer: 'login.example.org' }, 'oidc.issuer'],
+    ['no issuer', { issuer: undefined }, 'oidc.issuer'],
+    ['a public address over http', { publicUrl: 'http://fedlora.example.org' }, 'oidc.publicUrl'],
+    ['a public address with a path', { publicUrl: 'https://example.org/fedlora' }, 'oidc.publicUrl'],
+    ['no client id', { clientId: '' }, 'oidc.clientId'],
+    ['a role that there is none of', { roles: { staff: 'root' } }, 'oidc.roles'],
+    ['no roles', { roles: {} }, 'oidc.roles'],
+    ['a scope without openid', { scope: 'profile' }, 'oidc.scope'],
+    ['the secret itself in the file', { clientSecret: 'secret' }, 'oidc.clientSecret'],
+  ])('refuses %s, by the name of the setting', (_what, change, setting) => {
+    expect(() => load({ ...oidc, ...change })).toThrow(
+      expect.objectContaining({
+        code: 'config/invalid',
+        summary: expect.stringContaining(`${setting} `) as string,
+      }) as Error,
+    );
+  });
+
+  it.each([
+    ['no secret', {}],
+    ['a secret file that is not there', { clientSecretFile: '/nowhere/secret' }],
+    ['an empty secret file', { clientSecretFile: file(' \n') }],
+  ])('refuses %s', (_what, change) => {
+    expect(() => load({ ...oidc, ...change }, {})).toThrow(
+      expect.objectContaining({
+        code: 'config/invalid',
+        summary: expect.stringContaining('oidc.clientSecretFile') as string,
+      }) as Error,
+    );
+  });
+});

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { FedloraError } from '@fedlora/shared';
+import { oidcOf, type OidcConfig } from './oidc-config.js';
 
 export const logLevels = ['error', 'warn', 'info', 'debug', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -29,11 +30,13 @@ export interface CoordinatorConfig {
   readonly trustedProxies?: readonly string[];
   /** Ed25519 public key, 64 hex digits: certifies members. `fedlora federation init` makes it. FEDLORA_FEDERATION_KEY. */
   readonly federationKey: string;
+  /** The identity provider that users may sign in with; default none. In the file an object, in the environment FEDLORA_OIDC_*. */
+  readonly oidc?: OidcConfig;
 }
 
 type Setting = { readonly environment: string; readonly default?: string | number | readonly string[] };
 
-const settings: { readonly [Key in keyof CoordinatorConfig]-?: Setting } = {
+const settings: { readonly [Key in Exclude<keyof CoordinatorConfig, 'oidc'>]-?: Setting } = {
   dataFolder: { environment: 'FEDLORA_DATA', default: './fedlora-coordinator' },
   host: { environment: 'FEDLORA_HOST', default: '127.0.0.1' },
   port: { environment: 'FEDLORA_PORT', default: 7400 },
@@ -49,8 +52,9 @@ const settings: { readonly [Key in keyof CoordinatorConfig]-?: Setting } = {
  */
 export function loadConfig(args: readonly string[], environment: NodeJS.ProcessEnv): CoordinatorConfig {
   const file = readConfigFile(configPath(args));
-  const unknown = Object.keys(file).filter((key) => !(key in settings));
-  if (unknown.length > 0) refuse(unknown[0], `is no setting. Known: ${Object.keys(settings).join(', ')}.`);
+  const known = [...Object.keys(settings), 'oidc'];
+  const unknown = Object.keys(file).filter((key) => !known.includes(key));
+  if (unknown.length > 0) refuse(unknown[0], `is no setting. Known: ${known.join(', ')}.`);
   const values = Object.fromEntries(
     Object.entries(settings).map(([key, setting]) => {
       const fromEnvironment = environment[setting.environment];
@@ -60,10 +64,10 @@ export function loadConfig(args: readonly string[], environment: NodeJS.ProcessE
       ];
     }),
   );
-  return checkConfig(values);
+  return checkConfig(values, oidcOf(file.oidc, environment));
 }
 
-function checkConfig(values: Readonly<Record<string, unknown>>): CoordinatorConfig {
+function checkConfig(values: Readonly<Record<string, unknown>>, oidc: OidcConfig | undefined): CoordinatorConfig {
   const { dataFolder, host, logLevel, federationKey } = values;
   if (typeof dataFolder !== 'string' || dataFolder === '') return refuse('dataFolder', 'must be a path.');
   if (typeof host !== 'string' || host === '') return refuse('host', 'must be an address.');
@@ -76,7 +80,15 @@ function checkConfig(values: Readonly<Record<string, unknown>>): CoordinatorConf
     return refuse('federationKey', 'is required: 64 hex digits, as `fedlora federation init` prints them.');
   }
   const trustedProxies = proxiesOf(values.trustedProxies);
-  return Object.freeze({ dataFolder: resolve(dataFolder), host, port, logLevel: level, trustedProxies, federationKey });
+  return Object.freeze({
+    dataFolder: resolve(dataFolder),
+    host,
+    port,
+    logLevel: level,
+    trustedProxies,
+    federationKey,
+    ...(oidc === undefined ? {} : { oidc }),
+  });
 }
 
 function proxiesOf(value: unknown): readonly string[] {

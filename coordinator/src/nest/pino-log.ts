@@ -62,7 +62,8 @@ export function requestLog(logger: Logger): HttpLogger {
       req: (request: { id: unknown; method: unknown; url: unknown }) => ({
         id: request.id,
         method: request.method,
-        url: request.url,
+        // The identity provider sends browsers back with a code.
+        url: String(request.url).replace(/^(\/signed-in)\?.*$/s, '$1?…'),
       }),
       res: (response: { statusCode: unknown }) => ({ statusCode: response.statusCode }),
     },

@@ -62,6 +62,14 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   'access/last-admin': 409,
   'access/beyond-own-rights': 403,
   'access/second-factor-state': 409,
+  'access/no-provider': 404,
+  'access/provider-unreachable': 503,
+  'access/provider-refused': 403,
+  'access/provider-answer': 403,
+  'access/sign-in-spent': 403,
+  'access/no-role': 403,
+  'access/user-disabled': 403,
+  'access/provider-user': 409,
 };
 
 /** The problem that an error is. What was not thrown on purpose tells nothing about itself. */

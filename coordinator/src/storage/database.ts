@@ -132,6 +132,9 @@ export interface UsersTable {
   disabled: number;
   created_at: number;
   last_sign_in_at: number | null;
+  /** The identity provider that signs the user in, and what it calls the user for good; both `null` for who has a password. */
+  issuer: string | null;
+  subject: string | null;
 }
 
 export interface RecoveryCodesTable {

@@ -71,6 +71,12 @@ export const migrations: readonly Migration[] = [
   DELETE FROM settings WHERE key = 'operatorTokenHash'
   `,
   chainAudit,
+  // Users whom an identity provider signs in.
+  `
+  ALTER TABLE users ADD COLUMN issuer TEXT;
+  ALTER TABLE users ADD COLUMN subject TEXT;
+  CREATE UNIQUE INDEX users_of_provider ON users (issuer, subject) WHERE subject IS NOT NULL
+  `,
 ];
 
 /** The audit log becomes a chain of hashes; what was recorded before is its beginning. */

@@ -40,6 +40,8 @@ export interface UserView {
   /** Whether a password was set; before, only a set-up link opens. */
   readonly hasPassword: boolean;
   readonly hasSecondFactor: boolean;
+  /** Whether the identity provider signs the user in and says the role; such a user has no password. */
+  readonly fromProvider: boolean;
   readonly createdAt: number;
   readonly lastSignInAt: number | null;
 }
@@ -50,6 +52,18 @@ export interface SetupLinkView {
   /** Appended to the coordinator's address it is the link: `/#setup=TOKEN`. */
   readonly token: string;
   readonly expiresAt: number;
+}
+
+/** How users can sign in, besides with a password. */
+export interface SignInWays {
+  /** What the identity provider is called on the page; `null`: there is none. */
+  readonly provider: string | null;
+}
+
+/** A sign-in with the identity provider that has begun; the cookie that comes with it belongs to it. */
+export interface ProviderRedirect {
+  /** Where the browser goes next: a page of the provider's. */
+  readonly url: string;
 }
 
 /** Who is asking, as the API sees it. */

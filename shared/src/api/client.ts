@@ -15,9 +15,11 @@ import {
   type ApiTokenView,
   type MeView,
   type NewApiToken,
+  type ProviderRedirect,
   type RecoveryCodes,
   type SetupLinkView,
   type SignInView,
+  type SignInWays,
   type TotpOffer,
   type UserView,
 } from './access.js';
@@ -81,6 +83,19 @@ export class OperatorApi {
 
   async signIn(credentials: SignInRequest): Promise<MeView> {
     return this.remember(await this.change<MeView>('POST', routes.signIn, credentials));
+  }
+
+  signInWays(): Promise<SignInWays> {
+    return this.read(routes.signIn);
+  }
+
+  /** Where to send the browser, which comes back with an answer for `finishProviderSignIn`. */
+  beginProviderSignIn(): Promise<ProviderRedirect> {
+    return this.change('POST', routes.providerSignIn);
+  }
+
+  async finishProviderSignIn(query: string): Promise<MeView> {
+    return this.remember(await this.change<MeView>('POST', routes.providerAnswer, { query }));
   }
 
   signOut(): Promise<void> {

@@ -1115,6 +1115,56 @@ const accessErrors = {
     meaning: 'An API token would have rights that whoever asks for it does not have.',
     remedy: 'Ask for permissions and runs that are your own.',
   },
+  'access/no-provider': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The coordinator has no identity provider to sign in with.',
+    remedy: 'Sign in with name and password, or configure `oidc` (coordinator/README.md).',
+  },
+  'access/provider-unreachable': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'The identity provider does not answer as it should.',
+    remedy:
+      'Try again later; if it stays, compare `oidc.issuer` with the address that the provider’s discovery document names.',
+  },
+  'access/provider-refused': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The identity provider did not sign the user in.',
+    remedy: 'Begin the sign-in again; if it stays, look into the provider’s own log, and at the client id and secret.',
+  },
+  'access/provider-answer': {
+    blame: 'peer',
+    retry: 'never',
+    meaning: 'The identity provider’s answer cannot be trusted.',
+    remedy:
+      'Set the clocks of both machines, and compare the issuer, the client id and the names of claims on both sides.',
+  },
+  'access/sign-in-spent': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The answer belongs to no sign-in that this browser began within ten minutes and has not finished yet.',
+    remedy: 'Begin the sign-in again, in the same browser, with cookies allowed.',
+  },
+  'access/no-role': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The identity provider gives the user no role here.',
+    remedy: 'Ask whoever manages the provider for a group that `oidc.roles` maps to a role.',
+  },
+  'access/user-disabled': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The user is disabled.',
+    remedy: 'Ask an administrator to enable the user.',
+  },
+  'access/provider-user': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The identity provider signs this user in and says the role.',
+    remedy: 'Change the role at the provider; here the user can be limited to runs and disabled.',
+  },
   'access/second-factor-state': {
     blame: 'operator',
     retry: 'never',

@@ -38,6 +38,12 @@ export class SignInRequest {
   @IsOptional() @IsString() @Length(1, 64) code?: string;
 }
 
+/** `POST /sign-in/provider/answer`: with what the identity provider sent the browser back. */
+export class ProviderAnswer {
+  /** The address's query, without its question mark: `code=…&state=…`. */
+  @IsString() @Length(1, 8192) query!: string;
+}
+
 /** `PUT /me/password`. */
 export class PasswordRequest {
   @IsString() @Length(1, 256) password!: string;

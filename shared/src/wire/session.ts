@@ -125,6 +125,8 @@ export const routes = {
   organisationSessions: (name: string) => `/api/v1/organisations/${encodeURIComponent(name)}/sessions`,
   setup: '/api/v1/setup',
   signIn: '/api/v1/sign-in',
+  providerSignIn: '/api/v1/sign-in/provider',
+  providerAnswer: '/api/v1/sign-in/provider/answer',
   me: '/api/v1/me',
   myPassword: '/api/v1/me/password',
   myTotp: '/api/v1/me/totp',

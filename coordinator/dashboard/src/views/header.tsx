@@ -37,6 +37,9 @@ export function Header({ title, connection, onSignOut }: HeaderProps) {
             </span>
           </Tooltip>
           <ColorSchemeSwitch />
+          <a className="quiet-button" href="/api/v1/docs" target="_blank" rel="noreferrer">
+            API
+          </a>
           <button type="button" className="quiet-button" onClick={onSignOut}>
             Sign out
           </button>

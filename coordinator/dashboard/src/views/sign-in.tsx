@@ -1,23 +1,46 @@
 import { Alert, Button, PasswordInput, TextInput } from '@mantine/core';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import type { MeView } from '@fedlora/shared';
 import { ApiProblem } from '@fedlora/shared/client';
-import { api } from '../api.js';
+import { api, explain } from '../api.js';
 import { Brand, ColorSchemeSwitch } from './header.js';
 
 interface SignInProps {
   /** Why the page asks, where there is something to say. */
   readonly notice: string | null;
+  /** Why the sign-in with the identity provider, from which the browser just came back, is none. */
+  readonly refusedBefore: string | null;
   readonly onSignedIn: (me: MeView) => void;
 }
 
-export function SignIn({ notice, onSignedIn }: SignInProps) {
+export function SignIn({ notice, refusedBefore, onSignedIn }: SignInProps) {
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
   const [asksForCode, setAsksForCode] = useState(false);
   const [isBusy, setIsBusy] = useState(false);
-  const [refusal, setRefusal] = useState<string | null>(null);
+  const [refusal, setRefusal] = useState(refusedBefore);
+
+  const [provider, setProvider] = useState<string | null>(null);
+
+  useEffect(() => {
+    // Without an answer the page offers what always works.
+    api.signInWays().then(
+      (ways) => setProvider(ways.provider),
+      () => undefined,
+    );
+  }, []);
+
+  const goToProvider = async (): Promise<void> => {
+    setIsBusy(true);
+    setRefusal(null);
+    try {
+      window.location.assign((await api.beginProviderSignIn()).url);
+    } catch (error) {
+      setIsBusy(false);
+      setRefusal(explain(error));
+    }
+  };
 
   const signIn = async (): Promise<void> => {
     setIsBusy(true);
@@ -77,14 +100,13 @@ export function SignIn({ notice, onSignedIn }: SignInProps) {
         <Button type="submit" fullWidth loading={isBusy} disabled={name.trim() === '' || password === ''}>
           Sign in
         </Button>
+        {provider !== null && (
+          <Button variant="default" fullWidth disabled={isBusy} onClick={() => void goToProvider()}>
+            Sign in with {provider}
+          </Button>
+        )}
         <p className="faint">You are signed out after an hour without use, and after twelve hours in any case.</p>
       </form>
     </main>
   );
-}
-
-function explain(error: unknown): string {
-  if (!(error instanceof ApiProblem)) return 'The coordinator does not answer.';
-  const wait = error.retryAfterSeconds;
-  return `${error.message} ${wait === undefined ? (error.remedy ?? '') : `Try again in ${wait} s.`}`.trim();
 }
