@@ -9,7 +9,9 @@ import {
   routes,
   versionId,
   versionMessage,
+  type AuditLine,
   type Overview,
+  type Page,
   type RequestPhase,
   type RoundRequest,
   type RoundView,
@@ -327,6 +329,71 @@ describe('three organisations with a threshold of three', () => {
     expect(round.cause).toContain('operator');
     federation.organisations[1].ignores = () => false;
     expect((await send(coordinator.url, 'POST', routes.runStop(id), token)).status).toBe(409);
+  });
+
+  it('pause: the open round finishes, none follows, also over a restart, until the operator resumes', async () => {
+    const [, held] = federation.organisations;
+    held.ignores = ({ phase }) => phase === 'checking';
+    const { id } = await startRun(averaging);
+    const open = await untilRound(coordinator.url, token, id, (round) => round.phase === 'checking');
+    const pause = (body: object = {}): Promise<Response> =>
+      send(coordinator.url, 'POST', routes.runPause(id), token, body);
+    expect((await send(coordinator.url, 'POST', routes.runResume(id), token)).status).toBe(409);
+    expect(await json(await pause())).toMatchObject({ status: 'paused', endedAt: null, completedRounds: 0 });
+    const reason = 'An operator paused the run.';
+
+    await coordinator.close();
+    federation.disconnect();
+    held.ignores = () => false;
+    await start();
+    await federation.connect(coordinator.url);
+    const done = await untilRun(coordinator.url, token, id, (run) => run.completedRounds === 1);
+    expect(done).toMatchObject({ status: 'paused', reason });
+    // Again changes nothing, and who comes does not start it.
+    expect((await pause()).status).toBe(200);
+    held.disconnect();
+    await held.connect(coordinator.url);
+    expect(await listAll<RoundView>(coordinator.url, token, routes.rounds(id))).toMatchObject([
+      { id: open.id, phase: 'done' },
+    ]);
+
+    const resumed = await operate<RunView>(coordinator.url, token, 'POST', routes.runResume(id));
+    expect(resumed).toMatchObject({ status: 'running' });
+    expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed', completedRounds: 2 });
+    expect((await pause()).status).toBe(409);
+    const { items } = await operate<Page<AuditLine>>(coordinator.url, token, 'GET', `${routes.audit}?event=run.`);
+    expect(items.map(({ entry }) => entry.event)).toEqual(['run.ended', 'run.resumed', 'run.paused', 'run.started']);
+    expect(items[1].entry).toMatchObject({ before: { status: 'paused' }, after: { status: 'running' } });
+  });
+
+  it('pause at once if asked: the open round is aborted, and its abort no longer counts after the resume', async () => {
+    federation.organisations[1].ignores = ({ phase }) => phase === 'checking';
+    const { id } = await startRun({ ...averaging, rounds: 1, maximumConsecutiveAborts: 1 });
+    await untilRound(coordinator.url, token, id, (round) => round.phase === 'checking');
+    await operate(coordinator.url, token, 'POST', routes.runPause(id), {});
+    await operate(coordinator.url, token, 'POST', routes.runPause(id), { abortRound: true });
+    const paused = await untilRun(coordinator.url, token, id, (run) => run.abortedRounds === 1);
+    expect(paused).toMatchObject({ status: 'paused', completedRounds: 0 });
+    const [round] = await listAll<RoundView>(coordinator.url, token, routes.rounds(id));
+    expect(round).toMatchObject({ phase: 'aborted', cause: 'An operator paused the run.' });
+    federation.organisations[1].ignores = () => false;
+    await operate(coordinator.url, token, 'POST', routes.runResume(id));
+    expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed', completedRounds: 1 });
+  });
+
+  it('complete, and stop, while they are paused', async () => {
+    federation.organisations[1].ignores = ({ phase }) => phase === 'checking';
+    const last = await startRun({ ...averaging, rounds: 1 });
+    await untilRound(coordinator.url, token, last.id, (round) => round.phase === 'checking');
+    await operate(coordinator.url, token, 'POST', routes.runPause(last.id), {});
+    const other = await startRun({ ...averaging, rounds: 1 });
+    await operate(coordinator.url, token, 'POST', routes.runPause(other.id), {});
+    expect(await operate(coordinator.url, token, 'POST', routes.runStop(other.id))).toMatchObject({ status: 'stopped' });
+    federation.organisations[1].ignores = () => false;
+    federation.organisations[1].disconnect();
+    await federation.organisations[1].connect(coordinator.url);
+    const ended = await untilRun(coordinator.url, token, last.id, (run) => run.endedAt !== null);
+    expect(ended).toMatchObject({ status: 'completed', completedRounds: 1 });
   });
 
   it('wait, and say for whom, while one is away', async () => {

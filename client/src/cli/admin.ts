@@ -41,6 +41,20 @@ function runs(context: CliContext): Command {
       ).argument('<file>', 'run description (JSON)'),
     )
     .addCommand(
+      asking(
+        context,
+        'pause',
+        'start no further round; the open one finishes',
+        (api, id: string, options: { abortRound?: boolean }) =>
+          api.pauseRun(id, { abortRound: options.abortRound === true }),
+      )
+        .argument('<id>')
+        .option('--abort-round', 'abort the open round instead'),
+    )
+    .addCommand(
+      asking(context, 'resume', 'let a paused run go on', (api, id: string) => api.resumeRun(id)).argument('<id>'),
+    )
+    .addCommand(
       asking(context, 'stop', 'stop a run; its newest version stays', (api, id: string) => api.stopRun(id)).argument(
         '<id>',
       ),

@@ -36,6 +36,8 @@ const matrix: Readonly<Record<string, string>> = {
   'GET /api/v1/runs': '                         .    .    .    +    +    +    +    +',
   'GET /api/v1/runs/:id': '                     .    .    .    +    .    +    +    +',
   'GET /api/v1/runs/:id/rounds': '              .    .    .    +    .    +    +    +',
+  'POST /api/v1/runs/:id/pause': '              .    .    .    .    .    +    +    +',
+  'POST /api/v1/runs/:id/resume': '             .    .    .    .    .    +    +    +',
   'POST /api/v1/runs/:id/stop': '               .    .    .    .    .    +    +    +',
   'GET /api/v1/versions/:id': '                 .    .    +    +    +    +    +    +',
   'GET /api/v1/versions/:id/files/:file': '     .    .    +    +    +    +    +    +',

@@ -17,6 +17,7 @@ import {
   PageQuery,
   PasswordProof,
   PasswordRequest,
+  PauseRequest,
   ProviderAnswer,
   RevocationsRequest,
   RunDescription,
@@ -220,6 +221,19 @@ export const routeTable: Readonly<Record<string, Route>> = {
     query: PageQuery,
     answer: ok(views.pageOf('RoundPage', views.round)),
     errors: ['run/unknown'],
+  },
+  'POST /api/v1/runs/:id/pause': {
+    access: may('runs.manage', { run: 'id' }),
+    summary: 'Pauses a run: its open round finishes, unless abortRound, and no other starts',
+    body: PauseRequest,
+    answer: ok(views.run),
+    errors: ['run/unknown', 'run/not-running'],
+  },
+  'POST /api/v1/runs/:id/resume': {
+    access: may('runs.manage', { run: 'id' }),
+    summary: 'Lets a paused run go on',
+    answer: ok(views.run),
+    errors: ['run/unknown', 'run/not-paused'],
   },
   'POST /api/v1/runs/:id/stop': {
     access: may('runs.manage', { run: 'id' }),

@@ -90,7 +90,7 @@ export const run = objectOf<RunView>('Run', {
   id: text(),
   title: text(),
   status: oneOf(runStatuses),
-  reason: orNull(text({ description: 'Why the run ended, or why it waits.' })),
+  reason: orNull(text({ description: 'Why the run ended, is paused, or waits.' })),
   createdAt: time,
   endedAt: orNull(time),
   plannedRounds: integer,

@@ -37,6 +37,7 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   'enrol/unknown-organisation': 404,
   'run/unknown': 404,
   'run/not-running': 409,
+  'run/not-paused': 409,
   'run/invalid-description': 422,
   'manifest/invalid': 422,
   'round/unknown': 404,

@@ -25,7 +25,7 @@ import { byClient } from '../audit/origin.js';
 import type { Revocations } from '../enrolment/revocations.js';
 import type { Announcements } from '../observe/announcements.js';
 import type { Log } from '../observe/log.js';
-import type { Run, RunsRepository } from '../runs/runs.repository.js';
+import { isUnended, type Run, type RunsRepository } from '../runs/runs.repository.js';
 import type { Presence } from '../session/presence.js';
 import type { ContributionStore } from '../storage/contribution-store.js';
 import type { Tables } from '../storage/database.js';
@@ -94,7 +94,7 @@ export class RoundService {
       this.open.set(record.id, round);
       log.info('round.resumed', { runId: run.id, roundId: record.id, phase: round.state.phase });
       const event: RoundEvent =
-        run.status === 'running'
+        isUnended(run)
           ? { kind: 'coordinator.resumed', at: now() }
           : { kind: 'round.failed', at: now(), cause: run.reason ?? 'The run has ended.' };
       await this.serially(round, () => this.apply(round, event));

@@ -1,5 +1,5 @@
 /**
- * Runs: made from a description, driven round after round until they are complete, stopped or failed.
+ * Runs: made from a description, driven round after round until they are complete, stopped or failed; paused in between, if asked.
  *
  * The driver never polls. It looks again when an organisation comes or changes state, when a round ends, and when a wait is over.
  */
@@ -30,7 +30,7 @@ import type { Presence } from '../session/presence.js';
 import type { CoordinatorKey } from '../storage/keys.js';
 import type { Budget } from './budget.js';
 import { planRun } from './plan-run.js';
-import type { Run, RunsRepository } from './runs.repository.js';
+import { isUnended, type Run, type RunsRepository } from './runs.repository.js';
 
 export interface RunParts {
   readonly runs: RunsRepository;
@@ -59,6 +59,7 @@ export interface PlannedRun {
   readonly projectedEpsilon: number | null;
 }
 
+const PAUSED = 'An operator paused the run.';
 const MAXIMUM_CONSECUTIVE_ABORTS = 20;
 /** With a quorum but not everyone: how long to wait for those who were here a moment ago. */
 const GRACE_MS = 3000;
@@ -93,12 +94,12 @@ export class RunService {
   async tidy(): Promise<void> {
     const { runs, rounds, versionStore, optimizerStore } = this.parts;
     await versionStore.tidy();
-    const newest = (await runs.running()).map((run) => run.version);
+    const newest = (await runs.unended()).map((run) => run.version);
     const bases = (await rounds.open()).map((round) => round.baseVersion);
     await optimizerStore.keepOnly(new Set([...newest, ...bases]));
   }
 
-  /** Goes on with the runs that were running when the coordinator stopped. */
+  /** Goes on with the runs that had not ended when the coordinator stopped. */
   async resume(): Promise<void> {
     const { organisations, presence } = this.parts;
     for (const { name, last_seen_at: seen } of await organisations.list())
@@ -159,10 +160,57 @@ export class RunService {
     return this.find(manifest.runId);
   }
 
+  /**
+   * Pauses a run: no further round starts. The open one finishes, or with `abortRound` is aborted; asked of a paused run, the latter
+   * still ends what goes on. A coordinator that stops in between may finish the round after all.
+   *
+   * @throws FedloraError run/unknown | run/not-running
+   */
+  async pause(runId: string, abortRound: boolean, by: Origin): Promise<Run> {
+    // In turn with looks, so that none starts a round between the pause and its abort.
+    await this.inTurn(async () => {
+      const { runs, roundService, audit, log } = this.parts;
+      const run = await this.find(runId);
+      if (!isUnended(run)) throw new FedloraError('run/not-running');
+      const aborts = abortRound && roundService.openRoundOf(runId) !== undefined;
+      if (run.status === 'paused' && !aborts) return;
+      await audit.recording(async (trx) => {
+        // Unless it was paused already, or ended since.
+        const isPaused = (await runs.pause(runId, PAUSED, trx)) || run.status === 'paused';
+        if (!isPaused) throw new FedloraError('run/not-running');
+        const change = { before: { status: run.status }, after: { status: 'paused' } };
+        return [{ event: 'run.paused', by, details: { runId, abortsRound: aborts }, ...change }, undefined] as const;
+      });
+      this.waiting.delete(runId);
+      this.quorumSince.delete(runId);
+      this.clearTimer(runId);
+      log.info('run.paused', { runId, abortsRound: aborts });
+      if (aborts) await roundService.fail(runId, PAUSED);
+    });
+    this.parts.announcements.tell('run.changed', runId);
+    return this.find(runId);
+  }
+
+  /** Lets a paused run go on. @throws FedloraError run/unknown | run/not-paused */
+  async goOn(runId: string, by: Origin): Promise<Run> {
+    const { runs, audit, announcements, log } = this.parts;
+    await this.find(runId);
+    await audit.recording(async (trx) => {
+      if (!(await runs.resume(runId, trx))) throw new FedloraError('run/not-paused');
+      const change = { before: { status: 'paused' }, after: { status: 'running' } };
+      return [{ event: 'run.resumed', by, details: { runId }, ...change }, undefined] as const;
+    });
+    this.pausedUntil.delete(runId);
+    log.info('run.resumed', { runId });
+    announcements.tell('run.changed', runId);
+    this.consider(runId);
+    return this.find(runId);
+  }
+
   /** Stops a run: its open round is aborted, its newest version stays. @throws FedloraError run/unknown | run/not-running */
   async stop(runId: string, by: Origin): Promise<Run> {
     const run = await this.find(runId);
-    if (run.status !== 'running') throw new FedloraError('run/not-running');
+    if (!isUnended(run)) throw new FedloraError('run/not-running');
     await this.end(run, 'stopped', 'The operator stopped the run.', by);
     return this.find(runId);
   }
@@ -191,7 +239,7 @@ export class RunService {
     this.queue(async () => {
       this.isLookAtAllDue = false;
       try {
-        for (const run of await this.parts.runs.running()) await this.lookOrRetry(run.id);
+        for (const run of await this.parts.runs.unended()) await this.lookOrRetry(run.id);
       } catch (error) {
         this.parts.log.error('run.driver.failed', { err: error });
         this.after(RETRY_MS, ALL_RUNS, () => this.considerAll());
@@ -209,6 +257,13 @@ export class RunService {
     });
   }
 
+  /** Does something while no run is looked at. */
+  private inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.tail.then(work);
+    this.tail = done.catch(() => undefined);
+    return done;
+  }
+
   private async lookOrRetry(runId: string): Promise<void> {
     try {
       await this.look(runId);
@@ -223,7 +278,7 @@ export class RunService {
     const { runs, roundService, presence, now } = this.parts;
     const run = await runs.byId(runId);
     if (run === undefined) return;
-    if (run.status !== 'running') {
+    if (!isUnended(run)) {
       await roundService.fail(runId, run.reason ?? 'The run has ended.');
       return roundService.forgetRun((await runs.byId(runId)) ?? run);
     }
@@ -234,6 +289,7 @@ export class RunService {
       const who = revoked.map(({ name }) => name).join(', ');
       return this.end(run, 'failed', `The key of ${who} was revoked. A new run has the members that remain.`);
     }
+    if (run.status === 'paused') return;
     if (run.consecutiveAborts >= run.maximumConsecutiveAborts) {
       const last = (await roundService.viewsOf(runId, 1))[0]?.cause ?? 'unknown';
       return this.end(run, 'failed', `${run.consecutiveAborts} rounds in a row were aborted. The last: ${last}`);

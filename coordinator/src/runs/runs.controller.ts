@@ -1,5 +1,5 @@
 import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query } from '@nestjs/common';
-import { PageQuery, RunDescription, RunsQuery, type Page, type RoundView, type RunView } from '@fedlora/shared';
+import { PageQuery, PauseRequest, RunDescription, RunsQuery, type Page, type RoundView, type RunView } from '@fedlora/shared';
 import type { Operator } from '../access/principal.js';
 import type { Origin } from '../audit/origin.js';
 import { pageByAge } from '../api/page.js';
@@ -44,6 +44,22 @@ export class RunsController {
   @Get(':id/rounds')
   rounds(@Param('id') id: string, @Query(new ValidatedPipe(PageQuery)) query: PageQuery): Promise<Page<RoundView>> {
     return this.views.roundsOf(id, query);
+  }
+
+  @Post(':id/pause')
+  @HttpCode(200)
+  async pause(
+    @Param('id') id: string,
+    @Body(new ValidatedPipe(PauseRequest)) { abortRound }: PauseRequest,
+    @By() by: Origin,
+  ): Promise<RunView> {
+    return this.views.ofRun(await this.runs.pause(id, abortRound === true, by));
+  }
+
+  @Post(':id/resume')
+  @HttpCode(200)
+  async resume(@Param('id') id: string, @By() by: Origin): Promise<RunView> {
+    return this.views.ofRun(await this.runs.goOn(id, by));
   }
 
   @Post(':id/stop')

@@ -5,6 +5,13 @@ import { manifestHash, type Manifest, type Roster } from '@fedlora/protocol';
 import type { RunStatus } from '@fedlora/shared';
 import type { Database, RunsTable, Tables } from '../storage/database.js';
 
+const UNENDED: readonly RunStatus[] = ['running', 'paused'];
+
+/** Whether rounds of the run may be open. */
+export function isUnended({ status }: { readonly status: RunStatus }): boolean {
+  return UNENDED.includes(status);
+}
+
 export interface Run {
   readonly id: string;
   readonly manifest: Manifest;
@@ -40,11 +47,12 @@ export class RunsRepository {
     return rows.map((row) => this.fromRow(row));
   }
 
-  async running(): Promise<Run[]> {
+  /** Those that have not ended, paused ones too; oldest first. */
+  async unended(): Promise<Run[]> {
     const rows = await this.db
       .selectFrom('runs')
       .selectAll()
-      .where('status', '=', 'running')
+      .where('status', 'in', UNENDED)
       .orderBy('created_at')
       .execute();
     return rows.map((row) => this.fromRow(row));
@@ -85,8 +93,30 @@ export class RunsRepository {
       .updateTable('runs')
       .set({ status, reason, ended_at: at })
       .where('id', '=', id)
-      .where('status', '=', 'running')
+      .where('status', 'in', UNENDED)
       .execute();
+  }
+
+  /** Whether the run was running and is paused now. */
+  async pause(id: string, reason: string, trx: Transaction<Tables>): Promise<boolean> {
+    const { numUpdatedRows } = await trx
+      .updateTable('runs')
+      .set({ status: 'paused', reason })
+      .where('id', '=', id)
+      .where('status', '=', 'running')
+      .executeTakeFirst();
+    return numUpdatedRows === 1n;
+  }
+
+  /** Whether the run was paused and is running now. Somebody looked at it: the aborts before no longer count. */
+  async resume(id: string, trx: Transaction<Tables>): Promise<boolean> {
+    const { numUpdatedRows } = await trx
+      .updateTable('runs')
+      .set({ status: 'running', reason: null, consecutive_aborts: 0 })
+      .where('id', '=', id)
+      .where('status', '=', 'paused')
+      .executeTakeFirst();
+    return numUpdatedRows === 1n;
   }
 
   private fromRow(row: RunsTable): Run {
@@ -102,7 +132,7 @@ export class RunsRepository {
       manifestText: row.manifest,
       manifestSignature: row.manifest_signature,
       rosterText: row.roster,
-      // Safe: only `add` and `end` write it.
+      // Safe: only this class writes it.
       status: row.status as RunStatus,
       reason: row.reason,
       createdAt: row.created_at,

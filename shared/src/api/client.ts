@@ -6,7 +6,7 @@
  */
 
 import type { NewTokenRequest, NewUser, SignInRequest, UserChange } from '../messages/access.js';
-import type { InvitationRequest, InvitationResponse } from '../messages/operator.js';
+import type { InvitationRequest, InvitationResponse, PauseRequest } from '../messages/operator.js';
 import type { AuditExportQuery, AuditQuery, OrganisationsQuery, PageQuery, RunsQuery } from '../messages/query.js';
 import type { RunDescription } from '../run/description.js';
 import { routes } from '../wire/session.js';
@@ -170,6 +170,15 @@ export class OperatorApi {
 
   startRun(description: RunDescription, options?: ChangeOptions): Promise<RunView> {
     return this.change('POST', routes.runs, description, options);
+  }
+
+  /** Starts no further round; with `abortRound`, ends the open one too. */
+  pauseRun(id: string, request: PauseRequest = {}): Promise<RunView> {
+    return this.change('POST', routes.runPause(id), request);
+  }
+
+  resumeRun(id: string): Promise<RunView> {
+    return this.change('POST', routes.runResume(id));
   }
 
   stopRun(id: string): Promise<RunView> {

@@ -26,14 +26,15 @@ export interface OrganisationView {
   readonly device: string | null;
 }
 
-export const runStatuses = ['running', 'completed', 'stopped', 'failed'] as const;
+/** `paused`: starts no round until an operator lets it go on; a round that was open goes to its end. */
+export const runStatuses = ['running', 'paused', 'completed', 'stopped', 'failed'] as const;
 export type RunStatus = (typeof runStatuses)[number];
 
 export interface RunView {
   readonly id: string;
   readonly title: string;
   readonly status: RunStatus;
-  /** Why the run ended, or why it waits. */
+  /** Why the run ended, is paused, or waits. */
   readonly reason: string | null;
   readonly createdAt: number;
   readonly endedAt: number | null;

@@ -942,6 +942,12 @@ const coordinatorErrors = {
     meaning: 'The run has ended already.',
     remedy: 'Start a new run.',
   },
+  'run/not-paused': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The run is not paused, so it cannot be resumed.',
+    remedy: 'Look at its status: a running run goes on by itself, and one that has ended needs a new run.',
+  },
   'run/invalid-description': {
     blame: 'operator',
     retry: 'never',

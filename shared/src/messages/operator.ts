@@ -1,7 +1,7 @@
 /** What an operator sends besides run descriptions. */
 
 import 'reflect-metadata';
-import { IsInt, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
+import { IsBoolean, IsInt, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
 
 /** `POST /invitations`. */
 export class InvitationRequest {
@@ -21,6 +21,12 @@ export interface InvitationResponse {
   /** Shown once; only its hash is stored. */
   readonly token: string;
   readonly expiresAt: number;
+}
+
+/** `POST /runs/:id/pause`. */
+export class PauseRequest {
+  /** Aborts the open round instead of letting it finish; default: no. Its noise may be charged all the same. */
+  @IsOptional() @IsBoolean() abortRound?: boolean;
 }
 
 /** `PUT /revocations`: what `fedlora federation revoke` wrote. */

@@ -120,6 +120,8 @@ export const routes = {
   invitations: '/api/v1/invitations',
   runs: '/api/v1/runs',
   run: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}`,
+  runPause: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/pause`,
+  runResume: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/resume`,
   runStop: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/stop`,
   rounds: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/rounds`,
   organisationSessions: (name: string) => `/api/v1/organisations/${encodeURIComponent(name)}/sessions`,

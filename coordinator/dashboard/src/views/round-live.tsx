@@ -14,6 +14,8 @@ export function RoundLive({ run, round }: { run: RunView; round: RoundView | nul
           <Nothing title="Waiting for the first round">
             {run.reason ?? 'It starts when enough organisations are connected.'}
           </Nothing>
+        ) : run.status === 'paused' ? (
+          <Nothing title="This run is paused">No round starts until an operator resumes it.</Nothing>
         ) : (
           <Nothing title="This run has ended">Its rounds are listed below; start another run to continue.</Nothing>
         )}

@@ -7,6 +7,7 @@ import { Hint } from './hint.js';
 
 const statusWords: Record<RunStatus, { label: string; tone: string }> = {
   running: { label: 'Running', tone: 'good' },
+  paused: { label: 'Paused', tone: 'warn' },
   completed: { label: 'Completed', tone: 'plain' },
   stopped: { label: 'Stopped', tone: 'warn' },
   failed: { label: 'Failed', tone: 'bad' },
