@@ -87,7 +87,11 @@ export class RunService {
   constructor(private readonly parts: RunParts) {
     parts.presence.onChange = () => this.considerAll();
     parts.revocations.onChange = () => this.considerAll();
-    parts.roundService.onEnded = (runId) => this.consider(runId);
+    parts.roundService.onEnded = (runId) => {
+      // What is left of a paused run changes only here.
+      parts.announcements.tell('run.changed', runId);
+      this.consider(runId);
+    };
   }
 
   /** Removes what a crash left behind. Before anything goes on: a resumed round writes to the same folders. */
