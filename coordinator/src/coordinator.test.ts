@@ -388,7 +388,9 @@ describe('three organisations with a threshold of three', () => {
     await operate(coordinator.url, token, 'POST', routes.runPause(last.id), {});
     const other = await startRun({ ...averaging, rounds: 1 });
     await operate(coordinator.url, token, 'POST', routes.runPause(other.id), {});
-    expect(await operate(coordinator.url, token, 'POST', routes.runStop(other.id))).toMatchObject({ status: 'stopped' });
+    expect(await operate(coordinator.url, token, 'POST', routes.runStop(other.id))).toMatchObject({
+      status: 'stopped',
+    });
     federation.organisations[1].ignores = () => false;
     federation.organisations[1].disconnect();
     await federation.organisations[1].connect(coordinator.url);

@@ -5,7 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Manifest } from '@fedlora/protocol';
 import { nodeProvider } from '@fedlora/protocol/node';
-import { decodeAdapter, routes, type RequestPhase, type RoundView, type RunView } from '@fedlora/shared';
+import {
+  decodeAdapter,
+  routes,
+  type RequestPhase,
+  type RoundView,
+  type RunPlanView,
+  type RunView,
+} from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { remembering } from '../../test/scenario/secagg-cohort.js';
 import { FakeFederation, untilRound, untilRun } from '../../test/support/fake-federation.js';
@@ -81,11 +88,10 @@ describe(`${COUNT} organisations`, () => {
   });
 
   it('are planned with a graph that no tenth of them can cut, which the operator sees before the run starts', async () => {
-    const planned = await operate<{ manifest: Manifest }>(coordinator.url, token, 'POST', routes.runs, {
-      ...averaging,
-      validateOnly: true,
-    });
-    const { aggregation, privacy } = planned.manifest;
+    const { plan } = await operate<RunPlanView>(coordinator.url, token, 'POST', routes.runPlan, averaging);
+    if (plan === null) throw new Error('There is a plan.');
+    const { aggregation, privacy } = plan.manifest;
+    expect(plan.dropoutsSurvived).toBe(13);
     expect(aggregation).toMatchObject({ threshold: 67, graph: { neighbours: 18, threshold: 4, silent: 2 } });
     expect(aggregation.deadlinesMs.revealing).toBe(LONG_MS);
     expect(privacy.minimumContributors).toBe(117);

@@ -1,9 +1,10 @@
 /** `fedlora admin`: what operators do at a coordinator, over the same API and client as the dashboard. */
 
 import { Command, Option } from 'commander';
+import type { RunDescription } from '@fedlora/shared';
 import type { OperatorApi } from '@fedlora/shared/client';
 import type { CliContext } from './context.js';
-import { several, wholeNumber } from './options.js';
+import { jsonOption, several, wholeNumber } from './options.js';
 
 interface Access {
   readonly url?: string;
@@ -35,6 +36,7 @@ function runs(context: CliContext): Command {
         all((at) => api.rounds(id, at)),
       ).argument('<id>'),
     )
+    .addCommand(planned(context))
     .addCommand(
       asking(context, 'start', 'start a run from a description', async (api, file: string) =>
         api.startRun(await readJson(file)),
@@ -59,6 +61,29 @@ function runs(context: CliContext): Command {
         '<id>',
       ),
     );
+}
+
+function planned(context: CliContext): Command {
+  return connected(new Command('plan'))
+    .description('say what a description would become, and what is wrong with it; starts nothing')
+    .argument('<file>', 'run description (JSON)')
+    .option('--cap <epsilon>', 'how many rounds fit it, and what noise it needs; may be given several times', several)
+    .addOption(jsonOption())
+    .action(async (file: string, options: Access & { cap?: readonly string[]; json?: boolean }) => {
+      const { FedloraError } = await import('@fedlora/shared');
+      const caps = (options.cap ?? []).map(Number);
+      if (caps.some((cap) => !(Number.isFinite(cap) && cap > 0)))
+        throw new FedloraError('config/invalid', '--cap must be a positive number.');
+      const description = await readJson<RunDescription>(file);
+      const { operatorApi, said } = await import('./admin-api.js');
+      const answer = await said(async () =>
+        (await operatorApi(options, context)).planRun({ ...description, epsilonCaps: caps }),
+      );
+      const { planLines } = await import('./run-plan.js');
+      if (options.json === true) context.out(JSON.stringify(answer, null, 2));
+      else for (const line of planLines(answer)) context.out(line);
+      if (answer.plan === null) throw new FedloraError('run/invalid-description');
+    });
 }
 
 function organisations(context: CliContext): Command {

@@ -33,6 +33,7 @@ const matrix: Readonly<Record<string, string>> = {
   'DELETE /api/v1/organisations/:name/sessions': '. . . . . + + +',
   'PUT /api/v1/revocations': '                  .    .    .    .    .    +    +    +',
   'POST /api/v1/runs': '                        .    .    .    .    .    +    +    +',
+  'POST /api/v1/runs/plan': '                   .    .    .    .    .    +    +    +',
   'GET /api/v1/runs': '                         .    .    .    +    +    +    +    +',
   'GET /api/v1/runs/:id': '                     .    .    .    +    .    +    +    +',
   'GET /api/v1/runs/:id/rounds': '              .    .    .    +    .    +    +    +',

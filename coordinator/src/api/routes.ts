@@ -21,6 +21,7 @@ import {
   ProviderAnswer,
   RevocationsRequest,
   RunDescription,
+  RunPlanRequest,
   RunsQuery,
   SessionRequest,
   SetupRequest,
@@ -30,7 +31,7 @@ import {
   type ErrorCode,
   type Permission,
 } from '@fedlora/shared';
-import { eitherOf, text, type Shape } from './schema.js';
+import { text, type Shape } from './schema.js';
 import * as views from './view-schemas.js';
 
 export type RouteAccess =
@@ -197,11 +198,17 @@ export const routeTable: Readonly<Record<string, Route>> = {
   // Runs and what they make.
   'POST /api/v1/runs': {
     access: may('runs.manage', 'federation'),
-    summary: 'Starts a run; with validateOnly, says what it would become',
+    summary: 'Starts a run',
     body: RunDescription,
-    answer: created(eitherOf(views.run, views.plannedRun)),
+    answer: created(views.run),
     errors: ['run/invalid-description', 'manifest/invalid'],
     isIdempotent: true,
+  },
+  'POST /api/v1/runs/plan': {
+    access: may('runs.manage', 'federation'),
+    summary: 'What a run would become, and what is wrong with its description; starts nothing',
+    body: RunPlanRequest,
+    answer: ok(views.runPlan),
   },
   'GET /api/v1/runs': {
     access: may('runs.read', 'filtered'),

@@ -69,11 +69,6 @@ export function objectOf<Value extends object>(name: string, fields: Fields<Valu
   return { json, name };
 }
 
-/** Either of two shapes. */
-export function eitherOf<A, B>(a: Schema<A>, b: Schema<B>): Schema<A | B> {
-  return { json: { anyOf: [schemaOrReference(a), schemaOrReference(b)] } };
-}
-
 /** Every named schema so far, by name: what references point to. */
 export const named = new Map<string, JsonSchema>();
 

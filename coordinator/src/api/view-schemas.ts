@@ -10,20 +10,26 @@ import {
   type AuditActor,
   type AuditEntry,
   type AuditLine,
+  type CapForecast,
   type ChallengeResponse,
   type EnrolResponse,
+  type EpsilonPoint,
   type InvitationResponse,
   type MeView,
   type NewApiToken,
+  type NoiseForecast,
   type OrganisationView,
   type Overview,
   type Page,
   type ParticipantView,
   type PlainObject,
+  type PlanProblem,
   type ProviderRedirect,
   type RecoveryCodes,
   type RoundPhase,
   type RoundView,
+  type RunForecast,
+  type RunPlanView,
   type RunView,
   type SessionResponse,
   type SetupLinkView,
@@ -34,7 +40,6 @@ import {
   type VersionView,
 } from '@fedlora/shared';
 import type { Problem } from '../nest/problem.js';
-import type { PlannedRun } from '../runs/run.service.js';
 import {
   anyObject,
   boolean,
@@ -110,10 +115,36 @@ export const run = objectOf<RunView>('Run', {
   bytesUpPerClient: integer,
 });
 
-export const plannedRun = objectOf<PlannedRun>('PlannedRun', {
-  manifest: anyObject('The manifest, as it would be signed.'),
-  roster: anyObject('The organisations that would take part, with their keys.'),
-  projectedEpsilon: orNull(number),
+const planProblem = objectOf<PlanProblem>('PlanProblem', {
+  field: orNull(text({ description: 'Path in the description; null if it is about no single field.' })),
+  code: text({ description: 'Of the error that starting it would give; plan/ for advice.' }),
+  message: text(),
+  remedy: text(),
+  severity: oneOf(['error', 'advice']),
+});
+
+const runForecast = objectOf<RunForecast>('RunForecast', {
+  manifest: anyObject('The manifest, as it would be signed, but for the run id.'),
+  members: listOf(text()),
+  threshold: integer,
+  minimumContributors: integer,
+  dropoutsSurvived: integer,
+  bytesUpPerRound: integer,
+  bytesUpInAll: integer,
+  epsilonCurve: listOf(objectOf<EpsilonPoint>('EpsilonPoint', { rounds: integer, epsilon: orNull(number) })),
+  caps: listOf(
+    objectOf<CapForecast>('CapForecast', {
+      epsilon: number,
+      rounds: orNull(integer),
+      noiseMultiplier: orNull(number),
+    }),
+  ),
+  noise: orNull(objectOf<NoiseForecast>('NoiseForecast', { perCoordinate: number, leastNoiseToSignal: number })),
+});
+
+export const runPlan = objectOf<RunPlanView>('RunPlan', {
+  problems: listOf(planProblem),
+  plan: orNull(runForecast),
 });
 
 const participant = objectOf<ParticipantView>('Participant', {

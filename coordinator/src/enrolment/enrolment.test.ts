@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { toHex } from '@fedlora/protocol';
 import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
-import { routes, sessionMessage, WIRE_VERSION, type Overview } from '@fedlora/shared';
+import { routes, sessionMessage, WIRE_VERSION, type Overview, type RunPlanView } from '@fedlora/shared';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FakeFederation, FakeOrganisation } from '../../../test/support/fake-federation.js';
@@ -236,23 +236,33 @@ describe('plans and faces', () => {
       base: { ...description.base, digest: 'b'.repeat(64), shape },
       training: { ...description.training, samplingRate: 0.02, maximumRecords: 300 },
     };
-    const plan = (body: object): Promise<Response> =>
-      send(address, 'POST', routes.runs, token, { ...body, validateOnly: true });
-    const planned = await json<{
-      manifest: { aggregation: object; encoding: { stepsPerUnit: number } };
-      projectedEpsilon: number;
-    }>(await plan(complete));
-    expect(planned.manifest.aggregation).toMatchObject({ threshold: 3 });
-    expect(Math.log2(planned.manifest.encoding.stepsPerUnit) % 1).toBe(0);
-    expect(planned.projectedEpsilon).toBeGreaterThan(1);
+    const post = (route: string, body: object): Promise<Response> => send(address, 'POST', route, token, body);
+    const planned = async (body: object): Promise<RunPlanView> => json(await post(routes.runPlan, body));
+    const { plan, problems } = await planned({ ...complete, epsilonCaps: [4] });
+    // Three of three: without anybody a round is aborted.
+    expect(problems).toMatchObject([{ field: 'threshold', code: 'plan/no-dropouts', severity: 'advice' }]);
+    expect(plan).toMatchObject({ threshold: 3, dropoutsSurvived: 0, members: ['clinic', 'museum', 'school'] });
+    expect(Math.log2(plan?.manifest.encoding.stepsPerUnit ?? NaN) % 1).toBe(0);
+    const curve = plan?.epsilonCurve ?? [];
+    expect(curve).toHaveLength(41);
+    expect(curve[0]).toEqual({ rounds: 0, epsilon: 0 });
+    expect(curve[40].rounds).toBe(120);
+    expect(curve[40].epsilon).toBeGreaterThan(1);
+    expect(plan?.caps).toMatchObject([{ epsilon: 4 }]);
     expect((await operate<Overview>(address, token, 'GET', routes.overview)).runs).toEqual([]);
-    expect(await refusal(await plan(description))).toEqual([400, 'request/invalid']);
-    const without = { ...complete, training: description.training };
-    expect(await refusal(await plan(without))).toEqual([422, 'run/invalid-description']);
-    expect(await refusal(await plan({ ...complete, threshold: 2 }))).toEqual([422, 'manifest/invalid']);
-    expect(await refusal(await plan({ ...complete, organisations: ['nobody'] }))).toEqual([
-      422,
-      'run/invalid-description',
+    const start = (body: object): Promise<Response> => post(routes.runs, body);
+    expect(await refusal(await post(routes.runPlan, description))).toEqual([400, 'request/invalid']);
+    // What the plan finds wrong is what a start is refused for; the plan names all of it.
+    const wrong = { ...complete, training: description.training, threshold: 2, organisations: ['nobody'] };
+    expect(await refusal(await start(wrong))).toEqual([422, 'run/invalid-description']);
+    expect(await refusal(await start({ ...complete, threshold: 2 }))).toEqual([422, 'manifest/invalid']);
+    const all = await planned(wrong);
+    expect(all.plan).toBeNull();
+    expect(all.problems.map(({ field, code }) => [field, code])).toEqual([
+      ['organisations', 'run/invalid-description'],
+      ['training.samplingRate', 'run/invalid-description'],
+      ['training.maximumRecords', 'run/invalid-description'],
+      ['threshold', 'manifest/invalid'],
     ]);
   });
 

@@ -58,6 +58,7 @@ export function planGraph(asked: AskedGraph): GraphPlan {
   throw new FedloraError(
     'run/invalid-description',
     `No graph of at most ${MAXIMUM_NEIGHBOURS} neighbours protects ${members} organisations with a threshold of ${threshold}, ${minimumContributors} contributors and ${assumedColluders} colluders. Raise minimumContributors, or lower it to at most what such a graph's pieces have, or assume fewer colluders.`,
+    { details: { field: 'privacy.minimumContributors' } },
   );
 }
 

@@ -69,6 +69,7 @@ export async function planRun(description: RunDescription, runId: string, roster
     throw new FedloraError(
       'run/invalid-description',
       `adapter.target_modules: unknown ${expanded.unknown.join(', ')}.`,
+      { details: { field: 'adapter.target_modules' } },
     );
   }
   const modules = adaptedModules(base.shape, expanded.names);
@@ -126,7 +127,9 @@ export async function planRun(description: RunDescription, runId: string, roster
  */
 function checkRank({ rule, r }: AdapterDescription, modules: readonly AdaptedModule[]): void {
   const refuse = (name: string, limit: string): never => {
-    throw new FedloraError('run/invalid-description', `adapter.r is ${r}, but ${name} has only ${limit}.`);
+    throw new FedloraError('run/invalid-description', `adapter.r is ${r}, but ${name} has only ${limit}.`, {
+      details: { field: 'adapter.r' },
+    });
   };
   for (const { name, inFeatures, outFeatures } of modules) {
     if ((rule === 'ffa-svd' || rule === 'fed-sb') && r > inFeatures) refuse(name, `${inFeatures} inputs`);
@@ -235,6 +238,7 @@ function trainingTerms(training: TrainingDescription): TrainingTerms {
       throw new FedloraError(
         'run/invalid-description',
         `training.${name} is missing: kind "${training.kind}" needs it.`,
+        { details: { field: `training.${name}` } },
       );
     }
     return value;

@@ -32,8 +32,8 @@ export function runView(run: Run, budget: Budget, reason: string | null): RunVie
   };
 }
 
-/** Bytes of masked words that a participant of all completed rounds has sent. */
-function bytesUp(manifest: Manifest, completedRounds: number): number {
+/** Bytes of masked words that a participant of so many completed rounds has sent. */
+export function bytesUp(manifest: Manifest, completedRounds: number): number {
   // What rounds train repeats after two of them.
   const words = (round: number): number => roundLength(manifest, trainedFactor(manifest, round));
   return 4 * (Math.ceil(completedRounds / 2) * words(0) + Math.floor(completedRounds / 2) * words(1));

@@ -13,7 +13,13 @@ import {
   type Manifest,
   type Roster,
 } from '@fedlora/protocol';
-import { FedloraError, type RunDescription, type RunStatus } from '@fedlora/shared';
+import {
+  FedloraError,
+  type RunDescription,
+  type RunPlanRequest,
+  type RunPlanView,
+  type RunStatus,
+} from '@fedlora/shared';
 import type { OptimizerStore } from '../adapters/optimizer-store.js';
 import type { VersionStore } from '../adapters/version-store.js';
 import type { VersionsRepository } from '../adapters/versions.repository.js';
@@ -29,6 +35,8 @@ import type { RoundsRepository } from '../rounds/rounds.repository.js';
 import type { Presence } from '../session/presence.js';
 import type { CoordinatorKey } from '../storage/keys.js';
 import type { Budget } from './budget.js';
+import { forecast } from './forecast.js';
+import { adviceOn, termsOrProblems, type Terms } from './plan-problems.js';
 import { planRun } from './plan-run.js';
 import { isUnended, type Run, type RunsRepository } from './runs.repository.js';
 
@@ -50,13 +58,6 @@ export interface RunParts {
   readonly crypto: CryptoProvider;
   readonly log: Log;
   readonly now: () => number;
-}
-
-/** What `POST /runs` makes of a description without starting it. */
-export interface PlannedRun {
-  readonly manifest: Manifest;
-  readonly roster: Roster;
-  readonly projectedEpsilon: number | null;
 }
 
 const PAUSED = 'An operator paused the run.';
@@ -111,18 +112,26 @@ export class RunService {
     this.considerAll();
   }
 
-  /** Checks a description and says what it would become. @throws FedloraError run/invalid-description | ProtocolError manifest/invalid */
-  async plan(description: RunDescription): Promise<PlannedRun> {
+  /** Says what a description would become, and everything that is found wrong with it. */
+  async plan({ epsilonCaps, ...description }: RunPlanRequest): Promise<RunPlanView> {
+    const { terms, problems } = await termsOrProblems(description, (one) => this.termsOf(one));
+    if (terms === undefined) return { problems, plan: null };
+    const { manifest, roster } = terms;
+    const members = roster.members.map(({ name }) => name);
+    return { problems: adviceOn(manifest, members.length), plan: forecast(manifest, members, epsilonCaps ?? []) };
+  }
+
+  /** @throws FedloraError run/invalid-description | ProtocolError manifest/invalid */
+  private async termsOf(description: RunDescription): Promise<Terms> {
     const roster = await this.rosterOf(description.organisations);
-    const manifest = await planRun(description, `run-${randomBytes(6).toString('hex')}`, roster);
-    return { manifest, roster, projectedEpsilon: this.parts.budget.epsilonAfter(manifest, manifest.rounds) };
+    return { manifest: await planRun(description, `run-${randomBytes(6).toString('hex')}`, roster), roster };
   }
 
   /** Starts a run: manifest signed, version 0 published, first round as soon as enough organisations are there. */
   async start(description: RunDescription, by: Origin): Promise<Run> {
     const { runs, rounds, versions, versionStore, optimizerStore, budget, audit, announcements, key, log, now } =
       this.parts;
-    const { manifest, roster } = await this.plan(description);
+    const { manifest, roster } = await this.termsOf(description);
     const version = await versionStore.publish(manifest, await firstAdapter(manifest), {
       parent: null,
       roundId: null,
@@ -400,6 +409,7 @@ export class RunService {
       throw new FedloraError(
         'run/invalid-description',
         `organisations: not enrolled and certified: ${unknown.join(', ')}.`,
+        { details: { field: 'organisations' } },
       );
     }
     const chosen = names == null ? members : members.filter((member) => names.includes(member.name));
@@ -407,6 +417,7 @@ export class RunService {
       throw new FedloraError(
         'run/invalid-description',
         `A run needs at least 2 certified organisations; there are ${chosen.length}.`,
+        { details: { field: 'organisations' } },
       );
     }
     return { version: 1, members: chosen };

@@ -1,12 +1,22 @@
 import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query } from '@nestjs/common';
-import { PageQuery, PauseRequest, RunDescription, RunsQuery, type Page, type RoundView, type RunView } from '@fedlora/shared';
+import {
+  PageQuery,
+  PauseRequest,
+  RunDescription,
+  RunPlanRequest,
+  RunsQuery,
+  type Page,
+  type RoundView,
+  type RunPlanView,
+  type RunView,
+} from '@fedlora/shared';
 import type { Operator } from '../access/principal.js';
 import type { Origin } from '../audit/origin.js';
 import { pageByAge } from '../api/page.js';
 import { Asking, By } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { Views } from '../observe/views.js';
-import { RunService, type PlannedRun } from './run.service.js';
+import { RunService } from './run.service.js';
 
 @Controller('api/v1/runs')
 export class RunsController {
@@ -15,15 +25,19 @@ export class RunsController {
     @Inject(Views) private readonly views: Views,
   ) {}
 
-  /** Starts a run; with `validateOnly`, says what it would become and starts nothing. */
   @Post()
   @HttpCode(201)
   async start(
     @Body(new ValidatedPipe(RunDescription)) description: RunDescription,
     @By() by: Origin,
-  ): Promise<RunView | PlannedRun> {
-    if (description.validateOnly === true) return this.runs.plan(description);
+  ): Promise<RunView> {
     return this.views.ofRun(await this.runs.start(description, by));
+  }
+
+  @Post('plan')
+  @HttpCode(200)
+  plan(@Body(new ValidatedPipe(RunPlanRequest)) request: RunPlanRequest): Promise<RunPlanView> {
+    return this.runs.plan(request);
   }
 
   @Get()

@@ -8,7 +8,7 @@
 import type { NewTokenRequest, NewUser, SignInRequest, UserChange } from '../messages/access.js';
 import type { InvitationRequest, InvitationResponse, PauseRequest } from '../messages/operator.js';
 import type { AuditExportQuery, AuditQuery, OrganisationsQuery, PageQuery, RunsQuery } from '../messages/query.js';
-import type { RunDescription } from '../run/description.js';
+import type { RunDescription, RunPlanRequest } from '../run/description.js';
 import { routes } from '../wire/session.js';
 import {
   CSRF_HEADER,
@@ -24,7 +24,7 @@ import {
   type UserView,
 } from './access.js';
 import type { AuditLine } from './audit.js';
-import type { OrganisationView, Overview, Page, RoundView, RunView, VersionView } from './views.js';
+import type { OrganisationView, Overview, Page, RoundView, RunPlanView, RunView, VersionView } from './views.js';
 
 export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -166,6 +166,11 @@ export class OperatorApi {
 
   rounds(runId: string, query: Query<PageQuery> = {}): Promise<Page<RoundView>> {
     return this.read(routes.rounds(runId), query);
+  }
+
+  /** What a description would become, and what is wrong with it; starts nothing. */
+  planRun(request: RunPlanRequest): Promise<RunPlanView> {
+    return this.change('POST', routes.runPlan, request);
   }
 
   startRun(description: RunDescription, options?: ChangeOptions): Promise<RunView> {

@@ -1,6 +1,6 @@
 /** What the HTTP API and the live namespace show; plain JSON, times as Unix milliseconds. */
 
-import type { PrivacyUnit } from '@fedlora/protocol';
+import type { Manifest, PrivacyUnit } from '@fedlora/protocol';
 import type { ClientState } from '../wire/session.js';
 
 /** One page of a list. */
@@ -59,6 +59,70 @@ export interface RunView {
   /** Newest adapter version. */
   readonly version: string;
   readonly bytesUpPerClient: number;
+}
+
+/** What is wrong with a run description, or unwise in it. */
+export interface PlanProblem {
+  /** Path in the description, such as `privacy.delta`, also of a field that was left out; `null` if it is about no single one. */
+  readonly field: string | null;
+  /** Of the error that starting it would give; `plan/` for advice. */
+  readonly code: string;
+  readonly message: string;
+  readonly remedy: string;
+  /** `error`: the run would be refused. `advice`: it would start. */
+  readonly severity: 'error' | 'advice';
+}
+
+/** What a run description would become, before anything starts. */
+export interface RunPlanView {
+  readonly problems: readonly PlanProblem[];
+  /** `null` while there are errors. */
+  readonly plan: RunForecast | null;
+}
+
+export interface RunForecast {
+  /** As it would be signed, but for the run id. */
+  readonly manifest: Manifest;
+  readonly members: readonly string[];
+  /** Participants that every phase needs. */
+  readonly threshold: number;
+  /** Fewest contributions of a sum. */
+  readonly minimumContributors: number;
+  /** How many of all members may fall silent in a round that still finishes. */
+  readonly dropoutsSurvived: number;
+  /** Masked words that one participant uploads in the longest of the rounds; the other messages are not counted. */
+  readonly bytesUpPerRound: number;
+  /** The same in all planned rounds. */
+  readonly bytesUpInAll: number;
+  /** Epsilon at the run's delta after so many rounds, at most 41 points from 0 to all; empty for unit `none`. */
+  readonly epsilonCurve: readonly EpsilonPoint[];
+  /** One for each cap that was asked for; empty for unit `none`. */
+  readonly caps: readonly CapForecast[];
+  /** `null` where no noise is added to the sum. */
+  readonly noise: NoiseForecast | null;
+}
+
+export interface EpsilonPoint {
+  readonly rounds: number;
+  /** `null`: more than can be counted. */
+  readonly epsilon: number | null;
+}
+
+/** What a cap on epsilon allows to organisations that have spent nothing on these data before. */
+export interface CapForecast {
+  readonly epsilon: number;
+  /** Rounds of this run within the cap; `null`: without end. */
+  readonly rounds: number | null;
+  /** Least noise multiplier with which all planned rounds stay within the cap; `null`: none does. */
+  readonly noiseMultiplier: number | null;
+}
+
+/** Noise of the sum of the first round when every member takes part. */
+export interface NoiseForecast {
+  /** Standard deviation of each value's noise, over the clip times the expected units of the sum. */
+  readonly perCoordinate: number;
+  /** Norm of the trained values' noise over the longest that the expected units can sum to. Really it is more: they do not all agree. */
+  readonly leastNoiseToSignal: number;
 }
 
 export type RoundPhase =

@@ -158,6 +158,15 @@ export class RunDescription {
   @IsOptional() @IsArray() @ArrayMaxSize(4096) @IsString({ each: true }) organisations?: string[];
   /** Aborted rounds in a row after which the run fails. */
   @IsOptional() @IsInt() @Min(1) @Max(1000) maximumConsecutiveAborts?: number;
-  /** Check everything and build the manifest, but do not start. */
-  @IsOptional() @IsBoolean() validateOnly?: boolean;
+}
+
+/** `POST /runs/plan`. */
+export class RunPlanRequest extends RunDescription {
+  /** Epsilons for which to say how many rounds fit, and how much noise all planned rounds would need. */
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(8)
+  @IsNumber({}, { each: true })
+  @IsPositive({ each: true })
+  epsilonCaps?: number[];
 }

@@ -119,6 +119,7 @@ export const routes = {
   revocations: '/api/v1/revocations',
   invitations: '/api/v1/invitations',
   runs: '/api/v1/runs',
+  runPlan: '/api/v1/runs/plan',
   run: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}`,
   runPause: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/pause`,
   runResume: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/resume`,

@@ -1,0 +1,104 @@
+/** What a run would cost and what it would survive, from its terms alone. */
+
+import {
+  noiseMultiplierFor,
+  ProtocolError,
+  roundCharge,
+  roundLength,
+  serverDivisor,
+  shareStddevInSteps,
+  stepsWithinBudget,
+  trainedFactor,
+  trainedLength,
+  type Manifest,
+} from '@fedlora/protocol';
+import type { CapForecast, EpsilonPoint, NoiseForecast, RunForecast } from '@fedlora/shared';
+import { Budget } from './budget.js';
+import { bytesUp } from './run-view.js';
+
+/** Steps between the points of the curve; a shorter run has a point after each round. */
+const CURVE_STEPS = 40;
+/** Relative; the noise multiplier of a description has seldom more digits. */
+const NOISE_PRECISION = 1e-4;
+
+/** @param epsilonCaps positive; for each it is found how many rounds fit, and how much noise all of them need */
+export function forecast(manifest: Manifest, members: readonly string[], epsilonCaps: readonly number[]): RunForecast {
+  const { aggregation, privacy, rounds } = manifest;
+  const lengths = [0, 1].map((round) => roundLength(manifest, trainedFactor(manifest, round)));
+  return {
+    manifest,
+    members,
+    threshold: aggregation.threshold,
+    minimumContributors: privacy.minimumContributors,
+    dropoutsSurvived: dropoutsSurvived(manifest, members.length),
+    bytesUpPerRound: 4 * Math.max(...lengths.slice(0, rounds)),
+    bytesUpInAll: bytesUp(manifest, rounds),
+    epsilonCurve: epsilonCurve(manifest),
+    caps: epsilonCaps.flatMap((epsilon) => capForecast(manifest, epsilon) ?? []),
+    noise: noiseForecast(manifest, members.length),
+  };
+}
+
+/** Of all members, those without whom every phase still has its threshold and the sum its contributors. */
+export function dropoutsSurvived({ aggregation, privacy }: Manifest, members: number): number {
+  return members - Math.max(aggregation.threshold, privacy.minimumContributors);
+}
+
+function epsilonCurve(manifest: Manifest): EpsilonPoint[] {
+  if (roundCharge(manifest) === undefined) return [];
+  const { rounds } = manifest;
+  const steps = Math.min(rounds, CURVE_STEPS);
+  // Its own: what is only planned is asked about once.
+  const budget = new Budget();
+  return Array.from({ length: steps + 1 }, (_, i) => Math.round((i * rounds) / steps)).map((after) => ({
+    rounds: after,
+    epsilon: finiteOrNull(budget.epsilonAfter(manifest, after) ?? Infinity),
+  }));
+}
+
+/** `undefined` for unit `none`, which no cap is about. */
+function capForecast(manifest: Manifest, epsilon: number): CapForecast | undefined {
+  const charge = roundCharge(manifest);
+  if (charge === undefined) return undefined;
+  const { noiseMultiplier, samplingRate } = charge;
+  const { delta } = manifest.privacy;
+  const steps = stepsWithinBudget({ epsilon, delta, spent: [], noiseMultiplier, samplingRate });
+  const target = { epsilon, delta, samplingRate, steps: manifest.rounds * charge.steps };
+  return {
+    epsilon,
+    rounds: finiteOrNull(Math.floor(steps / charge.steps)),
+    noiseMultiplier: noiseMultiplierOrNull(target),
+  };
+}
+
+function noiseMultiplierOrNull(target: Parameters<typeof noiseMultiplierFor>[0]): number | null {
+  try {
+    return noiseMultiplierFor(target, NOISE_PRECISION);
+  } catch (error) {
+    if (error instanceof ProtocolError && error.code === 'privacy/not-reachable') return null;
+    throw error;
+  }
+}
+
+/**
+ * Noise of the sum over the greatest signal there can be.
+ *
+ * Formula    sigma_share sqrt(n) / s is each value's noise with all n members, in units of the update; N C bounds the norm of the sum
+ *            of N units clipped to C. N is the expected number of records, or n whole updates. A vector of P trained values has
+ *            sqrt(P) times a value's noise.
+ */
+function noiseForecast(manifest: Manifest, members: number): NoiseForecast | null {
+  const { adapter, encoding, privacy, training } = manifest;
+  const trained = trainedFactor(manifest, 0);
+  const share = shareStddevInSteps(manifest, trained);
+  if (share === 0) return null;
+  const units = training.kind === 'record-step' ? serverDivisor(manifest) : members;
+  const perCoordinate = (share * Math.sqrt(members)) / encoding.stepsPerUnit / (units * privacy.l2Bound);
+  const values = trainedLength(adapter.modules, adapter.r, trained);
+  return { perCoordinate, leastNoiseToSignal: perCoordinate * Math.sqrt(values) };
+}
+
+/** JSON has no infinity. */
+function finiteOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}
