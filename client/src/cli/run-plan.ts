@@ -38,7 +38,7 @@ function forecastLines(plan: RunForecast): string[] {
     ...fact(
       'Noise',
       noise === null
-        ? 'none in the sum'
+        ? 'none is added to the sum'
         : `${number(noise.perCoordinate)} of the clip per value; noise to signal at least ${number(noise.leastNoiseToSignal)}`,
     ),
     ...fact('Privacy', privacy.unit === 'none' ? 'no promise at all' : `unit ${privacy.unit}, delta ${privacy.delta}`),

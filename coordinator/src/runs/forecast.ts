@@ -1,8 +1,11 @@
 /** What a run would cost and what it would survive, from its terms alone. */
 
+import { setImmediate as pause } from 'node:timers/promises';
 import {
+  composeRdp,
   noiseMultiplierFor,
   ProtocolError,
+  rdpToEpsilon,
   roundCharge,
   roundLength,
   serverDivisor,
@@ -10,10 +13,10 @@ import {
   stepsWithinBudget,
   trainedFactor,
   trainedLength,
+  type AccountedSteps,
   type Manifest,
 } from '@fedlora/protocol';
 import type { CapForecast, EpsilonPoint, NoiseForecast, RunForecast } from '@fedlora/shared';
-import { Budget } from './budget.js';
 import { bytesUp } from './run-view.js';
 
 /** Steps between the points of the curve; a shorter run has a point after each round. */
@@ -21,10 +24,26 @@ const CURVE_STEPS = 40;
 /** Relative; the noise multiplier of a description has seldom more digits. */
 const NOISE_PRECISION = 1e-4;
 
-/** @param epsilonCaps positive; for each it is found how many rounds fit, and how much noise all of them need */
-export function forecast(manifest: Manifest, members: readonly string[], epsilonCaps: readonly number[]): RunForecast {
+/**
+ * @param epsilonCaps positive; for each it is found how many rounds fit, and how much noise all of them need
+ * Cost   some tenths of a second for each cap where there is very little noise; other work goes on in between
+ */
+export async function forecast(
+  manifest: Manifest,
+  members: readonly string[],
+  epsilonCaps: readonly number[],
+): Promise<RunForecast> {
+  const charge = roundCharge(manifest);
+  const epsilonAfter = charge === undefined ? undefined : epsilonOfRounds(charge, manifest.privacy.delta);
   const { aggregation, privacy, rounds } = manifest;
   const lengths = [0, 1].map((round) => roundLength(manifest, trainedFactor(manifest, round)));
+  const caps: CapForecast[] = [];
+  if (charge !== undefined && epsilonAfter !== undefined) {
+    for (const epsilon of epsilonCaps) {
+      await pause();
+      caps.push(capForecast(manifest, charge, epsilonAfter, epsilon));
+    }
+  }
   return {
     manifest,
     members,
@@ -33,8 +52,8 @@ export function forecast(manifest: Manifest, members: readonly string[], epsilon
     dropoutsSurvived: dropoutsSurvived(manifest, members.length),
     bytesUpPerRound: 4 * Math.max(...lengths.slice(0, rounds)),
     bytesUpInAll: bytesUp(manifest, rounds),
-    epsilonCurve: epsilonCurve(manifest),
-    caps: epsilonCaps.flatMap((epsilon) => capForecast(manifest, epsilon) ?? []),
+    epsilonCurve: epsilonAfter === undefined ? [] : epsilonCurve(rounds, epsilonAfter),
+    caps,
     noise: noiseForecast(manifest, members.length),
   };
 }
@@ -44,31 +63,34 @@ export function dropoutsSurvived({ aggregation, privacy }: Manifest, members: nu
   return members - Math.max(aggregation.threshold, privacy.minimumContributors);
 }
 
-function epsilonCurve(manifest: Manifest): EpsilonPoint[] {
-  if (roundCharge(manifest) === undefined) return [];
-  const { rounds } = manifest;
+type EpsilonAfter = (rounds: number) => number;
+
+/** Epsilon after so many rounds: Renyi divergences add up, so those of one round, which take the time, are computed once. */
+function epsilonOfRounds(charge: AccountedSteps, delta: number): EpsilonAfter {
+  const { orders, rdp } = composeRdp([charge]);
+  return (rounds) =>
+    rounds === 0 ? 0 : rdpToEpsilon({ orders, rdp: rdp.map((value) => value * rounds) }, delta).epsilon;
+}
+
+function epsilonCurve(rounds: number, epsilonAfter: EpsilonAfter): EpsilonPoint[] {
   const steps = Math.min(rounds, CURVE_STEPS);
-  // Its own: what is only planned is asked about once.
-  const budget = new Budget();
   return Array.from({ length: steps + 1 }, (_, i) => Math.round((i * rounds) / steps)).map((after) => ({
     rounds: after,
-    epsilon: finiteOrNull(budget.epsilonAfter(manifest, after) ?? Infinity),
+    epsilon: finiteOrNull(epsilonAfter(after)),
   }));
 }
 
-/** `undefined` for unit `none`, which no cap is about. */
-function capForecast(manifest: Manifest, epsilon: number): CapForecast | undefined {
-  const charge = roundCharge(manifest);
-  if (charge === undefined) return undefined;
-  const { noiseMultiplier, samplingRate } = charge;
-  const { delta } = manifest.privacy;
-  const steps = stepsWithinBudget({ epsilon, delta, spent: [], noiseMultiplier, samplingRate });
-  const target = { epsilon, delta, samplingRate, steps: manifest.rounds * charge.steps };
-  return {
-    epsilon,
-    rounds: finiteOrNull(Math.floor(steps / charge.steps)),
-    noiseMultiplier: noiseMultiplierOrNull(target),
-  };
+function capForecast(
+  { privacy: { delta }, rounds }: Manifest,
+  charge: AccountedSteps,
+  epsilonAfter: EpsilonAfter,
+  epsilon: number,
+): CapForecast {
+  // Every step counted here is a round.
+  const budget = { ...charge, epsilon, delta, spent: [] };
+  const fitting = stepsWithinBudget(budget, (events) => epsilonAfter(events[0].steps));
+  const target = { epsilon, delta, samplingRate: charge.samplingRate, steps: rounds * charge.steps };
+  return { epsilon, rounds: finiteOrNull(fitting), noiseMultiplier: noiseMultiplierOrNull(target) };
 }
 
 function noiseMultiplierOrNull(target: Parameters<typeof noiseMultiplierFor>[0]): number | null {

@@ -167,11 +167,16 @@ async function problemsOf(
   }
   const field = named?.replace(/^aggregation\./, '') ?? null;
   const { threshold, privacy } = description;
-  const isDefault =
-    (field === 'threshold' && threshold == null) ||
-    (field === 'privacy.minimumContributors' && privacy.minimumContributors == null && threshold == null);
-  // Nobody gave what is out of range: it follows from the number of organisations and the colluders among them.
-  if (isDefault) return [problem('privacy.assumedColluders', `is too many for these organisations. ${error.message}`)];
+  const isGiven =
+    field === 'threshold'
+      ? threshold != null
+      : field !== 'privacy.minimumContributors' || privacy.minimumContributors != null;
+  if (!isGiven) {
+    // It follows from what was given, or from the number of organisations and the colluders among them.
+    return threshold == null
+      ? [problem('privacy.assumedColluders', `is too many for these organisations. ${error.message}`)]
+      : [problem('threshold', `does not fit these organisations. ${error.message}`)];
+  }
   const prefix = `${named}: `;
   return [problem(field, error.message.startsWith(prefix) ? error.message.slice(prefix.length) : error.message)];
 }

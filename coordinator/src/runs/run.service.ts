@@ -118,7 +118,7 @@ export class RunService {
     if (terms === undefined) return { problems, plan: null };
     const { manifest, roster } = terms;
     const members = roster.members.map(({ name }) => name);
-    return { problems: adviceOn(manifest, members.length), plan: forecast(manifest, members, epsilonCaps ?? []) };
+    return { problems: adviceOn(manifest, members.length), plan: await forecast(manifest, members, epsilonCaps ?? []) };
   }
 
   /** @throws FedloraError run/invalid-description | ProtocolError manifest/invalid */

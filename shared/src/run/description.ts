@@ -165,7 +165,7 @@ export class RunPlanRequest extends RunDescription {
   /** Epsilons for which to say how many rounds fit, and how much noise all planned rounds would need. */
   @IsOptional()
   @IsArray()
-  @ArrayMaxSize(8)
+  @ArrayMaxSize(4)
   @IsNumber({}, { each: true })
   @IsPositive({ each: true })
   epsilonCaps?: number[];
