@@ -93,10 +93,9 @@ export class RoundService {
       );
       this.open.set(record.id, round);
       log.info('round.resumed', { runId: run.id, roundId: record.id, phase: round.state.phase });
-      const event: RoundEvent =
-        isUnended(run)
-          ? { kind: 'coordinator.resumed', at: now() }
-          : { kind: 'round.failed', at: now(), cause: run.reason ?? 'The run has ended.' };
+      const event: RoundEvent = isUnended(run)
+        ? { kind: 'coordinator.resumed', at: now() }
+        : { kind: 'round.failed', at: now(), cause: run.reason ?? 'The run has ended.' };
       await this.serially(round, () => this.apply(round, event));
     }
   }
