@@ -3,12 +3,41 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ApiTokenView, NewApiToken, OrganisationView, SetupLinkView, UserView } from '@fedlora/shared';
+import type {
+  ApiTokenView,
+  NewApiToken,
+  OrganisationView,
+  RunPlanView,
+  RunView,
+  SetupLinkView,
+  UserView,
+} from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCommand } from '../../client/src/cli/program.js';
 import { startCoordinator, type RunningCoordinator } from '../../coordinator/src/start-coordinator.js';
 import { FakeFederation, FakeOrganisation } from '../support/fake-federation.js';
 import { becomeFirstAdmin } from '../support/first-admin.js';
+
+const description = {
+  title: 'A run',
+  rounds: 20,
+  base: {
+    name: 'tiny',
+    digest: 'b'.repeat(64),
+    shape: {
+      hidden_size: 16,
+      intermediate_size: 24,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      num_key_value_heads: 2,
+    },
+  },
+  adapter: { rule: 'ffa-svd', r: 4, lora_alpha: 8, target_modules: ['q_proj'], rebaseEvery: 0 },
+  data: { format: 'alpaca', maximumLength: 64 },
+  privacy: { unit: 'record', l2Bound: 1, noiseMultiplier: 1, delta: 1e-5, assumedColluders: 1 },
+  training: { kind: 'record-step', samplingRate: 0.05, expectedRecords: 30, maximumRecords: 50 },
+  server: { kind: 'adam', learningRate: 0.01, finalLearningRateFraction: 0.1, beta1: 0.9, beta2: 0.95 },
+};
 
 describe('fedlora admin', () => {
   const federation = new FakeFederation();
@@ -91,13 +120,46 @@ describe('fedlora admin', () => {
     expect((await answer<ApiTokenView[]>(['tokens', 'list'])).map(({ name }) => name)).not.toContain('ci');
   });
 
+  it('plans a run, says everything that is wrong with it, starts, pauses and resumes it', async () => {
+    const bank = new FakeOrganisation('bank');
+    await bank.enrol(coordinator.url, (await answer<{ token: string }>(['organisations', 'invite', 'bank'])).token);
+    await answer(['organisations', 'certify', 'bank', federation.certificateOf(bank)]);
+    const file = join(folder, 'run.json');
+    await writeFile(file, JSON.stringify(description));
+    const planned = await run(['runs', 'plan', file, '--cap', '2', '--cap', '8']);
+    expect(planned).toMatchObject({ code: 0, error: '' });
+    expect(planned.out).toMatch(/Organisations +2: bank, clinic/);
+    expect(planned.out).toMatch(/Epsilon 8 +\d+ rounds fit/);
+    for (const line of planned.out.split('\n')) expect(line.length).toBeLessThanOrEqual(100);
+    const { plan } = await answer<RunPlanView>(['runs', 'plan', file, '--json']);
+    expect(plan).toMatchObject({ threshold: 2, dropoutsSurvived: 0, caps: [] });
+    expect(await answer(['runs', 'list'])).toEqual([]);
+
+    const wrong = { ...description, threshold: 7, privacy: { ...description.privacy, delta: 0 } };
+    await writeFile(file, JSON.stringify(wrong));
+    const refused = await run(['runs', 'plan', file]);
+    expect(refused.out).toContain('Wrong: threshold:');
+    expect(refused.out).toContain('Wrong: privacy.delta:');
+    expect(refused.error).toContain('[run/invalid-description]');
+    expect(refused.code).toBe(1);
+    expect((await run(['runs', 'plan', file, '--cap', 'much'])).error).toContain('--cap');
+
+    await writeFile(file, JSON.stringify(description));
+    const { id } = await answer<RunView>(['runs', 'start', file]);
+    expect(await answer(['runs', 'pause', id])).toMatchObject({ status: 'paused' });
+    expect(await answer(['runs', 'pause', id, '--abort-round'])).toMatchObject({ status: 'paused' });
+    expect(await answer(['runs', 'resume', id])).toMatchObject({ status: 'running' });
+    expect((await run(['runs', 'resume', id])).error).toContain('[run/not-paused]');
+    expect(await answer(['runs', 'stop', id])).toMatchObject({ status: 'stopped' });
+  });
+
   it('exports the audit log and checks it, and finds a changed line', async () => {
     const { out } = await run(['audit', 'export']);
     const file = join(folder, 'audit.jsonl');
     await writeFile(file, out);
     const checked = await run(['audit', 'verify', file]);
     expect(checked).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+:[0-9a-f]{64}\n$/) as string });
-    await answer(['organisations', 'invite', 'bank']);
+    await answer(['organisations', 'invite', 'council']);
     const head = checked.out.trim();
     const rest = join(folder, 'rest.jsonl');
     await writeFile(rest, (await run(['audit', 'export', '--after', head.split(':')[0]])).out);

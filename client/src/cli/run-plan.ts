@@ -1,5 +1,6 @@
 /** A planned run for people to read; at most 100 columns. */
 
+import type { PrivacyUnit } from '@fedlora/protocol';
 import type { PlanProblem, RunForecast, RunPlanView } from '@fedlora/shared';
 
 const COLUMNS = 100;
@@ -38,7 +39,7 @@ function forecastLines(plan: RunForecast): string[] {
     ...fact(
       'Noise',
       noise === null
-        ? 'none is added to the sum'
+        ? noSumNoise(privacy.unit)
         : `${number(noise.perCoordinate)} of the clip per value; noise to signal at least ${number(noise.leastNoiseToSignal)}`,
     ),
     ...fact('Privacy', privacy.unit === 'none' ? 'no promise at all' : `unit ${privacy.unit}, delta ${privacy.delta}`),
@@ -52,6 +53,10 @@ function forecastLines(plan: RunForecast): string[] {
     lines.push(...fact(`Epsilon ${cap.epsilon}`, `${fits}; for all ${rounds}, ${needs}`));
   }
   return [...lines, ...curveLines(plan)];
+}
+
+function noSumNoise(unit: PrivacyUnit): string {
+  return unit === 'record-local' ? 'in each local step of an organisation; none is added to the sum' : 'none';
 }
 
 /** Some points of the curve, with bars as long as epsilon is large. */

@@ -73,6 +73,30 @@ describe('the forecast of a run', () => {
     expect(noise?.perCoordinate).toBeLessThan(expected * 1.02);
   });
 
+  it('charges every step of a round that is noised at home, and finds no noise in the sum', async () => {
+    const atHome = { steps: 5, optimizer: 'sgd', learningRate: 0.1, updateBound: 1, stepsPerUnit: 2 ** 16 } as const;
+    const { epsilonCurve, caps, noise } = await of(
+      {
+        privacy: { ...privacy, unit: 'record-local' },
+        training: {
+          kind: 'local-record-steps',
+          samplingRate: 0.02,
+          expectedRecords: 12,
+          maximumRecords: 60,
+          ...atHome,
+        },
+      },
+      [3],
+    );
+    const epsilonOf = (steps: number): number =>
+      epsilonFor([{ noiseMultiplier: 0.8, samplingRate: 0.02, steps }], 1e-5).epsilon;
+    expect(epsilonCurve[10].epsilon).toBeCloseTo(epsilonOf(50), 8);
+    const rounds = caps[0].rounds ?? NaN;
+    expect(epsilonOf(5 * rounds)).toBeLessThanOrEqual(3);
+    expect(epsilonOf(5 * (rounds + 1))).toBeGreaterThan(3);
+    expect(noise).toBeNull();
+  });
+
   it('promises nothing without a unit', async () => {
     const nothing = { ...privacy, unit: 'none', noiseMultiplier: 0 } as const;
     expect(await of({ privacy: nothing, training }, [8])).toMatchObject({ epsilonCurve: [], caps: [], noise: null });

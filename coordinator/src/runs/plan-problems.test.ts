@@ -1,4 +1,4 @@
-import type { Roster } from '@fedlora/protocol';
+import type { LocalRecordSteps, Manifest, Roster } from '@fedlora/protocol';
 import { FedloraError, type RunDescription } from '@fedlora/shared';
 import { describe, expect, it } from 'vitest';
 import { aManifest } from '../../../test/support/a-manifest.js';
@@ -120,6 +120,20 @@ describe('what is wrong with a description', () => {
   });
 });
 
+function aLocalTraining(): LocalRecordSteps {
+  return {
+    kind: 'local-record-steps',
+    steps: 5,
+    samplingRate: 0.02,
+    expectedRecords: 12,
+    maximumRecords: 60,
+    optimizer: 'sgd',
+    learningRate: 0.1,
+    updateBound: 1,
+    stepsPerUnit: 2 ** 16,
+  };
+}
+
 describe('advice on a plan', () => {
   it('warns of a delta that one record in all could hide in, and only then', () => {
     // 12 / 0.02 records.
@@ -127,6 +141,16 @@ describe('advice on a plan', () => {
       adviceOn(aManifest({ privacy: { ...aManifest().privacy, delta } }), 4).map(({ field }) => field);
     expect(fields(1 / 599)).toEqual(['privacy.delta']);
     expect(fields(1 / 601)).toEqual([]);
+    // 12 / 0.02 in each of four organisations; then four whole updates.
+    const advise = (changes: Partial<Manifest>) => adviceOn(aManifest(changes), 4).map(({ field }) => field);
+    const atHome = aLocalTraining();
+    const local = { ...aManifest().privacy, unit: 'record-local' } as const;
+    expect(advise({ training: atHome, privacy: { ...local, delta: 1 / 2399 } })).toEqual(['privacy.delta']);
+    expect(advise({ training: atHome, privacy: { ...local, delta: 1 / 2401 } })).toEqual([]);
+    const whole = { kind: 'local-steps', steps: 1, batchSize: 4, learningRate: 0.1, maximumGradientNorm: 1 } as const;
+    const client = { ...local, unit: 'client' } as const;
+    expect(advise({ training: whole, privacy: { ...client, delta: 0.26 } })).toEqual(['privacy.delta']);
+    expect(advise({ training: whole, privacy: { ...client, delta: 0.24 } })).toEqual([]);
     const promisesNothing = { ...aManifest().privacy, unit: 'none', noiseMultiplier: 0, delta: 0.5 } as const;
     expect(adviceOn(aManifest({ privacy: promisesNothing }), 4)).toEqual([]);
   });

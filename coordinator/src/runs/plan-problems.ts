@@ -106,7 +106,7 @@ const mends: Readonly<Record<string, Mend>> = {
 };
 
 /** The scale follows from these: where none fits, each that alone would make one fit is named. */
-const SCALE = 'encoding.stepsPerUnit';
+const SCALES: readonly (string | null)[] = ['encoding.stepsPerUnit', 'training.stepsPerUnit'];
 const CAUSES_OF_SCALE = ['training.maximumRecords', 'privacy.noiseMultiplier'];
 
 /**
@@ -157,7 +157,7 @@ async function problemsOf(
     remedy: mendOf(field)?.remedy ?? errorEntry(error.code).remedy,
     severity: 'error',
   });
-  if (named === SCALE) {
+  if (SCALES.includes(named)) {
     const causes: string[] = [];
     for (const field of CAUSES_OF_SCALE) {
       if ('manifest' in (await attempt(mends[field].mended(description), termsOf))) causes.push(field);
@@ -197,7 +197,7 @@ export function adviceOn(manifest: Manifest, members: number): PlanProblem[] {
   const advice: PlanProblem[] = [];
   const units = protectedUnits(manifest, members);
   if (privacy.unit !== 'none' && privacy.delta * units >= 1) {
-    const what = training.kind === 'record-step' ? 'records that training.samplingRate implies' : 'units';
+    const what = training.kind === 'local-steps' ? 'organisations' : 'records that training.samplingRate implies';
     advice.push({
       field: 'privacy.delta',
       code: 'plan/delta-too-large',
@@ -223,5 +223,7 @@ export function adviceOn(manifest: Manifest, members: number): PlanProblem[] {
 
 /** How many units the promise is about: the records of all organisations, or the organisations. */
 function protectedUnits({ training }: Manifest, members: number): number {
-  return training.kind === 'record-step' ? training.expectedRecords / training.samplingRate : members;
+  if (training.kind === 'local-steps') return members;
+  const sampled = training.expectedRecords / training.samplingRate;
+  return training.kind === 'record-step' ? sampled : members * sampled;
 }
