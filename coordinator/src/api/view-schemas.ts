@@ -124,7 +124,7 @@ const planProblem = objectOf<PlanProblem>('PlanProblem', {
 });
 
 const runForecast = objectOf<RunForecast>('RunForecast', {
-  manifest: anyObject('The manifest, as it would be signed, but for the run id.'),
+  manifest: anyObject('The manifest, as it would be signed, but for the run id and what follows from it.'),
   members: listOf(text()),
   threshold: integer,
   minimumContributors: integer,

@@ -44,7 +44,7 @@ describe('the forecast of a run', () => {
     expect(epsilonOf(rounds ?? NaN)).toBeLessThanOrEqual(3);
     expect(epsilonOf((rounds ?? NaN) + 1)).toBeGreaterThan(3);
     expect(epsilonOf(1000, noiseMultiplier ?? NaN)).toBeLessThanOrEqual(3);
-    expect(epsilonOf(1000, (noiseMultiplier ?? NaN) * 0.999)).toBeGreaterThan(3);
+    expect(epsilonOf(1000, (noiseMultiplier ?? NaN) * 0.998)).toBeGreaterThan(3);
     expect(tight).toMatchObject({ epsilon: 0.001, rounds: 0 });
   });
 

@@ -22,7 +22,7 @@ import { bytesUp } from './run-view.js';
 /** Steps between the points of the curve; a shorter run has a point after each round. */
 const CURVE_STEPS = 40;
 /** Relative; the noise multiplier of a description has seldom more digits. */
-const NOISE_PRECISION = 1e-4;
+const NOISE_PRECISION = 1e-3;
 
 /**
  * @param epsilonCaps positive; for each it is found how many rounds fit, and how much noise all of them need

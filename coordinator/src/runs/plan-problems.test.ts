@@ -54,6 +54,14 @@ describe('what is wrong with a description', () => {
     });
   });
 
+  it('is nothing either where optional parts are null, which is absent', async () => {
+    const nulls = JSON.parse(
+      '{"metrics":{"clipping":null,"evaluation":null},"graph":null,"deadlinesMs":null,"threshold":null,"organisations":null}',
+    ) as Partial<RunDescription>;
+    expect(await problemsOf({ ...good, ...nulls })).toEqual([]);
+    expect(await problemsOf({ ...good, ...(JSON.parse('{"metrics":null}') as Partial<RunDescription>) })).toEqual([]);
+  });
+
   it('is all told at once, each with the field of the description, what it must be and what helps', async () => {
     const problems = await problemsOf({
       ...good,

@@ -57,11 +57,16 @@ const LARGEST_SCALE_EXPONENT = 30;
  * The manifest of a run for a roster.
  *
  * Guarantee  `checkManifest` accepts it, and no larger power of two as `stepsPerUnit` would pass.
- * Cost       For `fed-sb` the frozen factors are made to be hashed: see shared's `orthonormalRows`.
+ * Cost       For `fed-sb` the frozen factors are made to be hashed: see shared's `orthonormalRows`. A plan passes another `frozenDigest`.
  * @throws FedloraError run/invalid-description: names what is missing or unknown
  * @throws ProtocolError manifest/invalid: names the field that breaks a rule
  */
-export async function planRun(description: RunDescription, runId: string, roster: Roster): Promise<Manifest> {
+export async function planRun(
+  description: RunDescription,
+  runId: string,
+  roster: Roster,
+  frozenDigest = digestOfFrozen,
+): Promise<Manifest> {
   const { adapter, base, privacy, server } = description;
   const members = roster.members.length;
   const expanded = expandTargetModules(adapter.target_modules);
@@ -89,7 +94,7 @@ export async function planRun(description: RunDescription, runId: string, roster
       targetModules: expanded.names,
       modules,
       rebaseEvery: adapter.rebaseEvery,
-      ...(adapter.rule === 'fed-sb' ? { frozenDigest: await digestOfFrozen(runId, { modules, r: adapter.r }) } : {}),
+      ...(adapter.rule === 'fed-sb' ? { frozenDigest: await frozenDigest(runId, { modules, r: adapter.r }) } : {}),
     },
     data: { format: description.data.format, template: 'alpaca', maximumLength: description.data.maximumLength },
     training: trainingTerms(description.training),
@@ -154,7 +159,7 @@ function contributorsAndGraph(
   return {
     minimumContributors: minimumContributors ?? Math.max(threshold, assumedColluders + 1),
     // Too few for it: `checkManifest` says so.
-    ...(graph === undefined ? {} : { graph: { ...graph } }),
+    ...(graph == null ? {} : { graph: { ...graph } }),
   };
 }
 
@@ -219,15 +224,16 @@ function withLargestScale(draft: Manifest, members: number): Manifest {
   throw refusal;
 }
 
+/** What is optional may be null, which is absent. */
 function metricTerms({ privacy, metrics }: RunDescription): MetricTerms {
   const { clipping, evaluation } = metrics ?? {};
   return {
     weight: METRIC_WEIGHT_IN_BOUNDS * privacy.l2Bound,
     lossBound: LOSS_BOUND,
-    ...(clipping === undefined
+    ...(clipping == null
       ? {}
       : { clipping: { quantile: clipping.quantile, learningRate: clipping.learningRate ?? CLIPPING_LEARNING_RATE } }),
-    ...(evaluation === undefined ? {} : { evaluation: { fraction: evaluation.fraction } }),
+    ...(evaluation == null ? {} : { evaluation: { fraction: evaluation.fraction } }),
   };
 }
 
@@ -277,7 +283,7 @@ function trainingTerms(training: TrainingDescription): TrainingTerms {
   }
 }
 
-/** A validated object without its class, since canonical JSON takes plain objects only. */
-function plain<T extends object>(value: T | undefined): T | undefined {
-  return value === undefined ? undefined : { ...value };
+/** A validated object without its class, since canonical JSON takes plain objects only. A null is an absent one. */
+function plain<T extends object>(value: T | null | undefined): T | undefined {
+  return value == null ? undefined : { ...value };
 }

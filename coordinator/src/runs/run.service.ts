@@ -61,6 +61,8 @@ export interface RunParts {
 }
 
 const PAUSED = 'An operator paused the run.';
+/** Of a plan: the factors would be made for a run id that no run will have, and a large model's take long. */
+const noDigest = (): Promise<string> => Promise.resolve('0'.repeat(64));
 const MAXIMUM_CONSECUTIVE_ABORTS = 20;
 /** With a quorum but not everyone: how long to wait for those who were here a moment ago. */
 const GRACE_MS = 3000;
@@ -114,7 +116,7 @@ export class RunService {
 
   /** Says what a description would become, and everything that is found wrong with it. */
   async plan({ epsilonCaps, ...description }: RunPlanRequest): Promise<RunPlanView> {
-    const { terms, problems } = await termsOrProblems(description, (one) => this.termsOf(one));
+    const { terms, problems } = await termsOrProblems(description, (one) => this.termsOf(one, noDigest));
     if (terms === undefined) return { problems, plan: null };
     const { manifest, roster } = terms;
     const members = roster.members.map(({ name }) => name);
@@ -122,9 +124,10 @@ export class RunService {
   }
 
   /** @throws FedloraError run/invalid-description | ProtocolError manifest/invalid */
-  private async termsOf(description: RunDescription): Promise<Terms> {
+  private async termsOf(description: RunDescription, frozenDigest?: typeof noDigest): Promise<Terms> {
     const roster = await this.rosterOf(description.organisations);
-    return { manifest: await planRun(description, `run-${randomBytes(6).toString('hex')}`, roster), roster };
+    const runId = `run-${randomBytes(6).toString('hex')}`;
+    return { manifest: await planRun(description, runId, roster, frozenDigest), roster };
   }
 
   /** Starts a run: manifest signed, version 0 published, first round as soon as enough organisations are there. */

@@ -81,7 +81,7 @@ export interface RunPlanView {
 }
 
 export interface RunForecast {
-  /** As it would be signed, but for the run id. */
+  /** As it would be signed, but for the run id and `frozenDigest`, which follows from it. */
   readonly manifest: Manifest;
   readonly members: readonly string[];
   /** Participants that every phase needs. */

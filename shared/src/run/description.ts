@@ -160,6 +160,9 @@ export class RunDescription {
   @IsOptional() @IsInt() @Min(1) @Max(1000) maximumConsecutiveAborts?: number;
 }
 
+/** A larger epsilon promises nothing, and takes long to account for. */
+const MAXIMUM_EPSILON_CAP = 100;
+
 /** `POST /runs/plan`. */
 export class RunPlanRequest extends RunDescription {
   /** Epsilons for which to say how many rounds fit, and how much noise all planned rounds would need. */
@@ -168,5 +171,6 @@ export class RunPlanRequest extends RunDescription {
   @ArrayMaxSize(4)
   @IsNumber({}, { each: true })
   @IsPositive({ each: true })
+  @Max(MAXIMUM_EPSILON_CAP, { each: true })
   epsilonCaps?: number[];
 }
