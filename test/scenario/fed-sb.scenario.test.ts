@@ -157,7 +157,8 @@ describe('a run of fed-sb', () => {
     expect(untrained).toEqual((await other.evaluate(batch)).losses); // of the base model: R starts at zero
     for (const { version } of rounds) {
       const plain = await losses(onnx, await asPeft(version ?? ''));
-      expect(relativeError(plain, untrained)).toBeGreaterThan(0.01);
+      // By how much depends on the run's random id; more than engines differ by.
+      expect(relativeError(plain, untrained)).toBeGreaterThan(10 * BETWEEN_ENGINES);
       const trained = await asClient(version ?? '');
       expect(await losses(onnx, trained)).toEqual(plain);
       expect(relativeError(await losses(tfjs, trained), plain)).toBeLessThan(BETWEEN_ENGINES);
