@@ -46,9 +46,10 @@ describe('ContributionStore', () => {
         pieces(...first, scrubbed, new Uint8Array(8 - (first[0]?.length ?? 0))),
         LIMIT,
       );
+      const refusal = expect(appending).rejects.toMatchObject({ code: 'round/over' });
       await store.scrub(of.roundId);
       isScrubbed();
-      await expect(appending).rejects.toMatchObject({ code: 'round/over' });
+      await refusal;
       expect(await readdir(folder)).toEqual([]);
       expect(store.isReceiving(of.roundId, of.participant)).toBe(false);
     },
