@@ -14,29 +14,16 @@ import { toBatches } from '../data/batches.js';
 import type { RowFormat } from '../data/rows.js';
 import { loadTokenizer, type Example, type TrainingTokenizer } from '../data/tokenize.js';
 import type { Engine, LoraConfig } from '../engine/engine.js';
-import type { MemoryOptions } from '../engine/onnx/engine.js';
-import type { Plan } from '../engine/onnx/plan.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
-import { openEngine, type DeviceName, type EngineName, type OpenedEngine } from '../engine/open-engine.js';
+import { openEngine, type OpenEngineOptions } from '../engine/open-engine.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
-import type { QuantizeOptions } from '../engine/weights/nf4-store.js';
 import { readLocalRows } from './local-rows.js';
 
-export type Quantization = 'none' | 'nf4';
-
-export interface EngineOptions {
-  readonly quantization: Quantization;
+/** Outside of rounds nothing needs `independentExamples`. */
+export interface EngineOptions extends Omit<OpenEngineOptions, 'base' | 'lora' | 'threads' | 'independentExamples'> {
   /** 0: the engine chooses. */
   readonly threads: number;
-  readonly engine: EngineName;
-  readonly device: DeviceName;
-  /** How weights are quantized, and where the result is kept. Nothing is kept by default. */
-  readonly nf4?: QuantizeOptions;
-  /** Parts of the plan of `onnx` that it does not choose itself. */
-  readonly plan?: Partial<Plan>;
-  readonly memory?: MemoryOptions;
-  readonly onOpened?: (opened: OpenedEngine) => void;
 }
 
 export interface LocalModel {

@@ -20,6 +20,7 @@ import type { Engine } from '../engine/engine.js';
 import { train } from '../engine/train.js';
 import type { LearnParts } from './learn.js';
 import { measure, Measured } from './measure.js';
+import { norm } from './norm.js';
 import type { RoundExample } from './round-example.js';
 import type { Scratch } from './scratch.js';
 import { shuffledBatches } from './shuffled-batches.js';
@@ -130,10 +131,4 @@ function meansOf(measured: readonly Measured[], scratch: Scratch): readonly Meas
       ),
     ),
   ];
-}
-
-function norm(values: Float32Array | Float64Array): number {
-  let squares = 0;
-  for (const value of values) squares += value * value; // in f64
-  return Math.sqrt(squares);
 }

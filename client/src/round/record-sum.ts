@@ -23,6 +23,7 @@ import { poissonSample } from '../data/poisson.js';
 import { trainedParameterCount, type Engine, type GradientSum, type TrainedFactor } from '../engine/engine.js';
 import { SUMMED_IN_F32 } from '../engine/onnx/clip.js';
 import type { Measured } from './measure.js';
+import { norm } from './norm.js';
 import type { RoundExample } from './round-example.js';
 import type { Scratch } from './scratch.js';
 
@@ -80,12 +81,6 @@ export function largestChange(engine: Pick<Engine, 'adapter' | 'lora'>): number 
   let largest = 0;
   for (const { A, B } of plainLora(engine.adapter(), r).modules) largest = Math.max(largest, scale * norm(A) * norm(B));
   return largest;
-}
-
-function norm(values: Float32Array): number {
-  let squares = 0;
-  for (const value of values) squares += value * value; // in f64
-  return Math.sqrt(squares);
 }
 
 /**

@@ -166,7 +166,7 @@ export interface RoundView {
   readonly meanLoss: number | null;
   /** Epsilon of the run after this round. */
   readonly epsilon: number | null;
-  /** Norm of the noise that is in the sum, expected, over the norm of the sum. */
+  /** Norm of the noise that is in the sum, expected, over the norm of the sum, both of trained values. */
   readonly noiseToSignal: number | null;
   /** Estimated fraction of gradients, or updates, that the clip left as they were; `null` where the run does not ask. */
   readonly fractionWithin: number | null;

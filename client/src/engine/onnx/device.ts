@@ -19,14 +19,12 @@ export interface DeviceProfile {
    * same is true of Sum, for which graphs have Add on every device.
    */
   readonly hasFusedMatmul: boolean;
-  /** ReduceSumSquare, likewise. */
-  readonly hasReduceSumSquare: boolean;
   /**
    * Whether a graph's output may stay on the device, and be another graph's input: so weights are copied there once, and
    * activations never back. The binding for Node.js knows buffers of WebGPU only; to CUDA it copies every input of every run.
    */
   readonly keepsTensors: boolean;
-  /** Whether threads of this process share the work, so that slices of a batch may be computed side by side. */
+  /** Whether threads of this process share the work within an operation, on this machine's memory. */
   readonly usesThreads: boolean;
 }
 
@@ -35,7 +33,6 @@ const profiles: Readonly<Record<OnnxDevice, DeviceProfile>> = {
     device: 'cpu',
     hasFusedNorm: true,
     hasFusedMatmul: true,
-    hasReduceSumSquare: true,
     keepsTensors: false,
     usesThreads: true,
   },
@@ -43,7 +40,6 @@ const profiles: Readonly<Record<OnnxDevice, DeviceProfile>> = {
     device: 'webgpu',
     hasFusedNorm: false,
     hasFusedMatmul: false,
-    hasReduceSumSquare: true,
     keepsTensors: true,
     usesThreads: false,
   },
@@ -51,7 +47,6 @@ const profiles: Readonly<Record<OnnxDevice, DeviceProfile>> = {
     device: 'cuda',
     hasFusedNorm: true,
     hasFusedMatmul: true,
-    hasReduceSumSquare: true,
     keepsTensors: false,
     usesThreads: false,
   },

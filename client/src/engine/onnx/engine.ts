@@ -2,7 +2,8 @@
  * The training engine on onnxruntime: generates graphs for the base model, feeds them, adds up what they give.
  *
  * Guarantee  Gradients of single examples stay in tensors between graphs; what leaves is their clipped sum.
- * Randomness has no part here: the same adapter and batch give the same bits on the same machine and thread count.
+ * Randomness has no part here: the same adapter and batch give the same bits on the same machine, thread count and plan, which may
+ * depend on how much memory is free.
  */
 
 import { adaptedModules, FedloraError, plainLora, type LinearName } from '@fedlora/shared';

@@ -2,7 +2,7 @@
 
 import { FedloraError } from '@fedlora/shared';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { profileOf, type DeviceProfile, type OnnxDevice } from './device.js';
+import type { DeviceProfile, OnnxDevice } from './device.js';
 import { GraphBuilder, type ElementType, type GraphFile } from './graph.js';
 
 /** Values for a session's inputs, by name. What a session does not read is ignored. */
@@ -43,7 +43,7 @@ export class Sessions {
    */
   constructor(
     readonly threads: number,
-    readonly profile: DeviceProfile = profileOf('cpu'),
+    readonly profile: DeviceProfile,
     readonly ready: 'all' | 'last' = 'all',
   ) {}
 

@@ -1,7 +1,6 @@
 import { Alert, Button, PasswordInput } from '@mantine/core';
 import { useState } from 'react';
-import { ApiProblem } from '@fedlora/shared/client';
-import { api } from '../api.js';
+import { api, explain } from '../api.js';
 import { Brand, ColorSchemeSwitch } from './header.js';
 
 interface SetUpProps {
@@ -27,9 +26,7 @@ export function SetUp({ token, onDone, onCancel }: SetUpProps) {
       onDone();
     } catch (error) {
       setIsBusy(false);
-      setRefusal(
-        error instanceof ApiProblem ? `${error.message} ${error.remedy ?? ''}` : 'The coordinator does not answer.',
-      );
+      setRefusal(explain(error));
     }
   };
 
