@@ -2,11 +2,11 @@ import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useState } from 'react';
 import type { MeView } from '@fedlora/shared';
 import { api, explain, isRefusal } from './api.js';
-import { takeProviderAnswer } from './provider-answer.js';
-import { takeSetupToken } from './setup-link.js';
-import { OverviewPage } from './views/overview-page.js';
-import { SetUp } from './views/set-up.js';
-import { SignIn } from './views/sign-in.js';
+import { takeProviderAnswer } from './sign-in/provider-answer.js';
+import { SetUp } from './sign-in/set-up.js';
+import { takeSetupToken } from './sign-in/setup-link.js';
+import { SignIn } from './sign-in/sign-in.js';
+import { SignedIn } from './signed-in.js';
 
 // Before the first render, so that the token is out of the address whatever happens next.
 const firstSetupToken = takeSetupToken();
@@ -88,7 +88,7 @@ export function App() {
         />
       );
     case 'signed-in':
-      return <OverviewPage key={view.me.id} onSignOut={signOut} />;
+      return <SignedIn key={view.me.id} me={view.me} onSignOut={signOut} />;
     default:
       return view satisfies never;
   }

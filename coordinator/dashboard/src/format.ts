@@ -53,6 +53,15 @@ export function formatAgo(at: number, now: number): string {
   return `${Math.floor(agoMs / 86_400_000)} days ago`;
 }
 
+/** Like `formatAgo`, for what is still to come. */
+export function formatIn(at: number, now: number): string {
+  const inMs = at - now;
+  if (inMs < 60_000) return `in ${Math.max(1, Math.round(inMs / 1_000))} s`;
+  if (inMs < 3_600_000) return `in ${Math.round(inMs / 60_000)} min`;
+  if (inMs < 48 * 3_600_000) return `in ${Math.round(inMs / 3_600_000)} h`;
+  return `in ${Math.round(inMs / 86_400_000)} days`;
+}
+
 export function formatTime(at: number): string {
   return new Date(at).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 }

@@ -7,7 +7,10 @@ import { createRoot } from 'react-dom/client';
 import { App } from './app.js';
 import { theme } from './theme.js';
 
-const client = new QueryClient();
+const client = new QueryClient({
+  // Whether the machine is on a network says nothing about a coordinator on loopback.
+  defaultOptions: { queries: { networkMode: 'always' }, mutations: { networkMode: 'always' } },
+});
 
 createRoot(document.getElementById('root')!).render(
   <StrictMode>

@@ -5,6 +5,7 @@ import {
   limits,
   routes,
   type ApiTokenView,
+  type FieldProblem,
   type NewApiToken,
   type OrganisationView,
   type Page,
@@ -47,7 +48,8 @@ afterAll(async () => {
 async function problemOf(response: Response): Promise<[number, string]> {
   expect(response.headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
   const problem = JSON.parse(await response.text()) as Record<string, unknown>;
-  expect(Object.keys(problem)).toEqual(['type', 'title', 'status', 'code', 'detail', 'retry', 'remedy']);
+  const { fields: _fields, ...always } = problem;
+  expect(Object.keys(always)).toEqual(['type', 'title', 'status', 'code', 'detail', 'retry', 'remedy']);
   expect(problem).toMatchObject({ type: `urn:fedlora:error:${String(problem.code)}`, status: response.status });
   return [response.status, String(problem.code)];
 }
@@ -74,6 +76,16 @@ describe('a refusal', () => {
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
     const answer = await fetch(url + path, { method, headers, ...(body === undefined ? {} : { body }) });
     expect(await problemOf(answer)).toEqual([status, code]);
+  });
+
+  it('says of each wrong field what is wrong with it, by its path', async () => {
+    const fieldsOf = async (path: string, body: object): Promise<readonly FieldProblem[]> =>
+      ((await (await send(url, 'POST', path, token, body)).json()) as { fields: readonly FieldProblem[] }).fields;
+    const fields = await fieldsOf(routes.users, { name: '', role: 'king', more: 1 });
+    expect(fields.map(({ field }) => field).toSorted()).toEqual(['more', 'name', 'role']);
+    for (const { field, message } of fields) expect(message).toContain(field);
+    const nested = await fieldsOf(routes.runPlan, { privacy: { delta: 'small' } });
+    expect(nested.map(({ field }) => field)).toContain('privacy.delta');
   });
 
   it.each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x'])(

@@ -14,6 +14,7 @@ import {
   type ChallengeResponse,
   type EnrolResponse,
   type EpsilonPoint,
+  type FieldProblem,
   type InvitationResponse,
   type MeView,
   type NewApiToken,
@@ -309,6 +310,8 @@ export const auditLine = objectOf<AuditLine>('AuditLine', { entry: auditEntry, h
 
 export const health = objectOf<{ readonly status: 'ok' }>('Health', { status: oneOf(['ok']) });
 
+const fieldProblem = objectOf<FieldProblem>('FieldProblem', { field: text(), message: text() });
+
 /** Of every refusal. `code` is one of the catalogue. */
 export const problem = objectOf<Omit<Problem, 'code'> & { readonly code: string }>('Problem', {
   type: text(),
@@ -318,4 +321,5 @@ export const problem = objectOf<Omit<Problem, 'code'> & { readonly code: string 
   detail: text(),
   retry: text({ enum: ['never', 'later', 'next-round'] }),
   remedy: text(),
+  fields: orAbsent(listOf(fieldProblem)),
 });

@@ -1,6 +1,7 @@
 /** Errors as HTTP tells them: RFC 9457 problem details, made from the catalogue. */
 
-import { errorEntry, FedloraError, type ErrorCode } from '@fedlora/shared';
+import { errorEntry, FedloraError, type ErrorCode, type FieldProblem } from '@fedlora/shared';
+import { InvalidFields } from './validated.js';
 
 export interface Problem {
   readonly type: string;
@@ -10,6 +11,8 @@ export interface Problem {
   readonly detail: string;
   readonly retry: string;
   readonly remedy: string;
+  /** Of a body or query whose fields are wrong. */
+  readonly fields?: readonly FieldProblem[];
 }
 
 /** Statuses that tell more than whose fault it is. */
@@ -75,7 +78,8 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
 
 /** The problem that an error is. What was not thrown on purpose tells nothing about itself. */
 export function problemOf(error: unknown): Problem {
-  const { code, summary } = FedloraError.from(error);
+  const known = FedloraError.from(error);
+  const { code, summary } = known;
   const { meaning, retry, remedy } = errorEntry(code);
   return {
     type: `urn:fedlora:error:${code}`,
@@ -85,6 +89,7 @@ export function problemOf(error: unknown): Problem {
     detail: summary,
     retry,
     remedy,
+    ...(known instanceof InvalidFields ? { fields: known.fields } : {}),
   };
 }
 

@@ -2,7 +2,14 @@
 
 import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
-import { FedloraError } from '@fedlora/shared';
+import { FedloraError, type FieldProblem } from '@fedlora/shared';
+
+/** A message whose fields are wrong, with what is wrong with each: forms show it next to the field. */
+export class InvalidFields extends FedloraError {
+  constructor(readonly fields: readonly FieldProblem[]) {
+    super('request/invalid', fields.map(({ message }) => message).join('; '));
+  }
+}
 
 /** @throws FedloraError request/invalid: names the fields, never their values */
 export function validated<Message extends object>(type: new () => Message, value: unknown): Message {
@@ -11,13 +18,13 @@ export function validated<Message extends object>(type: new () => Message, value
   }
   const message = plainToInstance(type, value);
   const errors = validateSync(message, { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: true });
-  if (errors.length > 0) throw new FedloraError('request/invalid', describe(errors, '').join('; '));
+  if (errors.length > 0) throw new InvalidFields(describe(errors, ''));
   return message;
 }
 
-function describe(errors: readonly ValidationError[], path: string): string[] {
+function describe(errors: readonly ValidationError[], path: string): FieldProblem[] {
   return errors.flatMap(({ property, constraints, children }) => [
-    ...Object.values(constraints ?? {}).map((text) => `${path}${text}`),
+    ...Object.values(constraints ?? {}).map((text) => ({ field: `${path}${property}`, message: `${path}${text}` })),
     ...describe(children ?? [], `${path}${property}.`),
   ]);
 }

@@ -24,7 +24,16 @@ import {
   type UserView,
 } from './access.js';
 import type { AuditLine } from './audit.js';
-import type { OrganisationView, Overview, Page, RoundView, RunPlanView, RunView, VersionView } from './views.js';
+import type {
+  FieldProblem,
+  OrganisationView,
+  Overview,
+  Page,
+  RoundView,
+  RunPlanView,
+  RunView,
+  VersionView,
+} from './views.js';
 
 export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -55,6 +64,8 @@ export class ApiProblem extends Error {
     readonly remedy: string | undefined,
     /** When another try may help; from the answer. */
     readonly retryAfterSeconds: number | undefined,
+    /** What is wrong with single fields of what was asked. */
+    readonly fields: readonly FieldProblem[] = [],
   ) {
     super(detail);
     this.name = 'ApiProblem';
@@ -312,7 +323,7 @@ function valueOf<Answer>({ text }: ApiAnswer): Answer {
 }
 
 function problemOf({ status, text, header }: ApiAnswer): ApiProblem {
-  let said: { code?: unknown; detail?: unknown; remedy?: unknown } = {};
+  let said: { code?: unknown; detail?: unknown; remedy?: unknown; fields?: unknown } = {};
   try {
     said = (JSON.parse(text) ?? {}) as typeof said;
   } catch {
@@ -326,5 +337,6 @@ function problemOf({ status, text, header }: ApiAnswer): ApiProblem {
     textOf(said.detail) ?? `The coordinator answered with status ${status}.`,
     textOf(said.remedy),
     Number.isFinite(seconds) && seconds > 0 ? seconds : undefined,
+    Array.isArray(said.fields) ? (said.fields as FieldProblem[]) : [],
   );
 }

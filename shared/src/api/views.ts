@@ -10,6 +10,13 @@ export interface Page<Item> {
   readonly nextCursor: string | null;
 }
 
+/** What is wrong with a field of what was asked. */
+export interface FieldProblem {
+  /** Path in the body, such as `privacy.delta`, or name in the query. */
+  readonly field: string;
+  readonly message: string;
+}
+
 export interface OrganisationView {
   readonly name: string;
   /** Fingerprint of the identity key, to compare by another channel. */

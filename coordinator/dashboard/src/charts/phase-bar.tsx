@@ -1,6 +1,6 @@
 import { formatDuration } from '../format.js';
 import { phases } from '../phases.js';
-import { Hint } from '../views/hint.js';
+import { Hint } from '../blocks/hint.js';
 
 /** One round's time by phase; as long as the round, relative to the longest one shown. */
 export function PhaseBar({

@@ -11,8 +11,8 @@ import {
 } from 'recharts';
 import type { RoundView, RunView } from '@fedlora/shared';
 import { formatNumber } from '../format.js';
-import { Hint } from '../views/hint.js';
-import { Nothing, Section } from '../views/section.js';
+import { Hint } from '../blocks/hint.js';
+import { Nothing, Section } from '../blocks/section.js';
 
 interface Point {
   readonly number: number;

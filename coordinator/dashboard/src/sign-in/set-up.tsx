@@ -1,7 +1,8 @@
 import { Alert, Button, PasswordInput } from '@mantine/core';
 import { useState } from 'react';
 import { api, explain } from '../api.js';
-import { Brand, ColorSchemeSwitch } from './header.js';
+import { Brand, ColorSchemeSwitch } from '../shell/header.js';
+import { useDocumentTitle } from '../shell/document-title.js';
 
 interface SetUpProps {
   /** Of the link that was opened. */
@@ -12,6 +13,7 @@ interface SetUpProps {
 
 /** Where a set-up link leads: its holder chooses a password. */
 export function SetUp({ token, onDone, onCancel }: SetUpProps) {
+  useDocumentTitle('Set your password');
   const [password, setPassword] = useState('');
   const [again, setAgain] = useState('');
   const [isBusy, setIsBusy] = useState(false);

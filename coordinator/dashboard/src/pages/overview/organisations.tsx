@@ -1,10 +1,10 @@
 import { Table } from '@mantine/core';
 import type { OrganisationView } from '@fedlora/shared';
-import { useServerNow } from '../clock.js';
-import { count, formatAgo, formatTime } from '../format.js';
-import { CopyButton } from './copy-button.js';
-import { Hint } from './hint.js';
-import { Nothing, Section } from './section.js';
+import { useServerNow } from '../../clock.js';
+import { count, formatAgo, formatTime } from '../../format.js';
+import { CopyButton } from '../../blocks/copy-button.js';
+import { Hint } from '../../blocks/hint.js';
+import { Nothing, Section } from '../../blocks/section.js';
 
 export function Organisations({ organisations }: { organisations: readonly OrganisationView[] }) {
   const now = useServerNow(5_000);

@@ -1,9 +1,8 @@
 import { Progress } from '@mantine/core';
-import type { ReactNode } from 'react';
 import type { RunStatus, RunView } from '@fedlora/shared';
-import { count, formatBytes, formatDelta, formatNumber, formatTime, shorten } from '../format.js';
-import { CopyButton } from './copy-button.js';
-import { Hint } from './hint.js';
+import { count, formatBytes, formatDelta, formatNumber, formatTime, shorten } from '../../format.js';
+import { CopyButton } from '../../blocks/copy-button.js';
+import { Big, Fact, Small } from '../../blocks/fact.js';
 
 const statusWords: Record<RunStatus, { label: string; tone: string }> = {
   running: { label: 'Running', tone: 'good' },
@@ -121,36 +120,4 @@ function PrivacySpent({ run }: { run: RunView }) {
       </Small>
     </Fact>
   );
-}
-
-function Fact({
-  label,
-  hint,
-  after,
-  children,
-}: {
-  label: string;
-  hint: ReactNode;
-  after?: ReactNode;
-  children: ReactNode;
-}) {
-  return (
-    <div className="fact">
-      <dt>
-        <Hint text={hint}>{label}</Hint>
-      </dt>
-      <dd>
-        <div className="fact-value">{children}</div>
-        {after}
-      </dd>
-    </div>
-  );
-}
-
-function Big({ children }: { children: ReactNode }) {
-  return <span className="big">{children}</span>;
-}
-
-function Small({ children }: { children: ReactNode }) {
-  return <span className="small">{children}</span>;
 }

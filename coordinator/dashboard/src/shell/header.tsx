@@ -1,5 +1,7 @@
-import { Tooltip, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
-import type { Connection } from '../live.js';
+import { Burger, Tooltip, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
+import { Link } from '@tanstack/react-router';
+import { useLive, type Connection } from '../live/live.js';
+import { useSession } from '../session.js';
 
 const connectionWords: Record<Connection, { label: string; hint: string }> = {
   connecting: { label: 'Connecting', hint: 'Opening the live connection to the coordinator.' },
@@ -11,18 +13,28 @@ const connectionWords: Record<Connection, { label: string; hint: string }> = {
 };
 
 interface HeaderProps {
-  readonly title: string | null;
-  readonly connection: Connection;
-  readonly onSignOut: () => void;
+  readonly isMenuOpen: boolean;
+  readonly onMenu: () => void;
 }
 
-export function Header({ title, connection, onSignOut }: HeaderProps) {
+export function Header({ isMenuOpen, onMenu }: HeaderProps) {
+  const { connection } = useLive();
+  const { me, signOut } = useSession();
   const words = connectionWords[connection];
   return (
     <header className="header">
       <div className="header-inner">
-        <Brand />
-        {title !== null && <span className="header-title">{title}</span>}
+        <Burger
+          opened={isMenuOpen}
+          onClick={onMenu}
+          size="sm"
+          hiddenFrom="sm"
+          aria-label={isMenuOpen ? 'Close the menu' : 'Open the menu'}
+          aria-expanded={isMenuOpen}
+        />
+        <Link to="/" className="brand-link" aria-label="Fedlora, to the overview">
+          <Brand />
+        </Link>
         <div className="header-end">
           <Tooltip label={words.hint} multiline maw={260} withArrow events={{ hover: true, focus: true, touch: true }}>
             <span
@@ -36,11 +48,11 @@ export function Header({ title, connection, onSignOut }: HeaderProps) {
               {words.label}
             </span>
           </Tooltip>
+          <span className="header-user" title="Signed in as">
+            {me.name}
+          </span>
           <ColorSchemeSwitch />
-          <a className="quiet-button" href="/api/v1/docs" target="_blank" rel="noreferrer">
-            API
-          </a>
-          <button type="button" className="quiet-button" onClick={onSignOut}>
+          <button type="button" className="quiet-button" onClick={signOut}>
             Sign out
           </button>
         </div>

@@ -1,9 +1,9 @@
 import type { ParticipantView, RoundView, RunView } from '@fedlora/shared';
-import { useServerNow } from '../clock.js';
-import { formatAgo, formatCountdown, formatDuration } from '../format.js';
-import { isOut, isOver, phases, type WorkPhase } from '../phases.js';
-import { Hint } from './hint.js';
-import { Nothing, Section } from './section.js';
+import { useServerNow } from '../../clock.js';
+import { formatAgo, formatCountdown, formatDuration } from '../../format.js';
+import { isOut, isOver, phases, type WorkPhase } from '../../phases.js';
+import { Hint } from '../../blocks/hint.js';
+import { Nothing, Section } from '../../blocks/section.js';
 
 /** Shows the newest round: while it goes on, and until the next one starts. */
 export function RoundLive({ run, round }: { run: RunView; round: RoundView | null }) {

@@ -3,7 +3,8 @@ import { useEffect, useState } from 'react';
 import type { MeView } from '@fedlora/shared';
 import { ApiProblem } from '@fedlora/shared/client';
 import { api, explain } from '../api.js';
-import { Brand, ColorSchemeSwitch } from './header.js';
+import { Brand, ColorSchemeSwitch } from '../shell/header.js';
+import { useDocumentTitle } from '../shell/document-title.js';
 
 interface SignInProps {
   /** Why the page asks, where there is something to say. */
@@ -14,6 +15,7 @@ interface SignInProps {
 }
 
 export function SignIn({ notice, refusedBefore, onSignedIn }: SignInProps) {
+  useDocumentTitle('Sign in');
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');

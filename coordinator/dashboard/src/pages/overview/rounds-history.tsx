@@ -1,11 +1,11 @@
 import { Button, Table } from '@mantine/core';
 import { Fragment, memo, useState } from 'react';
 import type { RoundView } from '@fedlora/shared';
-import { PhaseBar, PhaseLegend } from '../charts/phase-bar.js';
-import { formatDuration, formatNumber, formatTime, shorten } from '../format.js';
-import { isOut, isOver } from '../phases.js';
-import { Hint } from './hint.js';
-import { Nothing, Section } from './section.js';
+import { PhaseBar, PhaseLegend } from '../../charts/phase-bar.js';
+import { formatDuration, formatNumber, formatTime, shorten } from '../../format.js';
+import { isOut, isOver } from '../../phases.js';
+import { Hint } from '../../blocks/hint.js';
+import { Nothing, Section } from '../../blocks/section.js';
 
 const FIRST_ROWS = 10;
 const MORE_ROWS = 30;
