@@ -5,14 +5,14 @@
  * reads the database reads no answer, as long as keys are random.
  */
 
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import { createHash, hkdfSync, randomBytes } from 'node:crypto';
+import { GCM_NONCE_BYTES } from '@fedlora/protocol';
+import { nodeProvider } from '@fedlora/protocol/node';
 import { FedloraError } from '@fedlora/shared';
 import type { Database } from '../storage/database.js';
 
 /** How long an answer is kept. */
 const KEPT_MS = 24 * 3600_000;
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
 
 export interface IdempotentRequest {
   /** Who asks, and which route: keys of others are others. */
@@ -92,16 +92,14 @@ function keyOf({ scope, key }: IdempotentRequest): Uint8Array {
 }
 
 function seal(request: IdempotentRequest, answer: string): Buffer {
-  const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv('aes-256-gcm', keyOf(request), nonce);
-  return Buffer.concat([nonce, cipher.update(answer, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+  const nonce = randomBytes(GCM_NONCE_BYTES);
+  return Buffer.concat([nonce, nodeProvider.aesGcm.seal(keyOf(request), nonce, Buffer.from(answer, 'utf8'))]);
 }
 
-function open(request: IdempotentRequest, sealed: Buffer): string {
-  const decipher = createDecipheriv('aes-256-gcm', keyOf(request), sealed.subarray(0, NONCE_BYTES));
-  decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
-  const text = decipher.update(sealed.subarray(NONCE_BYTES, sealed.length - TAG_BYTES));
-  return Buffer.concat([text, decipher.final()]).toString('utf8');
+function open(request: IdempotentRequest, stored: Buffer): string {
+  const nonce = stored.subarray(0, GCM_NONCE_BYTES);
+  const answer = nodeProvider.aesGcm.open(keyOf(request), nonce, stored.subarray(GCM_NONCE_BYTES));
+  return Buffer.from(answer).toString('utf8');
 }
 
 function digest(content: string): string {

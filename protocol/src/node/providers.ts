@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { tweetnaclSealing } from '../primitives/pure.js';
 import type { CryptoProvider } from '../primitives/provider.js';
+import { nodeAesGcm } from './aes-gcm.js';
 import { nodeKeyAgreement } from './key-agreement.js';
 import { nodeAddMask } from './masks.js';
 import { nodeSignatures } from './signatures.js';
@@ -19,5 +20,6 @@ export const nodeProvider: CryptoProvider = {
   ed25519: nodeSignatures,
   sha256: nodeSha256,
   ...tweetnaclSealing,
+  aesGcm: nodeAesGcm,
   addMask: nodeAddMask,
 };

@@ -1,4 +1,4 @@
-/** All crypto providers give the same bytes and refuse the same input. Known answers: RFC 7748, RFC 8032, SP 800-38A. */
+/** All crypto providers give the same bytes and refuse the same input. Known answers: RFC 7748, RFC 8032, SP 800-38A, the GCM paper. */
 
 import { createCipheriv } from 'node:crypto';
 import fc from 'fast-check';
@@ -276,6 +276,69 @@ for (const provider of providers) {
       expect(refusal(() => provider.open(key, nonce, new Uint8Array(5)))).toBe('crypto/cannot-open');
     });
 
+    it.each([
+      ['13', '', ''],
+      ['14', '00000000000000000000000000000000', 'cea7403d4d606b6e074ec5d3baf39d18'],
+      [
+        '15',
+        'd9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255',
+        '522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662898015ad',
+      ],
+    ])('seals with AES-256-GCM as test case %s of McGrew and Viega', (name, text, ciphertext) => {
+      const isLast = name === '15';
+      const key = isLast ? fromHex('feffe9928665731c6d6a8f9467308308'.repeat(2)) : new Uint8Array(32);
+      const nonce = isLast ? fromHex('cafebabefacedbaddecaf888') : new Uint8Array(12);
+      const tags = {
+        '13': '530f8afbc74536b9a963b4f1c4cb738b',
+        '14': 'd0d1c8a799996bf0265b98b5d48ab919',
+        '15': 'b094dac5d93471bdec1a502270e3cc6c',
+      };
+      const sealed = ciphertext + tags[name as keyof typeof tags];
+      expect(toHex(provider.aesGcm.seal(key, nonce, fromHex(text)))).toBe(sealed);
+      expect(toHex(provider.aesGcm.open(key, nonce, fromHex(sealed)))).toBe(text);
+    });
+
+    it('opens with AES-256-GCM neither a tag cut short, with any bit flipped or replaced, nor a text that changed', () => {
+      const { aesGcm } = provider;
+      const [key, nonce] = [random(32), random(12)];
+      const sealed = aesGcm.seal(key, nonce, random(40));
+      for (let length = 0; length < sealed.length; length++) {
+        expect(
+          refusal(() => aesGcm.open(key, nonce, sealed.slice(0, length))),
+          `cut to ${length}`,
+        ).toBe('crypto/cannot-open');
+      }
+      for (let bit = 0; bit < 8 * sealed.length; bit++) {
+        const bent = sealed.slice();
+        bent[bit >> 3] ^= 1 << (bit & 7);
+        expect(
+          refusal(() => aesGcm.open(key, nonce, bent)),
+          `bit ${bit}`,
+        ).toBe('crypto/cannot-open');
+      }
+      for (const byte of [0, 0xff]) {
+        const bent = sealed.slice();
+        bent.fill(byte, 40);
+        expect(
+          refusal(() => aesGcm.open(key, nonce, bent)),
+          `tag of ${byte}`,
+        ).toBe('crypto/cannot-open');
+      }
+      expect(refusal(() => aesGcm.open(random(32), nonce, sealed))).toBe('crypto/cannot-open');
+      expect(refusal(() => aesGcm.open(key, random(12), sealed))).toBe('crypto/cannot-open');
+    });
+
+    it('takes for AES-256-GCM neither a key nor a nonce of another length, 16 and 8 bytes not either', () => {
+      const { aesGcm } = provider;
+      for (const key of [0, 16, 24, 31, 33]) {
+        expect(refusal(() => aesGcm.seal(random(key), random(12), random(1)))).toBe('crypto/malformed-key');
+      }
+      for (const nonce of [0, 8, 11, 13, 16]) {
+        expect(refusal(() => aesGcm.seal(random(32), random(nonce), random(1)))).toBe('crypto/malformed-key');
+        expect(refusal(() => aesGcm.open(random(32), random(nonce), random(20)))).toBe('crypto/malformed-key');
+      }
+    });
+
     it('expands a mask to the AES-256-CTR keystream from counter zero, as little-endian words', () => {
       const seed = random(32);
       const length = 40_000; // more than two chunks
@@ -377,7 +440,8 @@ describe('providers together', () => {
           const [first, ...others] = providers.map((provider) => {
             const words = new Uint32Array(text.length).fill(5);
             provider.addMask(words, key, -1, firstWord);
-            return [toHex(provider.seal(key, nonce, text)), words.join()];
+            const atRest = provider.aesGcm.seal(key, nonce.subarray(0, 12), text);
+            return [toHex(provider.seal(key, nonce, text)), toHex(atRest), words.join()];
           });
           for (const other of others) expect(other).toEqual(first);
         },

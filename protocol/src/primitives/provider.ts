@@ -34,6 +34,14 @@ export interface Signatures {
   verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
 }
 
+/** AES-256-GCM (SP 800-38D) with nonces of 12 bytes and whole tags of 16, which follow the ciphertext; nothing else is authenticated. */
+export interface AesGcm {
+  /** A key and nonce must never seal twice, or the key that authenticates is lost. Result: 16 bytes longer than the plaintext. */
+  seal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  /** The plaintext. @throws ProtocolError crypto/cannot-open: altered, or sealed under another key or nonce */
+  open(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array): Uint8Array;
+}
+
 export interface CryptoProvider {
   readonly name: string;
   readonly x25519: KeyAgreement;
@@ -47,6 +55,9 @@ export interface CryptoProvider {
 
   /** The plaintext. @throws ProtocolError crypto/cannot-open: altered, or sealed under another key or nonce */
   open(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array): Uint8Array;
+
+  /** For what is kept at rest. Nothing that participants send is sealed with it. */
+  readonly aesGcm: AesGcm;
 
   /**
    * Adds `sign` times a mask to `target`, in place, modulo 2^32.
@@ -66,3 +77,5 @@ export const PUBLIC_KEY_BYTES = 32;
 export const SIGNATURE_BYTES = 64;
 export const SEAL_NONCE_BYTES = 24;
 export const SEAL_OVERHEAD_BYTES = 16;
+export const GCM_NONCE_BYTES = 12;
+export const GCM_TAG_BYTES = 16;

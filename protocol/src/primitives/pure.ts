@@ -1,21 +1,23 @@
 /**
  * The provider that runs anywhere: Ed25519 and X25519 by noble-curves, AES by noble-ciphers, sealing by TweetNaCl.
  *
- * Source     RFC 7748, RFC 8032, FIPS 197, NIST SP 800-38A (CTR), NaCl secretbox
+ * Source     RFC 7748, RFC 8032, FIPS 197, NIST SP 800-38A (CTR), SP 800-38D (GCM), NaCl secretbox
  * Divergence from RFC 8032: keys of small order are refused, so that no signature verifies under two keys.
  */
 
-import { ctr } from '@noble/ciphers/aes.js';
+import { ctr, gcm } from '@noble/ciphers/aes.js';
 import { ed25519 as nobleEd25519, x25519 as nobleX25519 } from '@noble/curves/ed25519.js';
 import nacl from 'tweetnacl';
 import { isAllZero } from '../bytes/equal.js';
 import { ProtocolError } from '../errors.js';
 import { sha256 } from './hash.js';
 import {
+  GCM_NONCE_BYTES,
   PUBLIC_KEY_BYTES,
   SEAL_NONCE_BYTES,
   SECRET_BYTES,
   SIGNATURE_BYTES,
+  type AesGcm,
   type CryptoProvider,
   type KeyAgreement,
   type Signatures,
@@ -81,6 +83,28 @@ export const tweetnaclSealing: Pick<CryptoProvider, 'seal' | 'open'> = {
   },
 };
 
+/** AES-256-GCM of noble-ciphers. */
+export const nobleAesGcm: AesGcm = {
+  seal: (key, nonce, plaintext) => {
+    expectGcmKey(key, nonce);
+    return gcm(key, nonce).encrypt(plaintext);
+  },
+  open: (key, nonce, sealed) => {
+    expectGcmKey(key, nonce);
+    try {
+      return gcm(key, nonce).decrypt(sealed);
+    } catch {
+      throw new ProtocolError('crypto/cannot-open');
+    }
+  },
+};
+
+/** @throws ProtocolError crypto/malformed-key */
+export function expectGcmKey(key: Uint8Array, nonce: Uint8Array): void {
+  expectBytes('An AES-256-GCM key', key, SECRET_BYTES);
+  expectBytes('A nonce of AES-GCM', nonce, GCM_NONCE_BYTES);
+}
+
 /** Mask expansion by noble-ciphers: see `CryptoProvider.addMask`. */
 export function nobleAddMask(target: Uint32Array, seed: Uint8Array, sign: 1 | -1, firstWord = 0): void {
   expectBytes('A mask seed', seed, SECRET_BYTES);
@@ -119,6 +143,7 @@ export const pureProvider: CryptoProvider = {
   ed25519: nobleSignatures,
   sha256,
   ...tweetnaclSealing,
+  aesGcm: nobleAesGcm,
   addMask: nobleAddMask,
 };
 
