@@ -9,7 +9,6 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { OfferVerifier } from '../../client/src/round/verify-offer.js';
 import { parseGgufHeader } from '../../client/src/engine/weights/gguf/format.js';
-import type { Identity } from '../../client/src/storage/identity.js';
 import { readLedger } from '../../client/src/storage/ledger.js';
 import { checkRecord } from '../../client/src/storage/version-check.js';
 import { canonicalJson, parseCanonicalJson } from '../../protocol/src/bytes/canonical-json.js';
@@ -23,7 +22,14 @@ import { sha256 } from '../../protocol/src/primitives/hash.js';
 import type { CryptoProvider } from '../../protocol/src/primitives/provider.js';
 import { decodeMaskedUpdate, wordsToBytes } from '../../protocol/src/secagg/masks.js';
 import { combine, split } from '../../protocol/src/sharing/shamir.js';
-import { adapterConfigJson, decodeAdapter, encodeAdapter, parseAdapterConfig } from '../../shared/src/adapter/peft.js';
+import {
+  adapterConfigJson,
+  decodeAdapter,
+  decodeFactorR,
+  encodeAdapter,
+  encodeFactorR,
+  parseAdapterConfig,
+} from '../../shared/src/adapter/peft.js';
 import { readSafetensors, writeSafetensors } from '../../shared/src/adapter/safetensors.js';
 import { versionId, versionMessage, type VersionRecord } from '../../shared/src/adapter/version.js';
 import { FedloraError } from '../../shared/src/errors/fedlora-error.js';
@@ -117,7 +123,16 @@ const ownNoiseTerms: Manifest = {
   training: someLocalRecordSteps,
   privacy: { ...terms.privacy, unit: 'record-local' },
 };
-const allTerms = [terms, localTerms, ownNoiseTerms].map(print);
+const clippingTerms: Manifest = {
+  ...localTerms,
+  adapter: { ...localTerms.adapter, rule: 'alternate' },
+  metrics: { ...localTerms.metrics, clipping: { quantile: 0.5, learningRate: 0.2 }, evaluation: { fraction: 0.1 } },
+};
+const fedSbTerms: Manifest = {
+  ...terms,
+  adapter: { ...terms.adapter, rule: 'fed-sb', frozenDigest: 'd'.repeat(64) },
+};
+const allTerms = [terms, localTerms, ownNoiseTerms, clippingTerms, fedSbTerms].map(print);
 
 /** Verifies an offer of these terms, signed by the coordinator whatever they are. */
 function offer(manifestText: string, rosterText: string): void {
@@ -194,6 +209,7 @@ const adapter = {
     B: new Float32Array(2 * outFeatures).fill(-0.25),
   })),
 };
+const withR = { modules: adapter.modules.map((module) => ({ ...module, R: new Float32Array(4).fill(0.125) })) };
 const adapterConfig = {
   base_model_name_or_path: 'tiny',
   revision: null,
@@ -203,32 +219,42 @@ const adapterConfig = {
   target_modules: ['q_proj', 'v_proj'],
 };
 
-/** A ledger of three charges, as `Ledger.record` writes it. */
+/** A ledger of three charges with a change of key before the last, as `Ledger.record` and `handOver` write it. */
+const formerKey = keyOf('bank, before');
 const ledgerKey = keyOf('bank');
 const ledger = ((): string => {
-  const identity: Pick<Identity, 'sign'> = { sign: (message) => nodeProvider.ed25519.sign(ledgerKey.seed, message) };
   let previous = '0'.repeat(64);
-  return [1, 2, 3]
-    .map((sequence) => {
-      const entry = {
-        sequence,
-        previous,
-        dataset: 'default',
-        runId: 'run-1',
-        roundId: `run-1-r${sequence}`,
-        manifestHash: '5'.repeat(64),
-        unit: 'record',
-        noiseMultiplier: 0.8,
-        samplingRate: 0.02,
-        steps: 1,
-        delta: 1e-5,
-        at: sequence,
-      };
-      const hash = sha256(canonicalJson({ domain: 'fedlora/client-ledger/v1', entry }));
-      previous = toHex(hash);
-      return `${JSON.stringify({ entry, hash: previous, signature: toHex(identity.sign(hash)) })}\n`;
-    })
-    .join('');
+  const line = (entry: object, seed: Uint8Array, former?: (hash: Uint8Array) => object): string => {
+    const hash = sha256(canonicalJson({ domain: 'fedlora/client-ledger/v1', entry }));
+    previous = toHex(hash);
+    const signature = toHex(nodeProvider.ed25519.sign(seed, hash));
+    return `${JSON.stringify({ entry, hash: previous, signature, ...(former && { former: former(hash) }) })}\n`;
+  };
+  const charge = (sequence: number, seed: Uint8Array): string => {
+    const entry = {
+      sequence,
+      previous,
+      dataset: 'default',
+      runId: 'run-1',
+      roundId: `run-1-r${sequence}`,
+      manifestHash: '5'.repeat(64),
+      unit: 'record',
+      noiseMultiplier: 0.8,
+      samplingRate: 0.02,
+      steps: 1,
+      delta: 1e-5,
+      at: sequence,
+    };
+    return line(entry, seed);
+  };
+  const charges = charge(1, formerKey.seed) + charge(2, formerKey.seed);
+  const keys = { from: formerKey.key, to: ledgerKey.key };
+  const change = line(
+    { kind: 'key-change', sequence: 3, previous, dataset: 'default', ...keys, at: 3 },
+    ledgerKey.seed,
+    (hash) => ({ signature: toHex(nodeProvider.ed25519.sign(formerKey.seed, hash)) }),
+  );
+  return charges + change + charge(4, ledgerKey.seed);
 })();
 
 const gguf = aGguf({
@@ -282,8 +308,8 @@ const decoders: readonly Decoder[] = [
     },
   ),
   ofText('ledger', [ledger], (content) => {
-    const { charges } = readLedger(content, { publicKey: ledgerKey.key });
-    const lines = ledger.split('\n').slice(0, charges.length);
+    const { charges, keyChanges } = readLedger(content, { publicKey: ledgerKey.key });
+    const lines = ledger.split('\n').slice(0, charges.length + keyChanges.length);
     // A torn last line is not counted.
     return `${lines.map((line) => `${line}\n`).join('')}${content.slice(content.lastIndexOf('\n') + 1)}`;
   }),
@@ -311,6 +337,16 @@ const decoders: readonly Decoder[] = [
     reencode: (bytes) => {
       const values = decodeAdapter(bytes, adapterModules, 2);
       expect(decodeAdapter(encodeAdapter(adapterModules, 2, values), adapterModules, 2)).toEqual(values);
+      return undefined;
+    },
+  },
+  {
+    name: 'R of fed-sb',
+    good: [encodeFactorR(adapterModules, 2, withR)],
+    reencode: (bytes) => {
+      const values = decodeFactorR(bytes, adapterModules, 2);
+      const again = { modules: withR.modules.map((module, i) => ({ ...module, R: values[i] })) };
+      expect(decodeFactorR(encodeFactorR(adapterModules, 2, again), adapterModules, 2)).toEqual(values);
       return undefined;
     },
   },

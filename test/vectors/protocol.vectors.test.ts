@@ -28,7 +28,7 @@ const FOLDER = resolve(import.meta.dirname, '../../protocol/vectors');
 /** Of another implementation: recorded, not made here. */
 const RECORDED = ['graph-parameters.json'];
 
-const files = [...secaggVectors(), ...termsVectors(), ...(await updateVectors())];
+const files = [...secaggVectors(), ...(await termsVectors()), ...(await updateVectors())];
 
 describe('the files of known answers', () => {
   it.each(files)('$family.json is what its program makes', async (file) => {
@@ -367,16 +367,66 @@ describe('computed a second time, with other libraries', () => {
     heldOut.forEach((value, i) => expect(ofRecords[4 + i] / (v * value)).toBeCloseTo(1, 14));
   });
 
-  it('the chain of a ledger and its signatures', () => {
-    const { identity, lines } = read('ledger');
+  it('the chain of a ledger, its changes of key and its signatures', () => {
+    const { identities, federationKey, lines } = read('ledger');
+    const keys: string[] = identities.map(({ publicKey }: { publicKey: string }) => publicKey);
     let previous = '0'.repeat(64);
+    let signer = keys[0];
+    const changes: string[][] = [];
     lines.forEach((line: string, i: number) => {
-      const { entry, hash, signature } = JSON.parse(line);
+      const { entry, hash, signature, former } = JSON.parse(line);
       expect([entry.sequence, entry.previous]).toEqual([i + 1, previous]);
       expect(sha256(Buffer.from(canonical({ domain: 'fedlora/client-ledger/v1', entry }))).toString('hex')).toBe(hash);
-      expect(isSigned(hex(hash), hex(signature), identity)).toBe(true);
+      if (entry.kind === 'key-change') {
+        expect(entry.from).toBe(signer);
+        signer = entry.to;
+        changes.push(Object.keys(former));
+        if (former.signature !== undefined) expect(isSigned(hex(hash), hex(former.signature), entry.from)).toBe(true);
+        else {
+          const { list, signature: byFederation } = JSON.parse(former.revocations);
+          expect(list.revoked).toContain(entry.from);
+          const signed = Buffer.from(canonical({ domain: 'fedlora/v1/revocations', list }));
+          expect(isSigned(signed, hex(byFederation), federationKey)).toBe(true);
+        }
+      }
+      expect(isSigned(hex(hash), hex(signature), signer)).toBe(true);
       previous = hash;
     });
+    expect(changes).toEqual([['signature'], ['revocations']]);
+    expect(signer).toBe(keys[2]);
+  });
+
+  it('frozen factors, drawn bit by bit from the keystream, at right angles, and their digest', () => {
+    const { runId, r, modules, digest } = read('frozen-factors');
+    const label = `fedlora/frozen-factors/v1\n${runId}`;
+    const cipher = createCipheriv('aes-256-ctr', sha256(Buffer.from(label)), Buffer.alloc(16));
+    const rowsOf = (columns: number): number[][] => {
+      const made: number[][] = [];
+      const dot = (a: number[], b: number[]): number => a.reduce((sum, value, i) => sum + value * b[i], 0);
+      while (made.length < r) {
+        const words = cipher.update(Buffer.alloc(4 * columns));
+        const ones = (word: number): number => word.toString(2).split('1').length - 1;
+        let row = Array.from({ length: columns }, (_, i) => ones(words.readUInt32LE(4 * i)) - 16);
+        const before = Math.sqrt(dot(row, row));
+        for (const other of [...made, ...made]) {
+          const share = dot(row, other);
+          row = row.map((value, i) => value - share * other[i]);
+        }
+        const length = Math.sqrt(dot(row, row));
+        if (length > before / 1000) made.push(row.map((value) => value / length));
+      }
+      return made;
+    };
+    const f32 = (values: number[]): Buffer => Buffer.from(Float32Array.from(values).buffer);
+    const factors = modules.map((module: { inFeatures: number; outFeatures: number; A: string; B: string }) => {
+      const A = rowsOf(module.inFeatures);
+      const columns = rowsOf(module.outFeatures);
+      const B = Array.from({ length: module.outFeatures }, (_, row) => columns.map((column) => column[row]));
+      expect([module.A, module.B]).toEqual([A, B].map((matrix) => f32(matrix.flat()).toString('hex')));
+      return [A, B].map((matrix) => sha256(f32(matrix.flat())).toString('hex'));
+    });
+    const signed = canonical({ domain: 'fedlora/frozen-factors/v1', factors });
+    expect(sha256(Buffer.from(signed)).toString('hex')).toBe(digest);
   });
 
   it('noise has the width that its law gives (false alarm below 1e-6 for each row)', () => {

@@ -1,4 +1,4 @@
-/** Known answers of what everyone checks before a round: canonical JSON, manifest, roster, certificates, revocation lists. */
+/** Known answers of what everyone checks before a round: canonical JSON, manifest, roster, certificates, revocation lists, frozen factors. */
 
 import { canonicalJson } from '../../protocol/src/bytes/canonical-json.js';
 import { toHex } from '../../protocol/src/bytes/hex.js';
@@ -16,7 +16,9 @@ import {
 } from '../../protocol/src/manifest/manifest.js';
 import { nextRevocations, signRevocations } from '../../protocol/src/manifest/revocation.js';
 import { certifyMember, fingerprint, rosterHash, type Roster } from '../../protocol/src/manifest/roster.js';
-import { nodeProvider as crypto } from '../../protocol/src/node/index.js';
+import { nodeProvider as crypto, publicRandom } from '../../protocol/src/node/index.js';
+import { frozenFactorsOfRun } from '../../shared/src/adapter/frozen-factors.js';
+import { encodeFloats } from '../../shared/src/adapter/safetensors.js';
 import { aLocalManifest, aManifest } from '../support/a-manifest.js';
 import { counting, inHex, type VectorFile } from './vector-file.js';
 
@@ -114,6 +116,35 @@ function rosters(): VectorFile {
   };
 }
 
-export function termsVectors(): readonly VectorFile[] {
-  return [json(), manifests(), rosters()];
+async function frozenFactors(): Promise<VectorFile> {
+  const runId = 'run-1';
+  const r = 2;
+  const modules = [
+    { name: 'base_model.model.model.layers.0.self_attn.q_proj', inFeatures: 4, outFeatures: 3 },
+    { name: 'base_model.model.model.layers.0.mlp.up_proj', inFeatures: 2, outFeatures: 5 },
+  ];
+  const parts = { publicRandom, pause: () => Promise.resolve() };
+  const { adapter, digest } = await frozenFactorsOfRun(runId, { modules, r }, parts);
+  const bytes = (values: Float32Array): string => toHex(encodeFloats(values, 'F32'));
+  return {
+    family: 'frozen-factors',
+    description:
+      'The frozen factors of a `fed-sb` run by its id, in layout order: A [r, in] and B [out, r] as little-endian f32, row-major; and the digest that its manifest has as `adapter.frozenDigest`.',
+    spec: '12.2',
+    program: PROGRAM,
+    content: {
+      runId,
+      r,
+      modules: modules.map((module, i) => ({
+        ...module,
+        A: bytes(adapter.modules[i].A),
+        B: bytes(adapter.modules[i].B),
+      })),
+      digest,
+    },
+  };
+}
+
+export async function termsVectors(): Promise<readonly VectorFile[]> {
+  return [json(), manifests(), rosters(), await frozenFactors()];
 }

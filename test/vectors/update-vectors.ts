@@ -4,12 +4,13 @@ import { createCipheriv } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Ledger } from '../../client/src/storage/ledger.js';
+import { handOver, Ledger } from '../../client/src/storage/ledger.js';
 import { Secret } from '../../protocol/src/bytes/secret.js';
 import { toHex } from '../../protocol/src/bytes/hex.js';
 import { quantize, sensitivityInSteps } from '../../protocol/src/encoding/quantize.js';
 import { nodeProvider as crypto } from '../../protocol/src/node/index.js';
 import { clipToL2Norm } from '../../protocol/src/privacy/clip.js';
+import { nextRevocations, signRevocations } from '../../protocol/src/manifest/revocation.js';
 import { discreteGaussianSampler, noiseShareStddev } from '../../protocol/src/privacy/noise.js';
 import type { RandomSource } from '../../protocol/src/random.js';
 import {
@@ -111,16 +112,22 @@ function metrics(): VectorFile {
   };
 }
 
-async function ledger(): Promise<VectorFile> {
-  const seed = counting(0x77);
-  const identity = {
+function anIdentity(seed: Uint8Array) {
+  return {
     publicKey: toHex(crypto.ed25519.publicKey(seed)),
     sign: (message: Uint8Array) => crypto.ed25519.sign(seed, message),
     seed: new Secret(seed.slice()),
   };
+}
+
+async function ledger(): Promise<VectorFile> {
+  const seeds = [counting(0x77), counting(0x97), counting(0xb7)];
+  const federationSeed = counting(0x05);
+  const federationKey = toHex(crypto.ed25519.publicKey(federationSeed));
+  const [first, second, third] = seeds.map(anIdentity);
   const folder = await mkdtemp(join(tmpdir(), 'fedlora-vectors-'));
   const path = join(folder, 'ledger.jsonl');
-  const book = await Ledger.open(path, 'default', identity);
+  const book = await Ledger.open(path, 'default', first);
   const charge = { runId: 'run-1', manifestHash: 'a'.repeat(64), steps: 1, delta: 1e-5 };
   await book.record(
     { ...charge, roundId: 'run-1-r1', unit: 'record', noiseMultiplier: 0.8, samplingRate: 0.02 },
@@ -135,14 +142,30 @@ async function ledger(): Promise<VectorFile> {
     1_700_000_120_000,
   );
   await book.close();
+  // To the second key with the first in hand; then the second is lost, and the federation's list says so.
+  await handOver(path, 'default', { from: first, to: second, at: 1_700_000_180_000 });
+  const revocations = signRevocations(crypto, federationSeed, nextRevocations(undefined, [second.publicKey]));
+  const lost = { publicKey: second.publicKey, revocations };
+  await handOver(path, 'default', { from: lost, to: third, at: 1_700_000_240_000, federationKey });
+  const again = await Ledger.open(path, 'default', third, federationKey);
+  await again.record(
+    { ...charge, roundId: 'run-1-r4', unit: 'record-local', noiseMultiplier: 1.1, samplingRate: 0.05, steps: 4 },
+    1_700_000_300_000,
+  );
+  await again.close();
   const lines = (await readFile(path, 'utf8')).split('\n').slice(0, -1);
   await rm(folder, { recursive: true });
   return {
     family: 'ledger',
-    description: 'Three lines of the ledger of data set "default", of the identity with this seed.',
-    spec: '19.1, 19.2, 19.3',
+    description:
+      'The ledger of data set "default": three charges under the first identity, its change to the second, the change from the second, which was lost and revoked, to the third, and a charge under that.',
+    spec: '19.1, 19.2, 19.3, 19.4.1',
     program: PROGRAM,
-    content: { identitySeed: toHex(seed), identity: identity.publicKey, lines },
+    content: {
+      identities: [first, second, third].map(({ publicKey }, i) => ({ seed: toHex(seeds[i]), publicKey })),
+      federationKey,
+      lines,
+    },
   };
 }
 
