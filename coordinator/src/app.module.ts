@@ -21,6 +21,10 @@ import { AuditController } from './audit/audit.controller.js';
 import { AuditLog } from './audit/audit-log.js';
 import { EnrolmentController } from './enrolment/enrolment.controller.js';
 import { EnrolmentService } from './enrolment/enrolment.service.js';
+import { InvitationsController } from './enrolment/invitations.controller.js';
+import { InvitationService } from './enrolment/invitations.service.js';
+import { OrganisationsController } from './enrolment/organisations.controller.js';
+import { StandingService } from './enrolment/standing.service.js';
 import { AccessGuard } from './nest/access.guard.js';
 import { BodyTypeGuard } from './nest/body-type.guard.js';
 import { IdempotencyInterceptor } from './nest/idempotency.interceptor.js';
@@ -30,7 +34,9 @@ import { Announcements } from './observe/announcements.js';
 import { LiveGateway } from './observe/live.gateway.js';
 import type { Log } from './observe/log.js';
 import { Metrics } from './observe/metrics.js';
+import { OrganisationViews } from './observe/organisation-views.js';
 import { ObserveController } from './observe/observe.controller.js';
+import type { TrackRecord } from './observe/track-record.js';
 import { Views } from './observe/views.js';
 import { ContributionController } from './rounds/contribution.controller.js';
 import { RoundService } from './rounds/round.service.js';
@@ -49,8 +55,10 @@ export interface Parts {
   readonly authenticator: Authenticator;
   readonly enrolment: EnrolmentService;
   readonly idempotency: Idempotency;
+  readonly invitations: InvitationService;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly organisationViews: OrganisationViews;
   readonly presence: Presence;
   readonly programVersion: string;
   readonly providerSignIn: ProviderSignIn;
@@ -59,6 +67,8 @@ export interface Parts {
   readonly runService: RunService;
   readonly sessions: SessionService;
   readonly signIns: SignIns;
+  readonly standing: StandingService;
+  readonly trackRecord: TrackRecord;
   readonly users: UserService;
   readonly versionStore: VersionStore;
   readonly views: Views;
@@ -66,6 +76,8 @@ export interface Parts {
 
 const controllers: Type[] = [
   EnrolmentController,
+  InvitationsController,
+  OrganisationsController,
   SessionController,
   RunsController,
   ContributionController,
@@ -95,9 +107,11 @@ export class AppModule {
         { provide: Authenticator, useValue: parts.authenticator },
         { provide: EnrolmentService, useValue: parts.enrolment },
         { provide: Idempotency, useValue: parts.idempotency },
+        { provide: InvitationService, useValue: parts.invitations },
         { provide: LOG, useValue: parts.log },
         { provide: Metrics, useValue: parts.metrics },
         { provide: OPEN_API, useValue: openApiDocument(parts.programVersion) },
+        { provide: OrganisationViews, useValue: parts.organisationViews },
         { provide: Presence, useValue: parts.presence },
         { provide: ProviderSignIn, useValue: parts.providerSignIn },
         { provide: RateLimits, useValue: parts.rateLimits },
@@ -105,6 +119,7 @@ export class AppModule {
         { provide: RunService, useValue: parts.runService },
         { provide: SessionService, useValue: parts.sessions },
         { provide: SignIns, useValue: parts.signIns },
+        { provide: StandingService, useValue: parts.standing },
         { provide: UserService, useValue: parts.users },
         { provide: VersionStore, useValue: parts.versionStore },
         { provide: Views, useValue: parts.views },

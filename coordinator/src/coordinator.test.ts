@@ -10,6 +10,8 @@ import {
   versionId,
   versionMessage,
   type AuditLine,
+  type OrganisationDetails,
+  type OrganisationView,
   type Overview,
   type Page,
   type RequestPhase,
@@ -845,6 +847,8 @@ describe('a revoked key', () => {
     const ended = await untilRun(coordinator.url, token, running.id);
     expect(ended).toMatchObject({ status: 'failed', reason: expect.stringContaining('bank') as string });
     await expect(bank.signIn(coordinator.url)).rejects.toThrow('session/unknown-identity');
+    const [shown] = await listAll<OrganisationView>(coordinator.url, token, routes.organisations);
+    expect(shown).toMatchObject({ name: 'bank', status: 'revoked', warnings: [{ code: 'health/revoked' }] });
 
     clinic.ignores = ({ offer }) => {
       if (offer !== undefined) offers.push(offer.revocations);
@@ -879,5 +883,11 @@ describe('a revoked key', () => {
     expect(await again.signIn(coordinator.url)).toMatch(/^[\w-]{40,}$/);
     const { organisations } = await operate<Overview>(coordinator.url, token, 'GET', routes.overview);
     expect(organisations.map(({ name, status }) => [name, status])).toContainEqual(['bank', 'active']);
+    const route = routes.organisation('bank');
+    const { keys } = await operate<OrganisationDetails>(coordinator.url, token, 'GET', route);
+    expect(keys).toMatchObject([
+      { identity: again.identity, replacedAt: null, revoked: false },
+      { identity: bank.identity, replacedAt: keys[0].enrolledAt, revoked: true },
+    ]);
   });
 });

@@ -30,13 +30,18 @@ import { AuditLog } from './audit/audit-log.js';
 import type { CoordinatorConfig } from './config/coordinator-config.js';
 import { EnrolmentService } from './enrolment/enrolment.service.js';
 import { Revocations } from './enrolment/revocations.js';
+import { InvitationsRepository } from './enrolment/invitations.repository.js';
+import { InvitationService } from './enrolment/invitations.service.js';
 import { OrganisationsRepository } from './enrolment/organisations.repository.js';
+import { StandingService } from './enrolment/standing.service.js';
 import { setUpHttp } from './nest/http-shell.js';
 import { logOver, nestLoggerOver, openLog, requestLog } from './nest/pino-log.js';
 import { ProblemFilter } from './nest/problem.filter.js';
 import { Announcements } from './observe/announcements.js';
 import type { Log } from './observe/log.js';
 import { Metrics } from './observe/metrics.js';
+import { OrganisationViews } from './observe/organisation-views.js';
+import { TrackRecord } from './observe/track-record.js';
 import { Views } from './observe/views.js';
 import { AdapterMaker } from './rounds/adapter-maker.js';
 import { RoundService } from './rounds/round.service.js';
@@ -100,6 +105,7 @@ export async function startCoordinator(
     app.useWebSocketAdapter(new IoAdapter(app));
     app.useGlobalFilters(new ProblemFilter(log));
     await app.init();
+    await parts.trackRecord.load();
     await parts.runService.tidy();
     await parts.roundService.resume();
     await parts.runService.resume();
@@ -156,6 +162,7 @@ function construct(
   const announcements = new Announcements();
   const audit = new AuditLog(db, now);
   const organisations = new OrganisationsRepository(db);
+  const invitations = new InvitationsRepository(db);
   const runs = new RunsRepository(db);
   const rounds = new RoundsRepository(db);
   const versions = new VersionsRepository(db);
@@ -202,9 +209,8 @@ function construct(
   const rateLimits = new RateLimits(rates, now);
   const enrolment = new EnrolmentService({
     revocations,
-    presence,
-    sessions,
     organisations,
+    invitations,
     audit,
     crypto,
     federationKey,
@@ -231,10 +237,25 @@ function construct(
   const adapterMaker = new AdapterMaker({ ...common, contributions });
   const roundService = new RoundService({ ...common, contributions, adapterMaker });
   const runService = new RunService({ ...common, roundService, organisations, key, federationKey });
-  const version = programVersion();
-  const views = new Views({
+  const standing = new StandingService({
+    ...common,
     organisations,
+    sessions,
+    rounds: roundService,
+    runs: runService,
+  });
+  const version = programVersion();
+  const trackRecord = new TrackRecord(roundService, announcements, log);
+  const organisationViews = new OrganisationViews({
+    organisations,
+    revocations,
     presence,
+    trackRecord,
+    programVersion: version,
+    now,
+  });
+  const views = new Views({
+    organisations: organisationViews,
     runs,
     runService,
     roundService,
@@ -251,8 +272,17 @@ function construct(
     authenticator,
     enrolment,
     idempotency: new Idempotency(db, now),
+    invitations: new InvitationService({
+      invitations,
+      audit,
+      federationKey,
+      coordinatorKey: key.publicKey,
+      log,
+      now,
+    }),
     log,
     metrics,
+    organisationViews,
     presence,
     programVersion: version,
     providerSignIn,
@@ -261,6 +291,8 @@ function construct(
     runService,
     sessions,
     signIns,
+    standing,
+    trackRecord,
     users,
     versionStore,
     views,

@@ -6,6 +6,7 @@ export * from './adapter/safetensors.js';
 export * from './adapter/version.js';
 export * from './api/access.js';
 export * from './api/audit.js';
+export * from './api/organisations.js';
 export * from './api/views.js';
 export * from './errors/catalogue.js';
 export * from './errors/fedlora-error.js';

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type {
   ApiTokenView,
+  InvitationResponse,
+  InvitationView,
   NewApiToken,
   OrganisationView,
   RunPlanView,
@@ -94,6 +96,26 @@ describe('fedlora admin', () => {
     const ended = clinic.untilDisconnected();
     await answer(['organisations', 'sign-out', 'clinic']);
     expect(await ended).toBe('io server disconnect');
+  });
+
+  it('suspends an organisation and reinstates it, and shows how it stands', async () => {
+    const suspended = ['organisations', 'suspend', 'clinic', '--reason', 'Rows under review'];
+    expect(await answer(suspended)).toMatchObject({ status: 'suspended', suspension: { reason: 'Rows under review' } });
+    expect(await answer(['organisations', 'show', 'clinic'])).toMatchObject({ status: 'suspended', keys: [{}] });
+    expect(await answer(['organisations', 'reinstate', 'clinic'])).toMatchObject({ status: 'active' });
+    expect((await run(['organisations', 'reinstate', 'clinic'])).error).toContain('[organisation/not-suspended]');
+  });
+
+  it('lists invitations, and withdraws one that nobody has used', async () => {
+    const { id, expiresAt } = await answer<InvitationResponse>(['organisations', 'invite', 'museum', '--hours', '2']);
+    expect((expiresAt - Date.now()) / 3600_000).toBeCloseTo(2, 1);
+    await answer(['organisations', 'withdraw', id]);
+    const listed = await answer<InvitationView[]>(['organisations', 'invitations']);
+    expect(listed.map(({ name, status }) => [name, status])).toEqual([
+      ['museum', 'withdrawn'],
+      ['clinic', 'used'],
+    ]);
+    expect((await run(['organisations', 'withdraw', listed[1].id])).error).toContain('[enrol/invitation-ended]');
   });
 
   it('makes, changes and links users', async () => {

@@ -69,6 +69,7 @@ import {
   type RoundView,
   type RunView,
   type ServerToClientEvents,
+  type SessionStanding,
 } from '@fedlora/shared';
 import { io, type Socket } from 'socket.io-client';
 import { json, listAll, operate, send } from './requests.js';
@@ -145,6 +146,10 @@ export class FakeOrganisation {
   ignores: (request: RoundRequest) => boolean = () => false;
   /** What it tells beside its update, where the terms ask for it; without, its whole vector is made up. */
   numbers: ReleasedNumbers | undefined;
+  /** How far its clock is ahead. */
+  clockSkewMs = 0;
+  /** What the coordinator said of its standing, in order. */
+  readonly standings: SessionStanding[] = [];
   /** Bytes of one piece of an upload. */
   pieceBytes = 1000;
 
@@ -184,7 +189,7 @@ export class FakeOrganisation {
     const { identity } = this;
     const { nonce } = await json<{ nonce: string }>(await send(url, 'POST', routes.challenge, undefined, { identity }));
     const signature = this.sign(sessionMessage(identity, nonce, this.coordinatorKey));
-    const body = { identity, nonce, signature, wireVersion: WIRE_VERSION };
+    const body = { identity, nonce, signature, wireVersion: WIRE_VERSION, sentAt: Date.now() + this.clockSkewMs };
     return (await json<{ token: string }>(await send(url, 'POST', routes.session, undefined, body))).token;
   }
 
@@ -207,6 +212,7 @@ export class FakeOrganisation {
       });
     });
     socket.on('round.ended', ({ roundId }) => this.ended.push(roundId));
+    socket.on('session.standing', (standing) => this.standings.push(standing));
     await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('connect_error', reject));
     await socket.emitWithAck('session.hello', {
       wireVersion: WIRE_VERSION,

@@ -91,9 +91,29 @@ function organisations(context: CliContext): Command {
     .description('who takes part')
     .addCommand(asking(context, 'list', 'every organisation, by name', (api) => all((at) => api.organisations(at))))
     .addCommand(
-      asking(context, 'invite', 'a token with which one organisation enrols, once', (api, name: string) =>
-        api.invite({ name }),
+      asking(
+        context,
+        'show',
+        'one organisation, with its keys, its latest rounds and what is amiss',
+        (api, name: string) => api.organisation(name),
       ).argument('<name>'),
+    )
+    .addCommand(
+      asking(
+        context,
+        'invite',
+        'a token with which one organisation enrols, once',
+        (api, name: string, options: Access & { hours?: number }) =>
+          api.invite({ name, ...(options.hours === undefined ? {} : { lifetimeSeconds: options.hours * 3600 }) }),
+      )
+        .argument('<name>')
+        .option('--hours <n>', 'hours until it expires (default 24, at most 720)', wholeNumber),
+    )
+    .addCommand(asking(context, 'invitations', 'invitations, newest first', (api) => all((at) => api.invitations(at))))
+    .addCommand(
+      asking(context, 'withdraw', 'make an invitation that nobody has used worthless', (api, id: string) =>
+        api.withdrawInvitation(id),
+      ).argument('<id>', 'of `invitations`'),
     )
     .addCommand(
       asking(
@@ -104,6 +124,22 @@ function organisations(context: CliContext): Command {
       )
         .argument('<name>')
         .argument('<certificate>'),
+    )
+    .addCommand(
+      asking(
+        context,
+        'suspend',
+        'keep it out of rounds; it is told, and runs go on without it',
+        (api, name: string, options: Access & { reason?: string }) =>
+          api.suspend(name, options.reason === undefined ? {} : { reason: options.reason }),
+      )
+        .argument('<name>')
+        .option('--reason <text>', 'why; the organisation reads it, too'),
+    )
+    .addCommand(
+      asking(context, 'reinstate', 'let a suspended organisation take part again', (api, name: string) =>
+        api.reinstate(name),
+      ).argument('<name>'),
     )
     .addCommand(
       asking(context, 'sign-out', 'end its sessions and its connection', (api, name: string) =>

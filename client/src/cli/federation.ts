@@ -90,8 +90,7 @@ function rotate(context: CliContext): Command {
 
 const AFTER_REVOKE = `
 Keep the list beside federation.key: the next one must contain it. Give it to the coordinator with
-  curl -X PUT -H "authorization: Bearer TOKEN" -H "content-type: application/json" \\
-    --data "$(jq -Rs '{revocations: .}' LIST)" https://COORDINATOR/api/v1/revocations
+\`fedlora admin organisations revoke LIST\`, or on the dashboard’s page of organisations.
 Every client then refuses runs with a revoked key, from the next round on. Start a new run without it.`;
 
 /** Writes the list that follows the one in a file; returns its epoch. @throws ProtocolError roster/revocations-invalid */

@@ -24,6 +24,7 @@ export interface SessionEvents {
   request: ServerToClientEvents['round.request'];
   roundEnded: ServerToClientEvents['round.ended'];
   runEnded: ServerToClientEvents['run.ended'];
+  standing: ServerToClientEvents['session.standing'];
   connected: () => void;
   /** The connection is lost or could not be made; it is being tried again. */
   disconnected: (error: FedloraError) => void;
@@ -59,6 +60,7 @@ export class Session {
     this.socket.on('round.request', (request) => this.hear(() => parts.events.request(request)));
     this.socket.on('round.ended', (ended) => this.hear(() => parts.events.roundEnded(ended)));
     this.socket.on('run.ended', (ended) => this.hear(() => parts.events.runEnded(ended)));
+    this.socket.on('session.standing', (standing) => this.hear(() => parts.events.standing(standing)));
   }
 
   /** Connects and stays connected until `close`. Resolves when closed. */
@@ -96,6 +98,11 @@ export class Session {
 
   announce(state: ClientState): Promise<Reply | undefined> {
     return this.send((acknowledged) => this.socket.emit('session.state', { state }, acknowledged));
+  }
+
+  /** Says hello again, when what it says has changed. Without a connection there is nothing to do: the next one begins with it. */
+  introduce(): Promise<Reply | undefined> {
+    return this.send((acknowledged) => this.socket.emit('session.hello', this.presentation(), acknowledged));
   }
 
   close(): void {
@@ -144,14 +151,15 @@ export class Session {
   }
 
   private async hello(): Promise<void> {
-    const hello: SessionHello = {
-      wireVersion: WIRE_VERSION,
-      clientVersion: this.parts.clientVersion,
-      ...this.parts.present(),
-    };
-    const reply = await this.acknowledged((acknowledge) => this.socket.emit('session.hello', hello, acknowledge));
+    const reply = await this.acknowledged((acknowledge) =>
+      this.socket.emit('session.hello', this.presentation(), acknowledge),
+    );
     if (!reply.ok)
       throw new FedloraError('connection/refused', `The coordinator refuses this client: ${reply.error.message}`);
+  }
+
+  private presentation(): SessionHello {
+    return { wireVersion: WIRE_VERSION, clientVersion: this.parts.clientVersion, ...this.parts.present() };
   }
 
   /** Resolves with the reason when this connection ends. */

@@ -14,6 +14,8 @@ export class SignIn {
     private readonly identity: Identity,
     /** Signed along, so that nobody else can pass our signature on to the real coordinator. */
     private readonly coordinatorKey: string,
+    /** Told at each sign-in, so that the operator can see a clock that is off. */
+    private readonly now: () => number = Date.now,
   ) {}
 
   /** The token in use, or a new one. */
@@ -40,6 +42,7 @@ export class SignIn {
       nonce,
       signature: toHex(this.identity.sign(message)),
       wireVersion: WIRE_VERSION,
+      sentAt: this.now(),
     });
     if (typeof token !== 'string' || token === '') throw new FedloraError('connection/bad-answer');
     return token;

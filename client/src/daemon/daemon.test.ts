@@ -3,10 +3,17 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { pino } from 'pino';
 import { Server, type Socket } from 'socket.io';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ClientToServerEvents, RoundRequest, ServerToClientEvents } from '@fedlora/shared';
+import {
+  requestPhases,
+  type ClientToServerEvents,
+  type RoundRequest,
+  type ServerToClientEvents,
+  type SessionStanding,
+} from '@fedlora/shared';
 import { Http } from '../connection/http.js';
 import { SignIn } from '../connection/sign-in.js';
 import type { Parts } from '../round/contribute.js';
@@ -20,19 +27,23 @@ type ServerSocket = Socket<ClientToServerEvents, ServerToClientEvents>;
 /** A coordinator that signs everyone in and remembers what it heard. */
 class FakeCoordinator {
   readonly heard: string[] = [];
+  readonly devices: string[] = [];
   socket: ServerSocket | undefined;
   private readonly waiting = new Set<() => void>();
   private constructor(
     readonly url: string,
+    /** What those that signed in said the time was. */
+    readonly clocks: readonly unknown[],
     private readonly http: HttpServer,
     private readonly io: Server<ClientToServerEvents, ServerToClientEvents>,
   ) {
     io.on('connection', (socket) => {
       this.socket = socket;
       const ok = { ok: true } as const;
-      socket.on('session.hello', (hello, acknowledge) =>
-        this.hear(`hello ${hello.state} ${String(socket.handshake.auth.token)}`, () => acknowledge(ok)),
-      );
+      socket.on('session.hello', (hello, acknowledge) => {
+        this.devices.push(hello.device);
+        this.hear(`hello ${hello.state} ${String(socket.handshake.auth.token)}`, () => acknowledge(ok));
+      });
       socket.on('session.state', ({ state }, acknowledge) => this.hear(`state ${state}`, () => acknowledge(ok)));
       socket.on('round.reply', ({ phase }, acknowledge) => this.hear(`reply ${phase}`, () => acknowledge(ok)));
       socket.on('round.decline', ({ roundId, code }, acknowledge) =>
@@ -43,16 +54,23 @@ class FakeCoordinator {
 
   static async start(): Promise<FakeCoordinator> {
     let sessions = 0;
+    const clocks: unknown[] = [];
     const http = createServer((request, response) => {
-      request.resume();
       response.setHeader('content-type', 'application/json');
-      if (request.url?.endsWith('/challenge')) response.end(JSON.stringify({ nonce: 'a'.repeat(64) }));
-      else if (request.url?.endsWith('/session'))
-        response.end(JSON.stringify({ token: `token-${(sessions += 1)}`, expiresAt: 1e15 }));
+      json(request).then(
+        (body) => {
+          if (request.url?.endsWith('/challenge')) response.end(JSON.stringify({ nonce: 'a'.repeat(64) }));
+          else if (request.url?.endsWith('/session')) {
+            clocks.push((body as { sentAt?: unknown }).sentAt);
+            response.end(JSON.stringify({ token: `token-${(sessions += 1)}`, expiresAt: 1e15 }));
+          }
+        },
+        () => response.end(),
+      );
     });
     const io = new Server<ClientToServerEvents, ServerToClientEvents>(http, { transports: ['websocket'] });
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-    return new FakeCoordinator(`http://127.0.0.1:${(http.address() as AddressInfo).port}`, http, io);
+    return new FakeCoordinator(`http://127.0.0.1:${(http.address() as AddressInfo).port}`, clocks, http, io);
   }
 
   request(phase: RoundRequest['phase'], roundId = 'r1', offer: unknown = undefined): void {
@@ -92,9 +110,12 @@ describe('Daemon', () => {
   let folder: string;
   let daemon: Daemon;
   let stopped: Promise<void>;
+  let device: string;
+  const shown = () => readStatus(join(folder, 'status.json'));
 
   beforeEach(async () => {
     coordinator = await FakeCoordinator.start();
+    device = 'auto';
     folder = await mkdtemp(join(tmpdir(), 'fedlora-daemon-'));
     const identity = await createIdentity(join(folder, 'identity.key'));
     const signIn = new SignIn(new Http(coordinator.url), identity, 'c'.repeat(64));
@@ -102,7 +123,7 @@ describe('Daemon', () => {
       organisation: 'clinic',
       coordinator: coordinator.url,
       clientVersion: '0.1.0',
-      device: () => 'cpu',
+      device: () => device,
       session: { url: coordinator.url, signIn },
       verifier: new OfferVerifier({
         pins: { coordinatorKey: 'c'.repeat(64), federationKey: 'f'.repeat(64) },
@@ -129,9 +150,9 @@ describe('Daemon', () => {
   });
 
   it('declines whatever is asked about a round that it does not remember', async () => {
-    for (const phase of ['sharing', 'training', 'checking', 'unmasking'] as const)
-      coordinator.request(phase, `old-${phase}`);
-    await coordinator.until(/^decline old-.* round\/forgotten$/, 4);
+    const later = requestPhases.filter((phase) => phase !== 'advertising');
+    for (const phase of later) coordinator.request(phase, `old-${phase}`);
+    await coordinator.until(/^decline old-.* round\/forgotten$/, later.length);
   });
 
   it('declines an offer that it cannot accept, and again when asked again, and goes on', async () => {
@@ -164,6 +185,27 @@ describe('Daemon', () => {
     await coordinator.until(/^decline old round\/forgotten$/);
   });
 
+  it('says hello again when its engine has chosen a device', async () => {
+    device = 'webgpu';
+    daemon.announceDevice();
+    await coordinator.until(/^hello/, 2);
+    expect(coordinator.devices).toEqual(['auto', 'webgpu']);
+    await expect.poll(async () => (await shown())?.device).toBe('webgpu');
+  });
+
+  it('tells its owner that it is suspended, and why, until it is reinstated', async () => {
+    coordinator.socket?.emit('session.standing', { suspended: true, reason: 'Rows under review' });
+    await expect.poll(async () => (await shown())?.suspension).toEqual({ reason: 'Rows under review' });
+    expect((await shown())?.why).toContain('suspended this organisation: Rows under review');
+    coordinator.socket?.emit('session.standing', { suspended: false, reason: null });
+    await expect.poll(async () => (await shown())?.suspension).toBe(null);
+    expect((await shown())?.why).not.toContain('suspended');
+  });
+
+  it('tells its time when it signs in', () => {
+    expect(coordinator.clocks).toEqual([expect.closeTo(Date.now(), -5)]);
+  });
+
   it('ignores a request that makes no sense', async () => {
     coordinator.socket?.emit('round.request', { roundId: 7 } as unknown as RoundRequest);
     coordinator.socket?.emit('round.request', null as unknown as RoundRequest);
@@ -174,6 +216,7 @@ describe('Daemon', () => {
   it('attack: ends of rounds and runs that make no sense, to crash it', async () => {
     for (const ended of [null, undefined, 7, {}, { roundId: 'r1' }, { roundId: 'r1', outcome: null }, { runId: 7 }]) {
       coordinator.socket?.emit('round.ended', ended as unknown as Parameters<ServerToClientEvents['round.ended']>[0]);
+      coordinator.socket?.emit('session.standing', ended as unknown as SessionStanding);
       coordinator.socket?.emit('run.ended', ended as unknown as Parameters<ServerToClientEvents['run.ended']>[0]);
     }
     coordinator.request('sharing', 'old');

@@ -15,6 +15,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import {
   FedloraError,
   type ClientState,
+  requestPhases,
   type RequestPhase,
   type RoundRequest,
   type ServerToClientEvents,
@@ -70,6 +71,7 @@ export class Daemon {
   private why = 'Looking for the coordinator.';
   private lastRound: Status['lastRound'] = null;
   private rosterChange: Status['rosterChange'] = null;
+  private suspension: Status['suspension'] = null;
   private readonly counts = { counted: 0, declined: 0, aborted: 0 };
   private readonly sent: { -readonly [Name in keyof Status['sent']]: Status['sent'][Name] } = {
     controlMessage: null,
@@ -91,6 +93,7 @@ export class Daemon {
         request: (request) => this.onRequest(request),
         roundEnded: (ended) => this.onRoundEnded(ended),
         runEnded: (ended) => this.onRunEnded(ended),
+        standing: (standing) => this.onStanding(standing),
         connected: () => this.onConnected(),
         disconnected: (error) => this.onDisconnected(error),
       },
@@ -134,6 +137,12 @@ export class Daemon {
     this.change('draining', 'Asked to stop; ends its part of the round first.');
     await Promise.race([running.over, wait(DRAIN_MS, undefined, { ref: false })]);
     await this.goodbye();
+  }
+
+  /** Tells the coordinator that `device` gives another answer by now: an engine was opened. */
+  announceDevice(): void {
+    this.writeStatus();
+    void this.session.introduce();
   }
 
   /** Stops at once; a round is left as it is. */
@@ -204,6 +213,20 @@ export class Daemon {
     }
     const { runId, cause } = ended;
     this.parts.log.info({ runId, cause }, 'run.ended');
+  }
+
+  private onStanding(standing: Parameters<ServerToClientEvents['session.standing']>[0]): void {
+    if (!isStanding(standing)) {
+      this.parts.log.warn({}, 'session.standing.malformed');
+      return;
+    }
+    const { suspended, reason } = standing;
+    const wasSuspended = this.suspension !== null;
+    this.suspension = suspended ? { reason } : null;
+    if (suspended && !wasSuspended) this.parts.log.warn({ reason }, 'client.suspended');
+    else if (!suspended && wasSuspended) this.parts.log.info('client.reinstated');
+    if (this.state === 'idle') this.rest();
+    else this.writeStatus();
   }
 
   /** Takes part in a round: after the one before has wiped its secrets and left the engine. */
@@ -341,6 +364,7 @@ export class Daemon {
     if (this.draining) this.change('draining', 'Asked to stop.');
     else if (!this.connected) this.change('connecting', 'The connection is lost.');
     else if (this.paused) this.change('paused', 'The owner paused this client.');
+    else if (this.suspension !== null) this.change('idle', whySuspended(this.suspension));
     else this.change('idle', 'Waits for the coordinator to offer a round.');
   }
 
@@ -387,6 +411,7 @@ export class Daemon {
       roundId: this.isInRound() ? (this.running?.talk.roundId ?? null) : null,
       lastRound: this.lastRound,
       rosterChange: this.rosterChange,
+      suspension: this.suspension,
       rounds: { ...this.counts },
       sent: { ...this.sent },
     });
@@ -408,6 +433,10 @@ const NEXT: Readonly<Record<ShownState, string>> = {
   draining: 'Stops when its part of the round is over.',
   stopped: 'Nothing, until `fedlora run`.',
 };
+
+function whySuspended({ reason }: { readonly reason: string | null }): string {
+  return `An operator of the coordinator has suspended this organisation${reason === null ? '.' : `: ${reason}`}`;
+}
 
 function endingOf(contribution: Contribution): string {
   switch (contribution.kind) {
@@ -459,6 +488,12 @@ function isRunEnded(ended: unknown): ended is Parameters<ServerToClientEvents['r
   return isShortText(runId) && isCause(cause);
 }
 
+function isStanding(standing: unknown): standing is Parameters<ServerToClientEvents['session.standing']>[0] {
+  if (typeof standing !== 'object' || standing === null) return false;
+  const { suspended, reason } = standing as Record<string, unknown>;
+  return typeof suspended === 'boolean' && (reason === null || (typeof reason === 'string' && reason.length <= 200));
+}
+
 const isCause = (value: unknown): boolean => typeof value === 'string' && value.length <= 20_000; // names up to 128 organisations
 
 /** The least that a request must be, before anything in it is looked at. */
@@ -470,7 +505,7 @@ function isRequest(request: unknown): request is RoundRequest {
     roundId.length > 0 &&
     roundId.length <= 80 &&
     typeof phase === 'string' &&
-    ['advertising', 'sharing', 'training', 'checking', 'unmasking'].includes(phase) &&
+    requestPhases.includes(phase) &&
     typeof deadlineAt === 'number' &&
     typeof sentAt === 'number'
   );

@@ -109,7 +109,9 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
           { cacheFolder: home.quantized, onFinished: (report) => logQuantization(report, log) },
           (opened) => {
             log.info(opened, 'engine.opened');
+            if (opened.device === device) return;
             device = opened.device;
+            daemon.announceDevice();
           },
         ),
     });

@@ -29,6 +29,8 @@ export interface Status {
     readonly replaced: readonly string[];
     readonly at: number;
   } | null;
+  /** Set while an operator of the coordinator keeps this organisation out of rounds. */
+  readonly suspension: { readonly reason: string | null } | null;
   /** Since the daemon started. */
   readonly rounds: { readonly counted: number; readonly declined: number; readonly aborted: number };
   /** The last of each of the three things that leave this machine. */

@@ -3,22 +3,31 @@
 import { privacyUnits } from '@fedlora/protocol';
 import {
   clientStates,
+  invitationStatuses,
+  organisationStatuses,
   permissions,
   roles,
   runStatuses,
+  warningSeverities,
   type ApiTokenView,
   type AuditActor,
   type AuditEntry,
   type AuditLine,
   type CapForecast,
   type ChallengeResponse,
+  type ClockReading,
   type EnrolResponse,
   type EpsilonPoint,
   type FieldProblem,
+  type HealthWarning,
   type InvitationResponse,
+  type InvitationView,
   type MeView,
   type NewApiToken,
   type NoiseForecast,
+  type OrganisationDetails,
+  type OrganisationKeyView,
+  type OrganisationRound,
   type OrganisationView,
   type Overview,
   type Page,
@@ -36,6 +45,7 @@ import {
   type SetupLinkView,
   type SignInView,
   type SignInWays,
+  type SuspensionView,
   type TotpOffer,
   type UserView,
   type VersionView,
@@ -79,17 +89,73 @@ const phases = Object.keys({
   aborted: true,
 } satisfies Record<RoundPhase, true>) as RoundPhase[];
 
-export const organisation = objectOf<OrganisationView>('Organisation', {
+const suspension = objectOf<SuspensionView>('Suspension', {
+  since: time,
+  reason: orNull(text({ description: 'In the operator’s words; the organisation is told, too.' })),
+});
+
+const clock = objectOf<ClockReading>('ClockReading', {
+  skewMs: integer,
+  uncertaintyMs: integer,
+  measuredAt: time,
+});
+
+const healthWarning = objectOf<HealthWarning>('HealthWarning', {
+  code: text(),
+  severity: oneOf(warningSeverities),
+  message: text(),
+  remedy: text(),
+});
+
+const organisationFields = {
   name: text(),
   fingerprint: text({ description: 'Of the identity key, to compare by another channel.' }),
   identity: hex(64),
-  status: oneOf(['pending', 'active']),
+  status: oneOf(organisationStatuses),
+  suspension: orNull(suspension),
   enrolledAt: time,
   connected: boolean,
   state: oneOf([...clientStates, 'offline']),
   lastSeenAt: orNull(time),
   clientVersion: orNull(text()),
   device: orNull(text()),
+  clock: orNull(clock),
+  warnings: listOf(healthWarning),
+};
+
+export const organisation = objectOf<OrganisationView>('Organisation', organisationFields);
+
+export const organisationDetails = objectOf<OrganisationDetails>('OrganisationDetails', {
+  ...organisationFields,
+  keys: listOf(
+    objectOf<OrganisationKeyView>('OrganisationKey', {
+      identity: hex(64),
+      fingerprint: text(),
+      enrolledAt: time,
+      replacedAt: orNull(time),
+      revoked: boolean,
+    }),
+  ),
+  latestRounds: listOf(
+    objectOf<OrganisationRound>('OrganisationRound', {
+      roundId: text(),
+      runId: text(),
+      number: integer,
+      endedAt: time,
+      outcome: oneOf(['done', 'aborted']),
+      failure: orNull(text({ description: 'Why it was out before the end; null: it stayed.' })),
+    }),
+  ),
+});
+
+export const invitation = objectOf<InvitationView>('Invitation', {
+  id: text(),
+  name: text(),
+  status: oneOf(invitationStatuses),
+  createdBy: orNull(text()),
+  createdAt: time,
+  expiresAt: time,
+  endedAt: orNull(time),
 });
 
 export const run = objectOf<RunView>('Run', {
@@ -216,9 +282,12 @@ export const challenge = objectOf<ChallengeResponse>('Challenge', { nonce: hex(6
 
 export const session = objectOf<SessionResponse>('Session', { token: text(), expiresAt: time });
 
-export const invitation = objectOf<InvitationResponse>('Invitation', {
+export const newInvitation = objectOf<InvitationResponse>('NewInvitation', {
+  id: text(),
   token: text({ description: 'Shown once.' }),
   expiresAt: time,
+  coordinatorKey: hex(64),
+  federationKey: hex(64),
 });
 
 export const user = objectOf<UserView>('User', {

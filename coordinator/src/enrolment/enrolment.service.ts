@@ -5,34 +5,23 @@
  */
 
 import { fromHex, isCertified, utf8, type CryptoProvider } from '@fedlora/protocol';
-import {
-  enrolmentMessage,
-  FedloraError,
-  type EnrolRequest,
-  type EnrolResponse,
-  type InvitationRequest,
-  type InvitationResponse,
-} from '@fedlora/shared';
+import { enrolmentMessage, FedloraError, type EnrolRequest, type EnrolResponse } from '@fedlora/shared';
 import type { AuditLog } from '../audit/audit-log.js';
 import type { Origin } from '../audit/origin.js';
 import type { Announcements } from '../observe/announcements.js';
 import type { Log } from '../observe/log.js';
-import type { Presence } from '../session/presence.js';
-import type { SessionService } from '../session/session.service.js';
-import { createToken, tokenHash } from '../storage/keys.js';
+import { tokenHash } from '../storage/keys.js';
+import type { InvitationsRepository } from './invitations.repository.js';
 import type { OrganisationsRepository } from './organisations.repository.js';
 import type { Revocations } from './revocations.js';
 
-const DAY_SECONDS = 24 * 3600;
-
 export interface EnrolmentParts {
   readonly organisations: OrganisationsRepository;
+  readonly invitations: InvitationsRepository;
   readonly audit: AuditLog;
   readonly crypto: CryptoProvider;
   readonly federationKey: string;
-  readonly revocations: Revocations;
-  readonly presence: Pick<Presence, 'expel'>;
-  readonly sessions: Pick<SessionService, 'endAllOf'>;
+  readonly revocations: Pick<Revocations, 'isRevoked'>;
   readonly coordinatorKey: string;
   readonly announcements: Announcements;
   readonly log: Log;
@@ -42,40 +31,19 @@ export interface EnrolmentParts {
 export class EnrolmentService {
   constructor(private readonly parts: EnrolmentParts) {}
 
-  /** A token that one organisation of this name may use once. */
-  async invite(request: InvitationRequest, by: Origin): Promise<InvitationResponse> {
-    const { organisations, audit, log, now } = this.parts;
-    const token = createToken();
-    const expiresAt = now() + (request.lifetimeSeconds ?? DAY_SECONDS) * 1000;
-    await audit.recording(async (trx) => {
-      await organisations.invite(
-        {
-          token_hash: tokenHash(token),
-          name: request.name,
-          created_at: now(),
-          expires_at: expiresAt,
-          spent_at: null,
-        },
-        trx,
-      );
-      return [{ event: 'invitation.created', by, details: { name: request.name, expiresAt } }, undefined] as const;
-    });
-    log.info('enrol.invitation.created', { name: request.name });
-    return { token, expiresAt };
-  }
-
   /**
    * Enrols the holder of an invitation. Asking again with the same token, name and key gets the same answer, since the first may
    * have been lost.
    *
-   * @throws FedloraError enrol/token-unknown | enrol/token-spent | enrol/token-expired | enrol/wrong-name | enrol/name-taken
+   * @throws FedloraError enrol/token-unknown | enrol/token-spent | enrol/token-withdrawn | enrol/token-expired | enrol/wrong-name |
+   *         enrol/name-taken
    * @throws FedloraError crypto/bad-signature: the sender does not hold the identity key
    */
   async enrol(request: EnrolRequest, by: Origin): Promise<EnrolResponse> {
-    const { organisations, audit, crypto, revocations, announcements, log, now } = this.parts;
+    const { organisations, invitations, audit, crypto, revocations, announcements, log, now } = this.parts;
     const { name, identity } = request;
     const hash = tokenHash(request.token);
-    const invitation = await organisations.invitation(hash);
+    const invitation = await invitations.byToken(hash);
     if (invitation === undefined) throw new FedloraError('enrol/token-unknown');
     const statement = utf8(enrolmentMessage(name, identity, request.token));
     if (!crypto.ed25519.verify(fromHex(request.signature), statement, fromHex(identity))) {
@@ -86,6 +54,7 @@ export class EnrolmentService {
       if (invitation.name === name && holder?.identity === identity) return this.answer(name, holder.certificate);
       throw new FedloraError('enrol/token-spent');
     }
+    if (invitation.withdrawn_at !== null) throw new FedloraError('enrol/token-withdrawn');
     if (invitation.expires_at < now()) throw new FedloraError('enrol/token-expired');
     if (invitation.name !== name) throw new FedloraError('enrol/wrong-name');
     // An organisation whose key was revoked comes back under its name with another key.
@@ -93,7 +62,8 @@ export class EnrolmentService {
     const isTaken = (holder !== undefined && !isReplaced) || (await organisations.byIdentity(identity)) !== undefined;
     if (isTaken || revocations.isRevoked(identity)) throw new FedloraError('enrol/name-taken');
     await audit.recording(async (trx) => {
-      await organisations.enrol(hash, { name, identity }, now(), trx);
+      if (!(await invitations.spend(hash, now(), trx))) throw new FedloraError('enrol/token-spent');
+      await organisations.enrol({ name, identity }, now(), trx);
       const actor = { kind: 'client' as const, name };
       const record = { by: { ...by, actor }, details: { name }, after: { identity } };
       return [
@@ -133,35 +103,6 @@ export class EnrolmentService {
     });
     log.info('enrol.organisation.certified', { name });
     announcements.tell('organisation.changed', name);
-  }
-
-  /**
-   * Takes the next list of revoked keys: with effect from the next round of every run.
-   *
-   * @throws ProtocolError roster/revocations-invalid | roster/revocations-outdated
-   */
-  async revoke(text: string, by: Origin): Promise<void> {
-    const { organisations, revocations, announcements, log } = this.parts;
-    const { epoch, revoked } = await revocations.replace(text, by);
-    log.info('enrol.keys.revoked', { epoch, keys: revoked.length });
-    for (const { name, identity } of await organisations.list()) {
-      if (!revocations.isRevoked(identity)) continue;
-      this.expel(name);
-      announcements.tell('organisation.changed', name);
-    }
-  }
-
-  /** Ends an organisation's sessions and its connection. @throws FedloraError enrol/unknown-organisation */
-  async endSessions(name: string, by: Origin): Promise<void> {
-    if ((await this.parts.organisations.byName(name)) === undefined)
-      throw new FedloraError('enrol/unknown-organisation');
-    await this.parts.audit.record({ event: 'organisation.signed-out', by, details: { name } });
-    this.expel(name);
-  }
-
-  private expel(name: string): void {
-    this.parts.sessions.endAllOf(name);
-    this.parts.presence.expel(name);
   }
 
   private answer(name: string, certificate: string | null): EnrolResponse {

@@ -3,12 +3,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { toHex } from '@fedlora/protocol';
 import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
-import { routes, sessionMessage, WIRE_VERSION, type Overview, type RunPlanView } from '@fedlora/shared';
+import {
+  routes,
+  sessionMessage,
+  WIRE_VERSION,
+  type InvitationResponse,
+  type InvitationView,
+  type Overview,
+  type Page,
+  type RunPlanView,
+} from '@fedlora/shared';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FakeFederation, FakeOrganisation } from '../../../test/support/fake-federation.js';
 import { becomeFirstAdmin } from '../../../test/support/first-admin.js';
 import { json, operate, send } from '../../../test/support/requests.js';
+import { clockBetween } from '../session/session.service.js';
 import { startCoordinator, type RunningCoordinator } from '../start-coordinator.js';
 
 let folder: string;
@@ -100,6 +110,63 @@ describe('enrolment', () => {
     expect((await stat(join(folder, 'coordinator.key'))).mode & 0o077).toBe(0);
     expect((await readFile(join(folder, 'coordinator.sqlite'))).includes(token)).toBe(false);
   });
+});
+
+describe('invitations', () => {
+  const list = async (status: string): Promise<readonly InvitationView[]> =>
+    (await operate<Page<InvitationView>>(url, token, 'GET', `${routes.invitations}?status=${status}`)).items;
+
+  it('are listed by what has become of them, without their tokens', async () => {
+    const open = await operate<InvitationResponse>(url, token, 'POST', routes.invitations, { name: 'library' });
+    expect(open).toMatchObject({
+      federationKey: federation.federationKey,
+      coordinatorKey: expect.any(String) as string,
+    });
+    const [listed] = await list('open');
+    expect(listed).toEqual({
+      id: open.id,
+      name: 'library',
+      status: 'open',
+      createdBy: 'everything',
+      createdAt: expect.any(Number) as number,
+      expiresAt: open.expiresAt,
+      endedAt: null,
+    });
+    expect((await list('used')).map(({ name }) => name)).toContain('clinic');
+    expect((await list('used')).every(({ endedAt }) => endedAt !== null)).toBe(true);
+    const all = await (await send(url, 'GET', routes.invitations, token)).text();
+    expect(all).not.toContain(open.token);
+  });
+
+  it('are worthless once withdrawn, and are withdrawn as long as nobody has used them', async () => {
+    const library = new FakeOrganisation('library');
+    const { id, token: invitation } = await operate<InvitationResponse>(url, token, 'POST', routes.invitations, {
+      name: 'library',
+    });
+    const withdraw = (of: string): Promise<Response> => send(url, 'DELETE', routes.invitation(of), token);
+    expect((await withdraw(id)).status).toBe(204);
+    expect((await withdraw(id)).status).toBe(204);
+    const late = await send(url, 'POST', routes.enrol, undefined, enrolmentOf(library, invitation));
+    expect(await refusal(late)).toEqual([403, 'enrol/token-withdrawn']);
+    expect((await list('withdrawn')).map((one) => one.id)).toEqual([id]);
+    const [used] = await list('used');
+    expect(await refusal(await withdraw(used.id))).toEqual([409, 'enrol/invitation-ended']);
+    expect(await refusal(await withdraw('no-such-id'))).toEqual([404, 'enrol/unknown-invitation']);
+  });
+});
+
+describe('a client’s clock', () => {
+  it.each([
+    ['right, read in the middle', 1000, 1050, 1100, 0, 50],
+    ['read just before the answer came', 1000, 1100, 1100, 50, 50],
+    ['a minute ahead', 1000, 61_050, 1100, 60_000, 50],
+    ['a minute behind, over a slow link', 100_000, 41_500, 103_000, -60_000, 1500],
+  ])(
+    'that is %s is known to half the time between challenge and answer',
+    (_what, from, theirs, to, skewMs, uncertaintyMs) => {
+      expect(clockBetween(from, theirs, to)).toEqual({ skewMs, uncertaintyMs, measuredAt: to });
+    },
+  );
 });
 
 describe('a session', () => {

@@ -1,10 +1,10 @@
-/** Organisations and their invitations in the database. */
+/** Organisations and their keys in the database. */
 
 import type { Transaction } from 'kysely';
-import type { Database, InvitationsTable, OrganisationsTable, Tables } from '../storage/database.js';
+import type { Database, OrganisationKeysTable, OrganisationsTable, Tables } from '../storage/database.js';
 
 export type Organisation = Readonly<OrganisationsTable>;
-export type Invitation = Readonly<InvitationsTable>;
+export type OrganisationKey = Readonly<OrganisationKeysTable>;
 
 export class OrganisationsRepository {
   constructor(private readonly db: Database) {}
@@ -13,58 +13,110 @@ export class OrganisationsRepository {
     return this.db.selectFrom('organisations').selectAll().orderBy('name').execute();
   }
 
-  async byName(name: string): Promise<Organisation | undefined> {
-    return this.db.selectFrom('organisations').selectAll().where('name', '=', name).executeTakeFirst();
+  async byName(name: string, trx?: Transaction<Tables>): Promise<Organisation | undefined> {
+    return (trx ?? this.db).selectFrom('organisations').selectAll().where('name', '=', name).executeTakeFirst();
   }
 
   async byIdentity(identity: string): Promise<Organisation | undefined> {
     return this.db.selectFrom('organisations').selectAll().where('identity', '=', identity).executeTakeFirst();
   }
 
-  async certify(name: string, certificate: string, trx: Transaction<Tables>): Promise<void> {
-    await trx.updateTable('organisations').set({ certificate }).where('name', '=', name).execute();
+  /** Names of the organisations that are kept out of rounds. */
+  async suspended(): Promise<ReadonlySet<string>> {
+    const rows = await this.db
+      .selectFrom('organisations')
+      .select('name')
+      .where('suspended_at', 'is not', null)
+      .execute();
+    return new Set(rows.map(({ name }) => name));
   }
 
-  async seen(name: string, at: number, client?: { readonly version: string; readonly device: string }): Promise<void> {
-    await this.db
-      .updateTable('organisations')
-      .set({
-        last_seen_at: at,
-        ...(client === undefined ? {} : { client_version: client.version, device: client.device }),
-      })
+  /** Every key of an organisation, newest first. */
+  async keysOf(name: string): Promise<OrganisationKey[]> {
+    return this.db
+      .selectFrom('organisation_keys')
+      .selectAll()
       .where('name', '=', name)
+      .orderBy('enrolled_at', 'desc')
+      .orderBy('replaced_at', (order) => order.desc().nullsFirst())
       .execute();
   }
 
-  async invite(invitation: Invitation, trx: Transaction<Tables>): Promise<void> {
-    await trx.insertInto('invitations').values(invitation).execute();
+  async certify(name: string, certificate: string, trx: Transaction<Tables>): Promise<void> {
+    await this.change(name, { certificate }, trx);
   }
 
-  async invitation(tokenHash: string): Promise<Invitation | undefined> {
-    return this.db.selectFrom('invitations').selectAll().where('token_hash', '=', tokenHash).executeTakeFirst();
+  /** Keeps the organisation out of rounds, or with `null` lets it in again. */
+  async setSuspension(
+    name: string,
+    suspension: { readonly at: number; readonly reason: string | null } | null,
+    trx: Transaction<Tables>,
+  ): Promise<void> {
+    await this.change(
+      name,
+      { suspended_at: suspension?.at ?? null, suspension_reason: suspension?.reason ?? null },
+      trx,
+    );
   }
 
-  /** Spends the invitation and stores the organisation, or its new key without a certificate: both or neither. */
+  async seen(name: string, at: number, client?: { readonly version: string; readonly device: string }): Promise<void> {
+    await this.change(name, {
+      last_seen_at: at,
+      ...(client === undefined ? {} : { client_version: client.version, device: client.device }),
+    });
+  }
+
+  /** How far the client's clock was off at a sign-in; `null`: it did not tell its time. */
+  async noteClock(
+    name: string,
+    reading: { readonly skewMs: number; readonly uncertaintyMs: number; readonly measuredAt: number } | null,
+  ): Promise<void> {
+    await this.change(name, {
+      clock_skew_ms: reading?.skewMs ?? null,
+      clock_uncertainty_ms: reading?.uncertaintyMs ?? null,
+      clock_measured_at: reading?.measuredAt ?? null,
+    });
+  }
+
+  /** Stores an organisation, or the new key of one, without a certificate. */
   async enrol(
-    tokenHash: string,
     organisation: { readonly name: string; readonly identity: string },
     at: number,
     trx: Transaction<Tables>,
   ): Promise<void> {
-    await trx.updateTable('invitations').set({ spent_at: at }).where('token_hash', '=', tokenHash).execute();
+    const { name, identity } = organisation;
     await trx
       .insertInto('organisations')
       .values({
-        ...organisation,
+        name,
+        identity,
         certificate: null,
         enrolled_at: at,
         last_seen_at: null,
         client_version: null,
         device: null,
+        suspended_at: null,
+        suspension_reason: null,
+        clock_skew_ms: null,
+        clock_uncertainty_ms: null,
+        clock_measured_at: null,
       })
-      .onConflict((conflict) =>
-        conflict.column('name').doUpdateSet({ identity: organisation.identity, certificate: null, enrolled_at: at }),
-      )
+      .onConflict((conflict) => conflict.column('name').doUpdateSet({ identity, certificate: null, enrolled_at: at }))
       .execute();
+    await trx
+      .updateTable('organisation_keys')
+      .set({ replaced_at: at })
+      .where('name', '=', name)
+      .where('replaced_at', 'is', null)
+      .execute();
+    await trx.insertInto('organisation_keys').values({ identity, name, enrolled_at: at, replaced_at: null }).execute();
+  }
+
+  private async change(
+    name: string,
+    values: Partial<OrganisationsTable>,
+    db: Database | Transaction<Tables> = this.db,
+  ): Promise<void> {
+    await db.updateTable('organisations').set(values).where('name', '=', name).execute();
   }
 }

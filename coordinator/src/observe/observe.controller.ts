@@ -1,9 +1,7 @@
-import { Controller, Get, Header, Inject, Query } from '@nestjs/common';
-import { OrganisationsQuery, type OrganisationView, type Overview, type Page } from '@fedlora/shared';
+import { Controller, Get, Header, Inject } from '@nestjs/common';
+import type { Overview } from '@fedlora/shared';
 import type { Operator } from '../access/principal.js';
-import { pageByName } from '../api/page.js';
 import { Asking } from '../nest/asking.js';
-import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { Metrics } from './metrics.js';
 import { EVERYTHING, Views } from './views.js';
 
@@ -17,16 +15,6 @@ export class ObserveController {
   @Get('api/v1/overview')
   overview(@Asking() operator: Operator): Promise<Overview> {
     return this.views.overview(operator);
-  }
-
-  @Get('api/v1/organisations')
-  async organisations(
-    @Query(new ValidatedPipe(OrganisationsQuery)) query: OrganisationsQuery,
-    @Asking() operator: Operator,
-  ): Promise<Page<OrganisationView>> {
-    const all = await this.views.organisations(operator);
-    const wanted = all.filter(({ status }) => query.status == null || status === query.status);
-    return pageByName(query, wanted);
   }
 
   /** The process answers. */

@@ -1,6 +1,5 @@
 /** The present state as the API and the live namespace show it. */
 
-import { fingerprint } from '@fedlora/protocol';
 import {
   FedloraError,
   type OrganisationView,
@@ -12,15 +11,14 @@ import {
   type VersionView,
 } from '@fedlora/shared';
 import { pageBy, positionOf } from '../api/page.js';
-import type { Organisation, OrganisationsRepository } from '../enrolment/organisations.repository.js';
 import type { RoundService } from '../rounds/round.service.js';
 import type { Budget } from '../runs/budget.js';
 import type { RunService } from '../runs/run.service.js';
 import { runView } from '../runs/run-view.js';
 import type { Run, RunsRepository } from '../runs/runs.repository.js';
-import type { Presence } from '../session/presence.js';
 import { seesRun, type Operator } from '../access/principal.js';
 import type { VersionsRepository } from '../adapters/versions.repository.js';
+import type { OrganisationViews } from './organisation-views.js';
 
 /** Of the newest run, as the overview shows them. */
 const OVERVIEW_ROUNDS = 200;
@@ -30,8 +28,7 @@ export type Seen = Pick<Operator, 'runs'>;
 export const EVERYTHING: Seen = { runs: null };
 
 export interface ViewParts {
-  readonly organisations: OrganisationsRepository;
-  readonly presence: Presence;
+  readonly organisations: OrganisationViews;
   readonly runs: RunsRepository;
   readonly runService: RunService;
   readonly roundService: RoundService;
@@ -59,9 +56,8 @@ export class Views {
 
   /** By name. */
   async organisations(seen: Seen): Promise<OrganisationView[]> {
-    const all = await this.parts.organisations.list();
     const isSeen = await this.memberTest(seen);
-    return all.filter(({ name }) => isSeen(name)).map((organisation) => this.ofOrganisation(organisation));
+    return (await this.parts.organisations.list()).filter(({ name }) => isSeen(name));
   }
 
   /** Whether an organisation is in a run that is seen. */
@@ -71,9 +67,8 @@ export class Views {
     return (name) => members.has(name);
   }
 
-  async organisation(name: string): Promise<OrganisationView | undefined> {
-    const organisation = await this.parts.organisations.byName(name);
-    return organisation === undefined ? undefined : this.ofOrganisation(organisation);
+  organisation(name: string): Promise<OrganisationView | undefined> {
+    return this.parts.organisations.find(name);
   }
 
   /** Newest first. */
@@ -114,22 +109,5 @@ export class Views {
 
   private async runsOf(seen: Seen): Promise<Run[]> {
     return (await this.parts.runs.list()).filter((run) => seesRun(seen, run.id));
-  }
-
-  private ofOrganisation(organisation: Organisation): OrganisationView {
-    const { presence } = this.parts;
-    const { name, identity } = organisation;
-    return {
-      name,
-      fingerprint: fingerprint(identity),
-      identity,
-      status: organisation.certificate === null ? 'pending' : 'active',
-      enrolledAt: organisation.enrolled_at,
-      connected: presence.isConnected(name),
-      state: presence.stateOf(name),
-      lastSeenAt: presence.lastSeenAt(name) ?? organisation.last_seen_at,
-      clientVersion: organisation.client_version,
-      device: organisation.device,
-    };
   }
 }

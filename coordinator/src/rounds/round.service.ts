@@ -12,6 +12,7 @@ import {
   errorEntry,
   FedloraError,
   limits,
+  type ErrorCode,
   type PlainObject,
   type RequestPhase,
   type RoundDecline,
@@ -191,6 +192,20 @@ export class RoundService {
     });
   }
 
+  /**
+   * Takes an organisation out of its open rounds, as if it had fallen silent; what it has uploaded completely still counts.
+   * `code`: why, as the round tells it.
+   */
+  async exclude(name: string, code: ErrorCode): Promise<void> {
+    for (const round of [...this.open.values()]) {
+      const participant = round.state.participants.find((one) => one.name === name)?.index;
+      if (participant === undefined) continue;
+      await this.serially(round, () =>
+        this.apply(round, { kind: 'participant.refused', at: this.parts.now(), participant, code }),
+      );
+    }
+  }
+
   /** How much of a contribution is stored, and how long it will be. @throws FedloraError as `reply` */
   async uploaded(name: string, roundId: string): Promise<{ readonly offset: number; readonly length: number }> {
     const round = await this.find(roundId);
@@ -255,6 +270,13 @@ export class RoundService {
       const state = record.finalState ?? this.open.get(record.id)?.state;
       return state === undefined ? [] : [roundView(record, state)];
     });
+  }
+
+  /** The newest rounds of all runs that have ended, newest first. */
+  async latestViews(limit: number): Promise<RoundView[]> {
+    return (await this.parts.rounds.latest(limit)).flatMap((record) =>
+      record.finalState === null ? [] : [roundView(record, record.finalState)],
+    );
   }
 
   /** Lets go of everything without ending any round: the next start goes on. */

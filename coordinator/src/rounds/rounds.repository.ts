@@ -52,6 +52,17 @@ export class RoundsRepository {
     return (await this.db.selectFrom('rounds').selectAll().where('outcome', 'is', null).execute()).map(fromRow);
   }
 
+  /** Rounds that have ended, of all runs, newest first. */
+  async latest(limit: number): Promise<RoundRecord[]> {
+    const query = this.db
+      .selectFrom('rounds')
+      .selectAll()
+      .where('ended_at', 'is not', null)
+      .orderBy('ended_at', 'desc')
+      .limit(limit);
+    return (await query.execute()).map(fromRow);
+  }
+
   /** Newest first, of those before the number `before`. */
   async ofRun(runId: string, limit: number, before = Number.MAX_SAFE_INTEGER): Promise<RoundRecord[]> {
     const query = this.db

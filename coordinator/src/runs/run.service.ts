@@ -248,8 +248,8 @@ export class RunService {
     for (const timer of this.timers.values()) clearTimeout(timer);
   }
 
-  /** One look that is still to come sees what every change before it made. */
-  private considerAll(): void {
+  /** Looks at every run again, soon: one look that is still to come sees what every change before it made. */
+  considerAll(): void {
     if (this.isLookAtAllDue) return;
     this.isLookAtAllDue = true;
     this.queue(async () => {
@@ -274,7 +274,7 @@ export class RunService {
   }
 
   /** Does something while no run is looked at. */
-  private inTurn(work: () => Promise<void>): Promise<void> {
+  inTurn(work: () => Promise<void>): Promise<void> {
     const done = this.tail.then(work);
     this.tail = done.catch(() => undefined);
     return done;
@@ -291,7 +291,7 @@ export class RunService {
 
   /** Decides what a run does now: end, start a round, or wait and say why. */
   private async look(runId: string): Promise<void> {
-    const { runs, roundService, presence, now } = this.parts;
+    const { runs, roundService, organisations, presence, now } = this.parts;
     const run = await runs.byId(runId);
     if (run === undefined) return;
     if (!isUnended(run)) {
@@ -319,21 +319,25 @@ export class RunService {
       );
 
     const members = run.roster.members.map(({ name }, index) => ({ name, index }));
-    const ready = members.filter(({ name }) => presence.isWilling(name) && !roundService.isBusy(name));
+    const suspended = await organisations.suspended();
+    const ready = members.filter(
+      ({ name }) => presence.isWilling(name) && !suspended.has(name) && !roundService.isBusy(name),
+    );
     const absent = members.filter((member) => !ready.includes(member)).map(({ name }) => name);
     const needed = Math.max(run.manifest.aggregation.threshold, run.manifest.privacy.minimumContributors);
     if (ready.length < needed) {
       this.quorumSince.delete(runId);
       return this.wait(
         run,
-        `Waits for organisations: ${ready.length} of ${needed} needed are ready. Not ready: ${absent.join(', ')}.`,
+        `Waits for organisations: ${ready.length} of ${needed} needed are ready. Not ready: ${absent.map((name) => (suspended.has(name) ? `${name} (suspended)` : name)).join(', ')}.`,
       );
     }
-    if (absent.some((name) => presence.wasHereRecently(name))) {
+    const awaited = absent.filter((name) => !suspended.has(name));
+    if (awaited.some((name) => presence.wasHereRecently(name))) {
       const since = this.quorumSince.get(runId) ?? now();
       this.quorumSince.set(runId, since);
       const left = since + GRACE_MS - now();
-      if (left > 0) return this.wait(run, `Waits a moment for ${absent.join(', ')}.`, left);
+      if (left > 0) return this.wait(run, `Waits a moment for ${awaited.join(', ')}.`, left);
     }
     this.quorumSince.delete(runId);
     this.pausedUntil.delete(runId);
@@ -396,12 +400,13 @@ export class RunService {
     announcements.tell('run.changed', run.id);
   }
 
-  /** The certified organisations of a run, in order of name. @throws FedloraError run/invalid-description */
+  /** The certified organisations of a run that are not suspended, in order of name. @throws FedloraError run/invalid-description */
   private async rosterOf(names: readonly string[] | null | undefined): Promise<Roster> {
     const { organisations, revocations, crypto, federationKey } = this.parts;
     const all = await organisations.list();
-    const members = all.flatMap(({ name, identity, certificate }) =>
+    const members = all.flatMap(({ name, identity, certificate, suspended_at: suspendedAt }) =>
       certificate === null ||
+      suspendedAt !== null ||
       revocations.isRevoked(identity) ||
       !isCertified(crypto, federationKey, { name, identity, certificate })
         ? []
@@ -411,7 +416,7 @@ export class RunService {
     if (unknown.length > 0) {
       throw new FedloraError(
         'run/invalid-description',
-        `organisations: not enrolled and certified: ${unknown.join(', ')}.`,
+        `organisations: not enrolled and certified, or suspended: ${unknown.join(', ')}.`,
         { details: { field: 'organisations' } },
       );
     }

@@ -20,6 +20,7 @@ import {
   type Reply,
   type ServerToClientEvents,
 } from '@fedlora/shared';
+import { StandingService } from '../enrolment/standing.service.js';
 import { gatewayOptions } from '../nest/gateway-options.js';
 import { replyTo } from '../nest/reply.js';
 import { LOG } from '../nest/tokens.js';
@@ -46,6 +47,7 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
     @Inject(SessionService) private readonly sessions: SessionService,
     @Inject(Presence) private readonly presence: Presence,
     @Inject(RoundService) private readonly rounds: RoundService,
+    @Inject(StandingService) private readonly standing: StandingService,
     @Inject(LOG) private readonly log: Log,
   ) {}
 
@@ -84,6 +86,7 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
   hello(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
     return replyTo(SessionHelloMessage, body, this.log, async (hello) => {
       await this.presence.hello(data.organisation, data.connection, hello);
+      await this.standing.tell(data.organisation);
       await this.rounds.greet(data.organisation);
     });
   }

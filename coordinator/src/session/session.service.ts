@@ -11,6 +11,7 @@ import {
   sessionMessage,
   WIRE_VERSION,
   type ChallengeResponse,
+  type ClockReading,
   type SessionRequest,
   type SessionResponse,
 } from '@fedlora/shared';
@@ -37,7 +38,7 @@ export interface SessionParts {
 
 export class SessionService {
   /** By nonce. */
-  private readonly challenges = new Map<string, { readonly identity: string; readonly expiresAt: number }>();
+  private readonly challenges = new Map<string, { readonly identity: string; readonly issuedAt: number }>();
   /** By the token's hash. */
   private readonly sessions = new Map<
     string,
@@ -49,19 +50,19 @@ export class SessionService {
   /** A nonce for this identity, whether it is enrolled or not: that is told only to who can sign. */
   challenge(identity: string): ChallengeResponse {
     const nonce = randomBytes(32).toString('hex');
-    remember(this.challenges, nonce, { identity, expiresAt: this.parts.now() + CHALLENGE_MS });
+    remember(this.challenges, nonce, { identity, issuedAt: this.parts.now() });
     return { nonce };
   }
 
   /** @throws FedloraError session/wire-version | session/challenge-spent | session/unknown-identity | session/pending | crypto/bad-signature */
   async open(request: SessionRequest): Promise<SessionResponse> {
     const { organisations, crypto, coordinatorKey, now } = this.parts;
+    const arrivedAt = now();
     expectWireVersion(request.wireVersion);
     const challenge = this.challenges.get(request.nonce);
     this.challenges.delete(request.nonce);
-    if (challenge === undefined || challenge.identity !== request.identity || challenge.expiresAt < now()) {
-      throw new FedloraError('session/challenge-spent');
-    }
+    const isValid = challenge?.identity === request.identity && arrivedAt <= challenge.issuedAt + CHALLENGE_MS;
+    if (!isValid) throw new FedloraError('session/challenge-spent');
     const statement = utf8(sessionMessage(request.identity, request.nonce, coordinatorKey));
     if (!crypto.ed25519.verify(fromHex(request.signature), statement, fromHex(request.identity))) {
       throw new FedloraError('crypto/bad-signature', 'The challenge is not signed by the identity that asked for it.');
@@ -78,6 +79,10 @@ export class SessionService {
       identity: request.identity,
       expiresAt,
     });
+    await organisations.noteClock(
+      organisation.name,
+      request.sentAt == null ? null : clockBetween(challenge.issuedAt, request.sentAt, arrivedAt),
+    );
     return { token, expiresAt };
   }
 
@@ -117,6 +122,15 @@ export class SessionService {
   endAllOf(name: string): void {
     for (const [key, session] of this.sessions) if (session.name === name) this.sessions.delete(key);
   }
+}
+
+/** Where a client's clock stood when it read `theirs`, at some instant from `from` to `to` of our clock. */
+export function clockBetween(from: number, theirs: number, to: number): ClockReading {
+  return {
+    skewMs: Math.round(theirs - (from + to) / 2),
+    uncertaintyMs: Math.ceil((to - from) / 2),
+    measuredAt: to,
+  };
 }
 
 /** @throws FedloraError session/wire-version */

@@ -20,14 +20,35 @@ export interface OrganisationsTable {
   last_seen_at: number | null;
   client_version: string | null;
   device: string | null;
+  /** `null`: it is not suspended. */
+  suspended_at: number | null;
+  suspension_reason: string | null;
+  /** Client's clock minus ours, at its last sign-in; `null` until one told its time. */
+  clock_skew_ms: number | null;
+  clock_uncertainty_ms: number | null;
+  clock_measured_at: number | null;
+}
+
+export interface OrganisationKeysTable {
+  /** Ed25519 public key, hex. */
+  identity: string;
+  name: string;
+  enrolled_at: number;
+  /** `null` while it is in use. */
+  replaced_at: number | null;
 }
 
 export interface InvitationsTable {
   token_hash: string;
+  /** What the invitation is called where it is shown; opens nothing. */
+  id: string;
   name: string;
+  /** Name of who made it. */
+  created_by: string | null;
   created_at: number;
   expires_at: number;
   spent_at: number | null;
+  withdrawn_at: number | null;
 }
 
 export interface RunsTable {
@@ -192,6 +213,7 @@ export interface IdempotencyTable {
 export interface Tables {
   settings: SettingsTable;
   organisations: OrganisationsTable;
+  organisation_keys: OrganisationKeysTable;
   invitations: InvitationsTable;
   runs: RunsTable;
   rounds: RoundsTable;

@@ -77,6 +77,24 @@ export const migrations: readonly Migration[] = [
   ALTER TABLE users ADD COLUMN subject TEXT;
   CREATE UNIQUE INDEX users_of_provider ON users (issuer, subject) WHERE subject IS NOT NULL
   `,
+  // Organisations are suspended, their clocks and former keys known; invitations can be named and withdrawn.
+  `
+  ALTER TABLE organisations ADD COLUMN suspended_at INTEGER;
+  ALTER TABLE organisations ADD COLUMN suspension_reason TEXT;
+  ALTER TABLE organisations ADD COLUMN clock_skew_ms INTEGER;
+  ALTER TABLE organisations ADD COLUMN clock_uncertainty_ms INTEGER;
+  ALTER TABLE organisations ADD COLUMN clock_measured_at INTEGER;
+  CREATE TABLE organisation_keys (
+    identity TEXT PRIMARY KEY, name TEXT NOT NULL REFERENCES organisations (name), enrolled_at INTEGER NOT NULL, replaced_at INTEGER
+  ) STRICT;
+  CREATE INDEX keys_of_organisation ON organisation_keys (name);
+  INSERT INTO organisation_keys SELECT identity, name, enrolled_at, NULL FROM organisations;
+  ALTER TABLE invitations ADD COLUMN id TEXT NOT NULL DEFAULT '';
+  ALTER TABLE invitations ADD COLUMN created_by TEXT;
+  ALTER TABLE invitations ADD COLUMN withdrawn_at INTEGER;
+  UPDATE invitations SET id = lower(hex(randomblob(8)));
+  CREATE UNIQUE INDEX invitations_by_id ON invitations (id)
+  `,
 ];
 
 /** The audit log becomes a chain of hashes; what was recorded before is its beginning. */

@@ -6,8 +6,15 @@
  */
 
 import type { NewTokenRequest, NewUser, SignInRequest, UserChange } from '../messages/access.js';
-import type { InvitationRequest, InvitationResponse, PauseRequest } from '../messages/operator.js';
-import type { AuditExportQuery, AuditQuery, OrganisationsQuery, PageQuery, RunsQuery } from '../messages/query.js';
+import type { InvitationRequest, InvitationResponse, PauseRequest, SuspensionRequest } from '../messages/operator.js';
+import type {
+  AuditExportQuery,
+  AuditQuery,
+  InvitationsQuery,
+  OrganisationsQuery,
+  PageQuery,
+  RunsQuery,
+} from '../messages/query.js';
 import type { RunDescription, RunPlanRequest } from '../run/description.js';
 import { routes } from '../wire/session.js';
 import {
@@ -24,16 +31,8 @@ import {
   type UserView,
 } from './access.js';
 import type { AuditLine } from './audit.js';
-import type {
-  FieldProblem,
-  OrganisationView,
-  Overview,
-  Page,
-  RoundView,
-  RunPlanView,
-  RunView,
-  VersionView,
-} from './views.js';
+import type { InvitationView, OrganisationDetails, OrganisationView } from './organisations.js';
+import type { FieldProblem, Overview, Page, RoundView, RunPlanView, RunView, VersionView } from './views.js';
 
 export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -149,6 +148,27 @@ export class OperatorApi {
 
   organisations(query: Query<OrganisationsQuery> = {}): Promise<Page<OrganisationView>> {
     return this.read(routes.organisations, query);
+  }
+
+  organisation(name: string): Promise<OrganisationDetails> {
+    return this.read(routes.organisation(name));
+  }
+
+  /** It is offered no rounds until it is reinstated, and is told so; open rounds go on without it. */
+  suspend(name: string, request: SuspensionRequest = {}): Promise<OrganisationDetails> {
+    return this.change('POST', routes.organisationSuspend(name), request);
+  }
+
+  reinstate(name: string): Promise<OrganisationDetails> {
+    return this.change('POST', routes.organisationReinstate(name));
+  }
+
+  invitations(query: Query<InvitationsQuery> = {}): Promise<Page<InvitationView>> {
+    return this.read(routes.invitations, query);
+  }
+
+  withdrawInvitation(id: string): Promise<void> {
+    return this.change('DELETE', routes.invitation(id));
   }
 
   invite(request: InvitationRequest, options?: ChangeOptions): Promise<InvitationResponse> {

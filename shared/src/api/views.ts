@@ -1,7 +1,7 @@
 /** What the HTTP API and the live namespace show; plain JSON, times as Unix milliseconds. */
 
 import type { Manifest, PrivacyUnit } from '@fedlora/protocol';
-import type { ClientState } from '../wire/session.js';
+import type { OrganisationView } from './organisations.js';
 
 /** One page of a list. */
 export interface Page<Item> {
@@ -15,22 +15,6 @@ export interface FieldProblem {
   /** Path in the body, such as `privacy.delta`, or name in the query. */
   readonly field: string;
   readonly message: string;
-}
-
-export interface OrganisationView {
-  readonly name: string;
-  /** Fingerprint of the identity key, to compare by another channel. */
-  readonly fingerprint: string;
-  /** 64 hex digits. */
-  readonly identity: string;
-  /** `pending`: enrolled, but not yet certified by the federation key. */
-  readonly status: 'pending' | 'active';
-  readonly enrolledAt: number;
-  readonly connected: boolean;
-  readonly state: ClientState | 'offline';
-  readonly lastSeenAt: number | null;
-  readonly clientVersion: string | null;
-  readonly device: string | null;
 }
 
 /** `paused`: starts no round until an operator lets it go on; a round that was open goes to its end. */

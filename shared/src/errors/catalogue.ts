@@ -912,6 +912,12 @@ const coordinatorErrors = {
     meaning: 'The invitation has expired.',
     remedy: 'Ask the operator for a new invitation.',
   },
+  'enrol/token-withdrawn': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The operator has withdrawn the invitation.',
+    remedy: 'Ask the operator for a new invitation.',
+  },
   'enrol/wrong-name': {
     blame: 'operator',
     retry: 'never',
@@ -929,6 +935,30 @@ const coordinatorErrors = {
     retry: 'never',
     meaning: 'No organisation of this name is enrolled.',
     remedy: 'Check the spelling against the list of organisations.',
+  },
+  'enrol/unknown-invitation': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'There is no such invitation.',
+    remedy: 'Look at the list of invitations.',
+  },
+  'enrol/invitation-ended': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The invitation was used already, so it cannot be withdrawn.',
+    remedy: 'Do not certify the organisation that used it, or suspend it; revoke its key if it was certified already.',
+  },
+  'organisation/suspended': {
+    blame: 'operator',
+    retry: 'later',
+    meaning: 'An operator has suspended the organisation: it is offered no rounds.',
+    remedy: 'Settle the reason with the operator, who then reinstates it.',
+  },
+  'organisation/not-suspended': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The organisation is not suspended.',
+    remedy: 'There is nothing to do: it is offered rounds.',
   },
   'run/unknown': {
     blame: 'operator',

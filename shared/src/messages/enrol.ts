@@ -1,7 +1,7 @@
 /** Enrolment and sign-in: who a client says it is, and how it proves that. */
 
 import 'reflect-metadata';
-import { IsInt, IsString, Length, Matches, Max, Min } from 'class-validator';
+import { IsInt, IsOptional, IsString, Length, Matches, Max, Min } from 'class-validator';
 
 const HEX_KEY = /^[0-9a-f]{64}$/;
 const HEX_SIGNATURE = /^[0-9a-f]{128}$/;
@@ -55,6 +55,13 @@ export class SessionRequest {
   @Min(0)
   @Max(1_000_000)
   wireVersion!: number;
+
+  /** The client's clock as it sends this, Unix milliseconds: operators are shown how far it is off. Nothing else hangs on it. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(Number.MAX_SAFE_INTEGER)
+  sentAt?: number;
 }
 
 export interface SessionResponse {

@@ -1,7 +1,7 @@
 /** What an operator sends besides run descriptions. */
 
 import 'reflect-metadata';
-import { IsBoolean, IsInt, IsOptional, IsString, Matches, Max, MaxLength, Min } from 'class-validator';
+import { IsBoolean, IsInt, IsOptional, IsString, Length, Matches, Max, MaxLength, Min } from 'class-validator';
 
 /** `POST /invitations`. */
 export class InvitationRequest {
@@ -18,9 +18,19 @@ export class InvitationRequest {
 }
 
 export interface InvitationResponse {
+  readonly id: string;
   /** Shown once; only its hash is stored. */
   readonly token: string;
   readonly expiresAt: number;
+  /** What the client pins, 64 hex digits each; compare the federation's with your own `federation.pub`. */
+  readonly coordinatorKey: string;
+  readonly federationKey: string;
+}
+
+/** `POST /organisations/:name/suspend`. */
+export class SuspensionRequest {
+  /** Told to the organisation, too. */
+  @IsOptional() @IsString() @Length(1, 200) reason?: string;
 }
 
 /** `POST /runs/:id/pause`. */

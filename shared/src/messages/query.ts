@@ -3,6 +3,12 @@
 import 'reflect-metadata';
 import { Type } from 'class-transformer';
 import { IsIn, IsInt, IsOptional, IsString, Length, Matches, Max, Min } from 'class-validator';
+import {
+  invitationStatuses,
+  organisationStatuses,
+  type InvitationStatus,
+  type OrganisationStatus,
+} from '../api/organisations.js';
 import { runStatuses, type RunStatus } from '../api/views.js';
 
 /** A page of a list. */
@@ -19,7 +25,12 @@ export class PageQuery {
 
 /** `GET /organisations`. */
 export class OrganisationsQuery extends PageQuery {
-  @IsOptional() @IsIn(['pending', 'active']) status?: 'pending' | 'active';
+  @IsOptional() @IsIn(organisationStatuses) status?: OrganisationStatus;
+}
+
+/** `GET /invitations`. */
+export class InvitationsQuery extends PageQuery {
+  @IsOptional() @IsIn(invitationStatuses) status?: InvitationStatus;
 }
 
 /** `GET /runs`. */

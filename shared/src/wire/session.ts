@@ -82,7 +82,15 @@ export interface RoundDecline {
 export type RoundOutcome =
   { readonly kind: 'done'; readonly version: string } | { readonly kind: 'aborted'; readonly cause: string };
 
+/** Whether the organisation is offered rounds; said after every hello, and when it changes. */
+export interface SessionStanding {
+  readonly suspended: boolean;
+  /** In the operator's words. */
+  readonly reason: string | null;
+}
+
 export interface ServerToClientEvents {
+  'session.standing': (standing: SessionStanding) => void;
   'round.request': (request: RoundRequest) => void;
   'round.ended': (ended: { readonly roundId: string; readonly runId: string; readonly outcome: RoundOutcome }) => void;
   'run.ended': (ended: { readonly runId: string; readonly cause: string }) => void;
@@ -97,7 +105,7 @@ export interface ClientToServerEvents {
 
 /** Events of the namespace `/live`, which the dashboard reads. Each carries the whole new value, so order does not matter. */
 export interface LiveEvents {
-  'organisation.changed': (value: import('../api/views.js').OrganisationView) => void;
+  'organisation.changed': (value: import('../api/organisations.js').OrganisationView) => void;
   'run.changed': (value: import('../api/views.js').RunView) => void;
   'round.changed': (value: import('../api/views.js').RoundView) => void;
   'version.published': (value: import('../api/views.js').VersionView) => void;
@@ -115,9 +123,14 @@ export const routes = {
     `/api/v1/versions/${encodeURIComponent(versionId)}/files/${encodeURIComponent(file)}`,
   overview: '/api/v1/overview',
   organisations: '/api/v1/organisations',
+  organisation: (name: string) => `/api/v1/organisations/${encodeURIComponent(name)}`,
   organisationCertificate: (name: string) => `/api/v1/organisations/${encodeURIComponent(name)}/certificate`,
+  organisationSuspend: (name: string) => `/api/v1/organisations/${encodeURIComponent(name)}/suspend`,
+  organisationReinstate: (name: string) => `/api/v1/organisations/${encodeURIComponent(name)}/reinstate`,
+  organisationSessions: (name: string) => `/api/v1/organisations/${encodeURIComponent(name)}/sessions`,
   revocations: '/api/v1/revocations',
   invitations: '/api/v1/invitations',
+  invitation: (id: string) => `/api/v1/invitations/${encodeURIComponent(id)}`,
   runs: '/api/v1/runs',
   runPlan: '/api/v1/runs/plan',
   run: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}`,
@@ -125,7 +138,6 @@ export const routes = {
   runResume: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/resume`,
   runStop: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/stop`,
   rounds: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/rounds`,
-  organisationSessions: (name: string) => `/api/v1/organisations/${encodeURIComponent(name)}/sessions`,
   setup: '/api/v1/setup',
   signIn: '/api/v1/sign-in',
   providerSignIn: '/api/v1/sign-in/provider',
