@@ -39,6 +39,10 @@ import { ObserveController } from './observe/observe.controller.js';
 import type { TrackRecord } from './observe/track-record.js';
 import { Views } from './observe/views.js';
 import { ContributionController } from './rounds/contribution.controller.js';
+import { ReleaseService } from './release/release.service.js';
+import { ReleaseViews } from './release/release-views.js';
+import { ReleasesController } from './release/releases.controller.js';
+import { RepositoriesController } from './release/repositories.controller.js';
 import { RoundService } from './rounds/round.service.js';
 import { RunService } from './runs/run.service.js';
 import { RunsController } from './runs/runs.controller.js';
@@ -63,6 +67,8 @@ export interface Parts {
   readonly programVersion: string;
   readonly providerSignIn: ProviderSignIn;
   readonly rateLimits: RateLimits;
+  readonly releaseService: ReleaseService;
+  readonly releaseViews: ReleaseViews;
   readonly roundService: RoundService;
   readonly runService: RunService;
   readonly sessions: SessionService;
@@ -82,6 +88,8 @@ const controllers: Type[] = [
   RunsController,
   ContributionController,
   VersionsController,
+  ReleasesController,
+  RepositoriesController,
   ObserveController,
   MeController,
   ProviderController,
@@ -115,6 +123,8 @@ export class AppModule {
         { provide: Presence, useValue: parts.presence },
         { provide: ProviderSignIn, useValue: parts.providerSignIn },
         { provide: RateLimits, useValue: parts.rateLimits },
+        { provide: ReleaseService, useValue: parts.releaseService },
+        { provide: ReleaseViews, useValue: parts.releaseViews },
         { provide: RoundService, useValue: parts.roundService },
         { provide: RunService, useValue: parts.runService },
         { provide: SessionService, useValue: parts.sessions },

@@ -43,6 +43,9 @@ import { Metrics } from './observe/metrics.js';
 import { OrganisationViews } from './observe/organisation-views.js';
 import { TrackRecord } from './observe/track-record.js';
 import { Views } from './observe/views.js';
+import { ChannelsRepository } from './release/channels.repository.js';
+import { ReleaseService } from './release/release.service.js';
+import { ReleaseViews } from './release/release-views.js';
 import { AdapterMaker } from './rounds/adapter-maker.js';
 import { RoundService } from './rounds/round.service.js';
 import { RoundsRepository } from './rounds/rounds.repository.js';
@@ -264,6 +267,9 @@ function construct(
     programVersion: version,
     now,
   });
+  const channels = new ChannelsRepository(db);
+  const releaseViews = new ReleaseViews({ versions, versionStore, channels, runs, rounds });
+  const releaseService = new ReleaseService({ versions, channels, releaseViews, audit, announcements, now });
   const metrics = new Metrics(views, presence, announcements, log);
   return {
     announcements,
@@ -287,6 +293,8 @@ function construct(
     programVersion: version,
     providerSignIn,
     rateLimits,
+    releaseService,
+    releaseViews,
     roundService,
     runService,
     sessions,

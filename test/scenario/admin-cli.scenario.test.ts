@@ -9,6 +9,8 @@ import type {
   InvitationView,
   NewApiToken,
   OrganisationView,
+  ReleaseView,
+  RepositoryView,
   RunPlanView,
   RunView,
   SetupLinkView,
@@ -173,6 +175,60 @@ describe('fedlora admin', () => {
     expect(await answer(['runs', 'resume', id])).toMatchObject({ status: 'running' });
     expect((await run(['runs', 'resume', id])).error).toContain('[run/not-paused]');
     expect(await answer(['runs', 'stop', id])).toMatchObject({ status: 'stopped' });
+  });
+
+  it('releases a version: shows why the gate is not passed, promotes it with a reason, deprecates and revokes it', async () => {
+    const [repository] = await answer<RepositoryView[]>(['versions', 'repositories']);
+    expect(repository).toMatchObject({
+      name: 'fedlora/a-run',
+      versions: 1,
+      channels: [{ name: 'candidate', version: null }],
+    });
+    const [version] = await answer<ReleaseView[]>(['versions', 'list', repository.name]);
+    expect(version.gate.outcome).toBe('failed');
+    const refused = await run(['versions', 'promote', repository.name, version.id]);
+    expect(refused.code).toBe(1);
+    expect(refused.error).toContain('nothing was trained yet');
+    expect(refused.error).toContain('[channel/gate]');
+    const promote = ['versions', 'promote', repository.name, version.id, '--override', 'to try it out'];
+    expect(await answer(promote)).toMatchObject({ name: 'stable', version: version.id });
+    expect((await run(['versions', 'roll-back', repository.name, '--seen', 'f'.repeat(40)])).error).toContain(
+      '[request/changed]',
+    );
+    expect((await run(['versions', 'roll-back', repository.name, '--seen', version.id])).error).toContain(
+      '[channel/no-previous]',
+    );
+    expect(await answer(['versions', 'history', repository.name])).toMatchObject([
+      { kind: 'promoted', gate: 'failed', reason: 'to try it out' },
+    ]);
+    expect(await answer(['versions', 'lineage', version.id])).toHaveLength(1);
+    expect(await answer(['versions', 'compare', version.id, version.id])).toMatchObject({ commonAncestor: version.id });
+    const deprecated = await answer<ReleaseView>([
+      'versions',
+      'deprecate',
+      version.id,
+      '--note',
+      'wait for a trained one',
+    ]);
+    expect(deprecated.deprecated).toMatchObject({ reason: 'wait for a trained one' });
+    expect(await answer(['versions', 'undeprecate', version.id])).toMatchObject({ deprecated: null });
+    expect(
+      await answer([
+        'versions',
+        'promote',
+        repository.name,
+        version.id,
+        '--channel',
+        'beta',
+        '--override',
+        'for the test',
+      ]),
+    ).toMatchObject({ name: 'beta' });
+    await answer(['versions', 'remove-channel', repository.name, 'beta']);
+    expect(await answer(['versions', 'revoke', version.id, '--reason', 'a mistake'])).toMatchObject({
+      revoked: { reason: 'a mistake' },
+      channels: [],
+    });
   });
 
   it('exports the audit log and checks it, and finds a changed line', async () => {

@@ -2,14 +2,10 @@
 
 import { Command, Option } from 'commander';
 import type { RunDescription } from '@fedlora/shared';
-import type { OperatorApi } from '@fedlora/shared/client';
+import { all, asking, connected, readJson, readText, runOption, runsOf, type Access } from './admin-asking.js';
+import { versions } from './admin-versions.js';
 import type { CliContext } from './context.js';
 import { jsonOption, several, wholeNumber } from './options.js';
-
-interface Access {
-  readonly url?: string;
-  readonly tokenFile?: string;
-}
 
 const AFTER_HELP = `
 Give the coordinator's address with --url or FEDLORA_COORDINATOR, and an API token with --token-file or FEDLORA_API_TOKEN.
@@ -17,9 +13,10 @@ A user makes tokens in the dashboard or with \`fedlora admin tokens create\`. An
 
 export function admin(context: CliContext): Command {
   return new Command('admin')
-    .description('for operators: runs, organisations, users, tokens and the audit log of a coordinator')
+    .description('for operators: runs, versions, organisations, users, tokens and the audit log of a coordinator')
     .addHelpText('after', AFTER_HELP)
     .addCommand(runs(context))
+    .addCommand(versions(context))
     .addCommand(organisations(context))
     .addCommand(users(context))
     .addCommand(tokens(context))
@@ -294,66 +291,4 @@ function verify(context: CliContext): Command {
       const head = verifyAuditLines(lines, hash === undefined ? undefined : { sequence: Number(sequence), hash });
       context.out(`${head.sequence}:${head.hash}`);
     });
-}
-
-/** A command that asks the coordinator and prints its answer. */
-function asking<Arguments extends unknown[]>(
-  context: CliContext,
-  name: string,
-  description: string,
-  ask: (api: OperatorApi, ...given: Arguments) => Promise<unknown>,
-): Command {
-  return connected(new Command(name))
-    .description(description)
-    .action(async (...given: unknown[]) => {
-      // Safe: commander gives the arguments in order, then the options, then the command.
-      const options = given.at(-2) as Access;
-      const { operatorApi, said } = await import('./admin-api.js');
-      const answer = await said(async () =>
-        ask(await operatorApi(options, context), ...(given.slice(0, -1) as Arguments)),
-      );
-      if (answer !== undefined) context.out(JSON.stringify(answer, null, 2));
-    });
-}
-
-function connected(command: Command): Command {
-  return command
-    .option('--url <url>', 'address of the coordinator (default: FEDLORA_COORDINATOR)')
-    .option('--token-file <file>', 'file with an API token (default: FEDLORA_API_TOKEN holds the token)');
-}
-
-function runOption(): Option {
-  return new Option('--run <id>', 'limit to this run; may be given several times').argParser(several);
-}
-
-function runsOf(given: readonly string[] | undefined): string[] | null {
-  return given === undefined ? null : [...given];
-}
-
-async function all<Item>(
-  page: Parameters<typeof import('@fedlora/shared/client').everyItem<Item>>[0],
-): Promise<Item[]> {
-  const { everyItem } = await import('@fedlora/shared/client');
-  return everyItem(page);
-}
-
-async function readText(file: string): Promise<string> {
-  const { readFile } = await import('node:fs/promises');
-  const { FedloraError } = await import('@fedlora/shared');
-  try {
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    throw new FedloraError('config/invalid', 'The file cannot be read.', { where: file, cause });
-  }
-}
-
-async function readJson<Value>(file: string): Promise<Value> {
-  const text = await readText(file);
-  const { FedloraError } = await import('@fedlora/shared');
-  try {
-    // Safe: the coordinator checks every field.
-    return JSON.parse(text) as Value;
-  } catch (cause) {
-    throw new FedloraError('config/invalid', 'The file is no JSON.', { where: file, cause });
-  }
 }

@@ -5,6 +5,7 @@ import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { expectRun, isOperator, type Principal } from '../access/principal.js';
 import { Anyone } from '../nest/asking.js';
+import { expectNotRevoked } from '../release/release.service.js';
 import { Views } from '../observe/views.js';
 import { VersionStore } from './version-store.js';
 
@@ -22,7 +23,7 @@ export class VersionsController {
     return version;
   }
 
-  /** A file of a version. Versions never change, so a file that was fetched once need not be fetched again. */
+  /** A file of a version. Versions never change, but may be revoked: who has a file asks whether it still may. */
   @Get('files/:file')
   async file(
     @Param('id') id: string,
@@ -31,10 +32,15 @@ export class VersionsController {
     @Req() request: Request,
     @Res() response: Response,
   ): Promise<void> {
-    if (isOperator(asker)) expectRun(asker, (await this.views.version(id)).runId);
+    if (isOperator(asker)) {
+      const version = await this.views.version(id);
+      expectRun(asker, version.runId);
+      // Organisations get it all the same: a run that goes on trains from it.
+      expectNotRevoked(version);
+    }
     const { path, bytes } = await this.store.locate(id, name);
     const etag = `"${id}-${name}"`;
-    response.set({ etag, 'cache-control': 'private, max-age=31536000, immutable' });
+    response.set({ etag, 'cache-control': 'private, no-cache' });
     if (request.headers['if-none-match'] === etag) {
       response.status(304).end();
       return;

@@ -97,6 +97,19 @@ function tryOf(operation: Operation): fc.Arbitrary<Try> {
   });
 }
 
+/** Nothing but what is needed, all of it as the document says. */
+function goodTryOf({ parameters, requestBody, security }: Operation): Try {
+  const schema = requestBody?.content['application/json'].schema;
+  return {
+    path: Object.fromEntries(parameters.filter((one) => one.in === 'path').map(({ name }) => [name, 'x'])),
+    query: {},
+    headers: {},
+    body: schema === undefined ? undefined : fc.sample(arbitraryOf(schema), 1)[0],
+    contentType: 'application/json',
+    asker: security.some((one) => 'token' in one) ? 'token' : 'cookie',
+  };
+}
+
 async function ask(method: string, address: string, one: Try): Promise<Response> {
   const path = address.replaceAll(/\{(\w+)\}/g, (_all, name: string) => encodeURIComponent(one.path[name]));
   const query = Object.entries(one.query).filter(([, value]) => value !== null && value !== undefined);
@@ -162,7 +175,8 @@ describe('the OpenAPI document', () => {
               const { schema } = (documented?.content ?? {})[type];
               expect(violation(JSON.parse(text), schema, document.components.schemas)).toBeUndefined();
             }),
-            { numRuns: 5, endOnFailure: true },
+            // A good request first, so that what good ones get does not depend on chance.
+            { numRuns: 5, endOnFailure: true, examples: [[goodTryOf(operation)]] },
           );
         }
       }

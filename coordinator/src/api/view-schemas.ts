@@ -1,10 +1,13 @@
 /** The answers of the API, field by field. */
 
-import { privacyUnits } from '@fedlora/protocol';
+import { aggregationRules, privacyUnits } from '@fedlora/protocol';
 import {
+  channelMoveKinds,
   clientStates,
   invitationStatuses,
   organisationStatuses,
+  gateChecks,
+  gateOutcomes,
   permissions,
   roles,
   runStatuses,
@@ -20,9 +23,16 @@ import {
   type EpsilonPoint,
   type FieldProblem,
   type HealthWarning,
+  type ChannelMoveView,
+  type ChannelView,
+  type ComparisonView,
+  type EvaluationView,
+  type GateCheck,
+  type GateView,
   type InvitationResponse,
   type InvitationView,
   type MeView,
+  type ModuleDifference,
   type NewApiToken,
   type NoiseForecast,
   type OrganisationDetails,
@@ -36,6 +46,8 @@ import {
   type PlanProblem,
   type ProviderRedirect,
   type RecoveryCodes,
+  type ReleaseView,
+  type RepositoryView,
   type RoundPhase,
   type RoundView,
   type RunForecast,
@@ -48,6 +60,7 @@ import {
   type SuspensionView,
   type TotpOffer,
   type UserView,
+  type VersionMark,
   type VersionView,
 } from '@fedlora/shared';
 import type { Problem } from '../nest/problem.js';
@@ -179,6 +192,7 @@ export const run = objectOf<RunView>('Run', {
   threshold: integer,
   baseName: text(),
   version: text(),
+  repository: text({ description: 'Where its versions are published, owner/name.' }),
   bytesUpPerClient: integer,
 });
 
@@ -253,15 +267,94 @@ export const round = objectOf<RoundView>('Round', {
   heldOutAccuracy: orNull(number),
 });
 
-export const version = objectOf<VersionView>('Version', {
+const versionMark = objectOf<VersionMark>('VersionMark', { at: time, reason: text() });
+const ofVersion = {
   id: hex(40),
   runId: text(),
+  repository: text(),
   parent: orNull(text()),
   roundId: orNull(text()),
   number: integer,
   createdAt: time,
   epsilon: orNull(number),
   bytes: integer,
+  revoked: orNull(versionMark),
+  deprecated: orNull(versionMark),
+};
+export const version = objectOf<VersionView>('Version', ofVersion);
+
+const evaluation = objectOf<EvaluationView>('Evaluation', {
+  loss: number,
+  accuracy: number,
+  roundId: text(),
+  roundNumber: integer,
+});
+
+const gate = objectOf<GateView>('Gate', {
+  outcome: oneOf(gateOutcomes),
+  reference: orNull(hex(40)),
+  checks: listOf(
+    objectOf<GateCheck>('GateCheck', { name: oneOf(gateChecks), outcome: oneOf(gateOutcomes), reason: text() }),
+  ),
+});
+
+export const release = objectOf<ReleaseView>('Release', {
+  ...ofVersion,
+  channels: listOf(text()),
+  runTitle: text(),
+  baseName: text(),
+  rule: oneOf(aggregationRules),
+  unit: oneOf(privacyUnits),
+  delta: orNull(number),
+  organisations: listOf(text()),
+  roundNumber: orNull(integer),
+  manifestHash: hex(64),
+  rosterHash: hex(64),
+  evaluation: orNull(evaluation),
+  gate,
+});
+
+export const comparison = objectOf<ComparisonView>('Comparison', {
+  left: release,
+  right: release,
+  commonAncestor: orNull(hex(40)),
+  modules: orNull(
+    listOf(
+      objectOf<ModuleDifference>('ModuleDifference', {
+        name: text(),
+        left: number,
+        right: number,
+        difference: number,
+      }),
+    ),
+  ),
+});
+
+export const channel = objectOf<ChannelView>('Channel', {
+  name: text(),
+  version: orNull(hex(40)),
+  previous: orNull(hex(40)),
+  isAutomatic: boolean,
+  changedAt: orNull(time),
+});
+
+export const channelMove = objectOf<ChannelMoveView>('ChannelMove', {
+  sequence: integer,
+  kind: oneOf(channelMoveKinds),
+  at: time,
+  by: text(),
+  before: orNull(hex(40)),
+  after: orNull(hex(40)),
+  gate: orNull(oneOf(gateOutcomes)),
+  reason: orNull(text()),
+});
+
+export const repository = objectOf<RepositoryView>('Repository', {
+  name: text(),
+  baseName: text(),
+  runs: listOf(text()),
+  versions: integer,
+  channels: listOf(channel),
 });
 
 export const overview = objectOf<Overview>('Overview', {

@@ -7,6 +7,10 @@ export interface AnnouncementEvents {
   'run.changed': [runId: string];
   'round.changed': [roundId: string];
   'version.published': [versionId: string];
+  /** Revoked, or deprecated. */
+  'version.changed': [versionId: string];
+  /** Its channels, above all. */
+  'repository.changed': [repository: string];
   /** Rights or sign-ins of a user changed: whoever holds a connection open for it asks again. */
   'access.changed': [userId: string];
 }

@@ -6,6 +6,7 @@ import { Authenticator, credentialsOf, type Credentials } from '../access/authen
 import { isOperator, seesRun, type Operator } from '../access/principal.js';
 import { gatewayOptions } from '../nest/gateway-options.js';
 import { LOG } from '../nest/tokens.js';
+import { ReleaseViews } from '../release/release-views.js';
 import { Announcements } from './announcements.js';
 import type { Log } from './log.js';
 import { Views } from './views.js';
@@ -27,6 +28,7 @@ export class LiveGateway implements OnGatewayInit {
     @Inject(Authenticator) private readonly authenticator: Authenticator,
     @Inject(Announcements) private readonly announcements: Announcements,
     @Inject(Views) private readonly views: Views,
+    @Inject(ReleaseViews) private readonly releases: ReleaseViews,
     @Inject(LOG) private readonly log: Log,
   ) {}
 
@@ -77,6 +79,22 @@ export class LiveGateway implements OnGatewayInit {
       ({ runId }) =>
         (operator) =>
           seesRun(operator, runId),
+    );
+    this.pass(
+      live,
+      'version.changed',
+      (id) => this.views.version(id),
+      ({ runId }) =>
+        (operator) =>
+          seesRun(operator, runId),
+    );
+    this.pass(
+      live,
+      'repository.changed',
+      (name) => this.releases.repository(name),
+      ({ runs }) =>
+        (operator) =>
+          runs.every((run) => seesRun(operator, run)),
     );
   }
 

@@ -1,7 +1,7 @@
 /** Rounds, their events and their messages in the database. */
 
 import { sql, type Transaction } from 'kysely';
-import { requestPhases, type RequestPhase } from '@fedlora/shared';
+import { requestPhases, type EvaluationView, type RequestPhase } from '@fedlora/shared';
 import type { Database, RoundsTable, Tables } from '../storage/database.js';
 import { NO_RESULT, type RoundResult } from './round-result.js';
 import type { RoundEvent, RoundState } from './round.machine.js';
@@ -73,6 +73,28 @@ export class RoundsRepository {
       .orderBy('number', 'desc')
       .limit(limit);
     return (await query.execute()).map(fromRow);
+  }
+
+  /** What was measured of versions, in the rounds that started from them and ended well; by version. */
+  async evaluationsOf(versions: readonly string[]): Promise<Map<string, EvaluationView>> {
+    const rows = await this.db
+      .selectFrom('rounds')
+      .select(['id', 'number', 'base_version', 'held_out_loss', 'held_out_accuracy'])
+      .where('base_version', 'in', versions)
+      .where('outcome', '=', 'done')
+      .orderBy('number')
+      .execute();
+    return new Map(
+      rows.flatMap(({ id, number, base_version: version, held_out_loss: loss, held_out_accuracy: accuracy }) =>
+        loss === null || accuracy === null ? [] : [[version, { loss, accuracy, roundId: id, roundNumber: number }]],
+      ),
+    );
+  }
+
+  /** The numbers of rounds, by id. */
+  async numbersOf(rounds: readonly string[]): Promise<Map<string, number>> {
+    const rows = await this.db.selectFrom('rounds').select(['id', 'number']).where('id', 'in', rounds).execute();
+    return new Map(rows.map(({ id, number }) => [id, number]));
   }
 
   async add(round: RoundRecord, trx: Transaction<Tables>): Promise<void> {

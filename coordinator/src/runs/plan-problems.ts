@@ -57,6 +57,10 @@ const mends: Readonly<Record<string, Mend>> = {
     remedy: 'Invite and certify more organisations, or leave the field out to take every active one.',
     mended: without('organisations'),
   },
+  repository: {
+    remedy: 'Name another repository, or leave it out: the run then gets one of its own.',
+    mended: without('repository'),
+  },
   threshold: {
     remedy: 'Take a number in this range, or leave it out for the least that is safe.',
     mended: without('threshold'),

@@ -28,6 +28,7 @@ export function runView(run: Run, budget: Budget, reason: string | null): RunVie
     threshold: manifest.aggregation.threshold,
     baseName: manifest.base.name,
     version: run.version,
+    repository: run.repository,
     bytesUpPerClient: bytesUp(manifest, run.completedRounds),
   };
 }

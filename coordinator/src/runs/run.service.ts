@@ -38,6 +38,7 @@ import type { Budget } from './budget.js';
 import { forecast } from './forecast.js';
 import { adviceOn, termsOrProblems, type Terms } from './plan-problems.js';
 import { planRun } from './plan-run.js';
+import { repositoryFor } from './repository-for.js';
 import { isUnended, type Run, type RunsRepository } from './runs.repository.js';
 
 export interface RunParts {
@@ -127,7 +128,9 @@ export class RunService {
   private async termsOf(description: RunDescription, frozenDigest?: typeof noDigest): Promise<Terms> {
     const roster = await this.rosterOf(description.organisations);
     const runId = `run-${randomBytes(6).toString('hex')}`;
-    return { manifest: await planRun(description, runId, roster, frozenDigest), roster };
+    const manifest = await planRun(description, runId, roster, frozenDigest);
+    await repositoryFor(description, manifest, (name) => this.parts.runs.ofRepository(name));
+    return { manifest, roster };
   }
 
   /** Starts a run: manifest signed, version 0 published, first round as soon as enough organisations are there. */
@@ -146,6 +149,8 @@ export class RunService {
     });
     await optimizerStore.write(version.id, {});
     await rounds.transaction(async (trx) => {
+      // Asked within the transaction: of two runs of one title that start at once, one takes another name.
+      const repository = await repositoryFor(description, manifest, (name) => runs.ofRepository(name, trx));
       const run: Omit<Run, 'manifest' | 'roster' | 'manifestHash'> = {
         id: manifest.runId,
         manifestText: textOf(manifest),
@@ -157,6 +162,7 @@ export class RunService {
         endedAt: null,
         maximumConsecutiveAborts: description.maximumConsecutiveAborts ?? MAXIMUM_CONSECUTIVE_ABORTS,
         version: version.id,
+        repository,
         completedRounds: 0,
         abortedRounds: 0,
         consecutiveAborts: 0,
@@ -166,7 +172,8 @@ export class RunService {
       };
       await runs.add({ ...run, manifest, roster, manifestHash: version.manifestHash }, trx);
       await versions.add(version, trx);
-      const details = { runId: manifest.runId, title: manifest.title, manifestHash: version.manifestHash };
+      const { runId, title } = manifest;
+      const details = { runId, title, repository, manifestHash: version.manifestHash };
       await audit.append({ event: 'run.started', by, details }, trx);
     });
     log.info('run.started', { runId: manifest.runId, rounds: manifest.rounds, organisations: roster.members.length });

@@ -1,6 +1,6 @@
 /** Runs in the database. Manifest and roster never change after the start, so they are parsed once. */
 
-import type { Transaction } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import { manifestHash, type Manifest, type Roster } from '@fedlora/protocol';
 import type { RunStatus } from '@fedlora/shared';
 import type { Database, RunsTable, Tables } from '../storage/database.js';
@@ -28,6 +28,7 @@ export interface Run {
   readonly endedAt: number | null;
   readonly maximumConsecutiveAborts: number;
   readonly version: string;
+  readonly repository: string;
   readonly completedRounds: number;
   readonly abortedRounds: number;
   readonly consecutiveAborts: number;
@@ -63,6 +64,18 @@ export class RunsRepository {
     return row === undefined ? undefined : this.fromRow(row);
   }
 
+  /** Those that publish into a repository, oldest first. */
+  async ofRepository(repository: string, db: Kysely<Tables> = this.db): Promise<Run[]> {
+    const rows = await db
+      .selectFrom('runs')
+      .selectAll()
+      .where('repository', '=', repository)
+      .orderBy('created_at')
+      .orderBy('id')
+      .execute();
+    return rows.map((row) => this.fromRow(row));
+  }
+
   async add(run: Run, trx: Transaction<Tables>): Promise<void> {
     await trx
       .insertInto('runs')
@@ -78,6 +91,7 @@ export class RunsRepository {
         ended_at: run.endedAt,
         maximum_consecutive_aborts: run.maximumConsecutiveAborts,
         version: run.version,
+        repository: run.repository,
         completed_rounds: run.completedRounds,
         aborted_rounds: run.abortedRounds,
         consecutive_aborts: run.consecutiveAborts,
@@ -139,6 +153,7 @@ export class RunsRepository {
       endedAt: row.ended_at,
       maximumConsecutiveAborts: row.maximum_consecutive_aborts,
       version: row.version,
+      repository: row.repository,
       completedRounds: row.completed_rounds,
       abortedRounds: row.aborted_rounds,
       consecutiveAborts: row.consecutive_aborts,

@@ -54,6 +54,8 @@ export interface InvitationsTable {
 export interface RunsTable {
   id: string;
   title: string;
+  /** Where its versions are published, `owner/name`. */
+  repository: string;
   /** Canonical JSON. */
   manifest: string;
   manifest_signature: string;
@@ -126,6 +128,25 @@ export interface VersionsTable {
   created_at: number;
   epsilon: number | null;
   bytes: number;
+  revoked_at: number | null;
+  revoked_reason: string | null;
+  deprecated_at: number | null;
+  deprecated_reason: string | null;
+}
+
+/** What was done with channels, in order: what they have now follows from it. */
+export interface ChannelMovesTable {
+  sequence: Generated<number>;
+  repository: string;
+  channel: string;
+  kind: string;
+  version: string | null;
+  at: number;
+  /** Name of who did it. */
+  by: string;
+  /** Outcome of the release gate at a promotion. */
+  gate: string | null;
+  reason: string | null;
 }
 
 export interface AuditTable {
@@ -220,6 +241,7 @@ export interface Tables {
   round_events: RoundEventsTable;
   round_messages: RoundMessagesTable;
   versions: VersionsTable;
+  channel_moves: ChannelMovesTable;
   audit: AuditTable;
   users: UsersTable;
   recovery_codes: RecoveryCodesTable;

@@ -65,3 +65,21 @@ describe('a data folder of before organisations were suspended', () => {
     await db.destroy();
   });
 });
+
+describe('a data folder of before there were repositories', () => {
+  it('has one for each run, and no two runs share one', async () => {
+    const path = join(await mkdtemp(join(tmpdir(), 'fedlora-migrations-')), 'database.sqlite');
+    const before = new Sqlite(path);
+    before.exec(`${migrations[0] as string}; PRAGMA user_version = 1`);
+    for (const id of ['run-0123456789ab', 'run-ba9876543210'])
+      before.exec(
+        `INSERT INTO runs VALUES ('${id}', 'Support', '{}', '', '{}', 'completed', NULL, 1, 1, 20, '', 0, 0, 0, 0, 0, '')`,
+      );
+    before.close();
+
+    const db = openDatabase(path);
+    const runs = await db.selectFrom('runs').select('repository').orderBy('id').execute();
+    expect(runs.map(({ repository }) => repository)).toEqual(['fedlora/support', 'fedlora/support-ba987654']);
+    await db.destroy();
+  });
+});

@@ -1,5 +1,5 @@
 import type Sqlite from 'libsql';
-import { auditLine, NO_AUDIT_HASH } from '@fedlora/shared';
+import { auditLine, NO_AUDIT_HASH, repositoryOfRun, repositoryOfTitle } from '@fedlora/shared';
 
 /** SQL, or steps that SQL cannot do. Runs inside a transaction. */
 export type Migration = string | ((sqlite: Sqlite.Database) => void);
@@ -95,7 +95,39 @@ export const migrations: readonly Migration[] = [
   UPDATE invitations SET id = lower(hex(randomblob(8)));
   CREATE UNIQUE INDEX invitations_by_id ON invitations (id)
   `,
+  // Releases: repositories, channels, and versions that are revoked or deprecated.
+  `
+  ALTER TABLE runs ADD COLUMN repository TEXT NOT NULL DEFAULT '';
+  CREATE INDEX runs_of_repository ON runs (repository);
+  ALTER TABLE versions ADD COLUMN revoked_at INTEGER;
+  ALTER TABLE versions ADD COLUMN revoked_reason TEXT;
+  ALTER TABLE versions ADD COLUMN deprecated_at INTEGER;
+  ALTER TABLE versions ADD COLUMN deprecated_reason TEXT;
+  CREATE INDEX rounds_from_version ON rounds (base_version);
+  CREATE TABLE channel_moves (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, repository TEXT NOT NULL, channel TEXT NOT NULL, kind TEXT NOT NULL, version TEXT,
+    at INTEGER NOT NULL, by TEXT NOT NULL, gate TEXT, reason TEXT
+  ) STRICT;
+  CREATE INDEX channel_moves_of ON channel_moves (repository, channel, sequence)
+  `,
+  nameRepositories,
 ];
+
+/** Each run of before there were repositories gets one of its own. */
+function nameRepositories(sqlite: Sqlite.Database): void {
+  const runs = sqlite.prepare('SELECT id, title FROM runs ORDER BY created_at, id').all() as {
+    id: string;
+    title: string;
+  }[];
+  const update = sqlite.prepare('UPDATE runs SET repository = ? WHERE id = ?');
+  const taken = new Set<string>();
+  for (const { id, title } of runs) {
+    const ofTitle = repositoryOfTitle(title);
+    const name = taken.has(ofTitle) ? repositoryOfRun(title, id) : ofTitle;
+    taken.add(name);
+    update.run(name, id);
+  }
+}
 
 /** The audit log becomes a chain of hashes; what was recorded before is its beginning. */
 function chainAudit(sqlite: Sqlite.Database): void {

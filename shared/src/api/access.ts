@@ -7,6 +7,7 @@ export const permissions = [
   'runs.read',
   'runs.manage',
   'versions.read',
+  'versions.manage',
   'audit.read',
   'users.manage',
   'tokens.manage',
@@ -19,13 +20,20 @@ export const runPermissions: readonly Permission[] = [
   'runs.read',
   'runs.manage',
   'versions.read',
+  'versions.manage',
 ];
 
 export const roles = ['admin', 'operator', 'viewer'] as const;
 export type Role = (typeof roles)[number];
 
 const viewer: readonly Permission[] = ['organisations.read', 'runs.read', 'versions.read'];
-const operator: readonly Permission[] = [...viewer, 'organisations.manage', 'runs.manage', 'tokens.manage'];
+const operator: readonly Permission[] = [
+  ...viewer,
+  'organisations.manage',
+  'runs.manage',
+  'versions.manage',
+  'tokens.manage',
+];
 
 /** What each role may do. An administrator may do everything. */
 export const permissionsOf: Readonly<Record<Role, readonly Permission[]>> = { viewer, operator, admin: permissions };

@@ -15,6 +15,7 @@ import type {
   PageQuery,
   RunsQuery,
 } from '../messages/query.js';
+import type { DeprecationRequest, PromotionRequest, RevocationRequest } from '../messages/release.js';
 import type { RunDescription, RunPlanRequest } from '../run/description.js';
 import { routes } from '../wire/session.js';
 import {
@@ -33,6 +34,7 @@ import {
 import type { AuditLine } from './audit.js';
 import type { InvitationView, OrganisationDetails, OrganisationView } from './organisations.js';
 import type { FieldProblem, Overview, Page, RoundView, RunPlanView, RunView, VersionView } from './views.js';
+import type { ChannelMoveView, ChannelView, ComparisonView, ReleaseView, RepositoryView } from './release.js';
 
 export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -223,6 +225,77 @@ export class OperatorApi {
 
   version(id: string): Promise<VersionView> {
     return this.read(routes.version(id));
+  }
+
+  // What is released of it.
+
+  repositories(query: Query<PageQuery> = {}): Promise<Page<RepositoryView>> {
+    return this.read(routes.repositories, query);
+  }
+
+  /** `name` is `owner/name`. */
+  repository(name: string): Promise<RepositoryView> {
+    return this.read(routes.repository(name));
+  }
+
+  releases(repository: string, query: Query<PageQuery> = {}): Promise<Page<ReleaseView>> {
+    return this.read(routes.releases(repository), query);
+  }
+
+  release(version: string): Promise<ReleaseView> {
+    return this.read(routes.release(version));
+  }
+
+  /** From a version back to the first of its run. */
+  lineage(version: string, query: Query<PageQuery> = {}): Promise<Page<ReleaseView>> {
+    return this.read(routes.lineage(version), query);
+  }
+
+  compare(left: string, right: string): Promise<ComparisonView> {
+    return this.read(routes.comparison(left, right));
+  }
+
+  /** A channel with its tag, for `ifMatch` of what moves it. */
+  async channel(
+    repository: string,
+    name: string,
+  ): Promise<{ readonly channel: ChannelView; readonly tag: string | null }> {
+    const answer = await this.ask('GET', routes.channel(repository, name), {});
+    return { channel: valueOf<ChannelView>(answer), tag: answer.header('etag') };
+  }
+
+  channelMoves(repository: string, name: string, query: Query<PageQuery> = {}): Promise<Page<ChannelMoveView>> {
+    return this.read(routes.channelMoves(repository, name), query);
+  }
+
+  promote(
+    repository: string,
+    channel: string,
+    request: PromotionRequest,
+    options?: ChangeOptions,
+  ): Promise<ChannelView> {
+    return this.change('PUT', routes.channel(repository, channel), request, options);
+  }
+
+  rollBack(repository: string, channel: string, options?: ChangeOptions): Promise<ChannelView> {
+    return this.change('POST', routes.channelRollback(repository, channel), undefined, options);
+  }
+
+  removeChannel(repository: string, channel: string, options?: ChangeOptions): Promise<void> {
+    return this.change('DELETE', routes.channel(repository, channel), undefined, options);
+  }
+
+  /** For good. */
+  revokeVersion(id: string, request: RevocationRequest, options?: ChangeOptions): Promise<ReleaseView> {
+    return this.change('POST', routes.revocation(id), request, options);
+  }
+
+  deprecateVersion(id: string, request: DeprecationRequest): Promise<ReleaseView> {
+    return this.change('PUT', routes.deprecation(id), request);
+  }
+
+  undeprecateVersion(id: string): Promise<ReleaseView> {
+    return this.change('DELETE', routes.deprecation(id));
   }
 
   // Who may do what, and what was done.

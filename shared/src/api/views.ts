@@ -49,6 +49,8 @@ export interface RunView {
   readonly baseName: string;
   /** Newest adapter version. */
   readonly version: string;
+  /** Where its versions are published, `owner/name`. */
+  readonly repository: string;
   readonly bytesUpPerClient: number;
 }
 
@@ -169,16 +171,28 @@ export interface RoundView {
   readonly heldOutAccuracy: number | null;
 }
 
+/** When something was said of a version, and why. */
+export interface VersionMark {
+  readonly at: number;
+  readonly reason: string;
+}
+
 export interface VersionView {
   /** 40 hex digits, derived from the content. */
   readonly id: string;
   readonly runId: string;
+  /** `owner/name`. */
+  readonly repository: string;
   readonly parent: string | null;
   readonly roundId: string | null;
   readonly number: number;
   readonly createdAt: number;
   readonly epsilon: number | null;
   readonly bytes: number;
+  /** Its files are given to nobody any more, for good; `null`: it was not. */
+  readonly revoked: VersionMark | null;
+  /** Still there, but better not used; `null`: it is not. */
+  readonly deprecated: VersionMark | null;
 }
 
 export interface Overview {

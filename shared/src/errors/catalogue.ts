@@ -1070,6 +1070,47 @@ const coordinatorErrors = {
   },
 } as const satisfies Record<string, CatalogueEntry>;
 
+// ---- What is released: coordinator/src/release. ----
+
+const releaseErrors = {
+  'version/revoked': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The adapter version was revoked: its files are given to nobody any more.',
+    remedy: 'Use the version that the channel has now, and delete copies of this one.',
+  },
+  'repository/unknown': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'There is no adapter repository of this name.',
+    remedy: 'Look it up in the list of repositories; a name is owner/name.',
+  },
+  'channel/unknown': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The repository has no channel of this name.',
+    remedy: 'Look at the channels of the repository; promoting a version to a new name makes one.',
+  },
+  'channel/fixed': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The channel cannot be changed in this way.',
+    remedy: 'Promote to another channel; "candidate" follows what runs publish, and leaves a version that is revoked.',
+  },
+  'channel/gate': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The version does not pass the release gate.',
+    remedy: 'Read the reasons of the gate; to promote it all the same, say why in override, which the audit log keeps.',
+  },
+  'channel/no-previous': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The channel has no previous version to go back to.',
+    remedy: 'Promote the version that it should have, or revoke the one that it has.',
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
 // ---- Who may operate: coordinator/src/access. ----
 
 const accessErrors = {
@@ -1233,6 +1274,7 @@ export const errorCatalogue = {
   ...roundErrors,
   ...policyErrors,
   ...coordinatorErrors,
+  ...releaseErrors,
   ...accessErrors,
 } as const satisfies Record<string, CatalogueEntry>;
 

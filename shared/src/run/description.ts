@@ -24,6 +24,7 @@ import {
   Min,
   ValidateNested,
 } from 'class-validator';
+import { LONGEST_REPOSITORY_NAME, repositoryPattern, repositoryRule } from './repository.js';
 
 /** The hyper-parameters of the base model that fix the adapter's shapes, under the names of Hugging Face's config.json. */
 export class BaseShape {
@@ -140,6 +141,14 @@ export class DeadlinesDescription {
 /** `POST /runs`. */
 export class RunDescription {
   @IsString() @Length(1, 200) title!: string;
+  /**
+   * Where its versions are published, `owner/name`. A repository that there is already must have the same base model. Default: a new
+   * one, called after the title.
+   */
+  @IsOptional()
+  @Length(3, LONGEST_REPOSITORY_NAME)
+  @Matches(repositoryPattern, { message: `repository ${repositoryRule}` })
+  repository?: string;
   @IsInt() @Min(1) @Max(1_000_000) rounds!: number;
   @ValidateNested() @Type(() => BaseDescription) @IsObject() base!: BaseDescription;
   @ValidateNested() @Type(() => AdapterDescription) @IsObject() adapter!: AdapterDescription;

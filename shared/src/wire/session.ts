@@ -109,6 +109,13 @@ export interface LiveEvents {
   'run.changed': (value: import('../api/views.js').RunView) => void;
   'round.changed': (value: import('../api/views.js').RoundView) => void;
   'version.published': (value: import('../api/views.js').VersionView) => void;
+  'version.changed': (value: import('../api/views.js').VersionView) => void;
+  'repository.changed': (value: import('../api/release.js').RepositoryView) => void;
+}
+
+function repositoryPath(repository: string): string {
+  const [owner = '', ...name] = repository.split('/');
+  return `${encodeURIComponent(owner)}/${encodeURIComponent(name.join('/'))}`;
 }
 
 /** HTTP routes, in one place for both programs. */
@@ -121,6 +128,22 @@ export const routes = {
   version: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}`,
   versionFile: (versionId: string, file: string) =>
     `/api/v1/versions/${encodeURIComponent(versionId)}/files/${encodeURIComponent(file)}`,
+  release: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}/release`,
+  lineage: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}/lineage`,
+  comparison: (left: string, right: string) =>
+    `/api/v1/versions/${encodeURIComponent(left)}/comparison/${encodeURIComponent(right)}`,
+  revocation: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}/revocation`,
+  deprecation: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}/deprecation`,
+  repositories: '/api/v1/repositories',
+  /** `repository` is `owner/name`: two parts of the address. */
+  repository: (repository: string) => `/api/v1/repositories/${repositoryPath(repository)}`,
+  releases: (repository: string) => `/api/v1/repositories/${repositoryPath(repository)}/versions`,
+  channel: (repository: string, channel: string) =>
+    `/api/v1/repositories/${repositoryPath(repository)}/channels/${encodeURIComponent(channel)}`,
+  channelMoves: (repository: string, channel: string) =>
+    `/api/v1/repositories/${repositoryPath(repository)}/channels/${encodeURIComponent(channel)}/moves`,
+  channelRollback: (repository: string, channel: string) =>
+    `/api/v1/repositories/${repositoryPath(repository)}/channels/${encodeURIComponent(channel)}/rollback`,
   overview: '/api/v1/overview',
   organisations: '/api/v1/organisations',
   organisation: (name: string) => `/api/v1/organisations/${encodeURIComponent(name)}`,
