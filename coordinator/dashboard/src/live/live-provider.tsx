@@ -12,6 +12,8 @@ const eventNames: readonly (keyof LiveEvents)[] = [
   'run.changed',
   'round.changed',
   'version.published',
+  'version.changed',
+  'repository.changed',
 ];
 
 interface ConnectionState {

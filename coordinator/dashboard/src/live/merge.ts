@@ -35,6 +35,9 @@ export function mergeIntoOverview(overview: Overview, event: LiveEvent): Overvie
       const { runId, id } = event.value;
       return { ...overview, runs: overview.runs.map((run) => (run.id === runId ? { ...run, version: id } : run)) };
     }
+    case 'version.changed':
+    case 'repository.changed':
+      return overview;
     default:
       return event satisfies never;
   }
