@@ -4,6 +4,7 @@
  */
 
 import IconLayoutDashboard from '@tabler/icons-react/icons/IconLayoutDashboard';
+import IconVersions from '@tabler/icons-react/icons/IconVersions';
 import { page, root } from './shell/page-route.js';
 
 /** In the order of the navigation. */
@@ -14,4 +15,26 @@ export const routeTree = root.addChildren([
     navigation: { group: 'Network', icon: IconLayoutDashboard },
     load: () => import('./pages/overview/overview-page.js'),
   }),
+  page('/versions', {
+    title: 'Versions',
+    permissions: ['versions.read'],
+    navigation: { group: 'Network', icon: IconVersions },
+    search: ({ repository }) => (typeof repository === 'string' ? { repository } : {}) as { repository?: string },
+    load: () => import('./pages/versions/versions-page.js'),
+  }),
+  page('/versions/compare', {
+    title: 'Compare versions',
+    permissions: ['versions.read'],
+    search: (typed) => versionPair(typed),
+    load: () => import('./pages/versions/comparison-page.js'),
+  }),
+  page('/versions/$id', {
+    title: 'Version',
+    permissions: ['versions.read'],
+    load: () => import('./pages/versions/version-page.js'),
+  }),
 ]);
+
+function versionPair({ left, right }: Record<string, unknown>): { left?: string; right?: string } {
+  return { ...(typeof left === 'string' ? { left } : {}), ...(typeof right === 'string' ? { right } : {}) };
+}

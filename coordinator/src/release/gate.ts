@@ -38,7 +38,13 @@ export function releaseGate(question: GateQuestion): GateView {
       : check('trained', 'failed', 'This is the beginning of a run: nothing was trained yet.'),
     revokedAncestor === null
       ? check('lineage', 'passed', 'No version that it comes from was revoked.')
-      : check('lineage', 'failed', `Version ${short(revokedAncestor)}, which it comes from, was revoked.`),
+      : check(
+          'lineage',
+          'failed',
+          revokedAncestor === version.id
+            ? 'It was revoked.'
+            : `Version ${short(revokedAncestor)}, which it comes from, was revoked.`,
+        ),
     betterThanStart(question),
     ...(stable === null || stable.id === version.id ? nothingToCompare(stable) : comparedWith(version, stable)),
   ];

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   routes,
   type AuditLine,
@@ -14,10 +11,8 @@ import {
   type RunView,
 } from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FakeFederation, untilRun } from '../../../test/support/fake-federation.js';
-import { becomeFirstAdmin } from '../../../test/support/first-admin.js';
-import { json, listAll, operate, send } from '../../../test/support/requests.js';
-import { startCoordinator, type RunningCoordinator } from '../start-coordinator.js';
+import { measuredRun, ReleaseNetwork } from '../../../test/support/release-network.js';
+import { json, send } from '../../../test/support/requests.js';
 
 /** What the organisations measure of the version that each round starts from: the third version is worse than the second. */
 const MEASURED = [
@@ -27,79 +22,31 @@ const MEASURED = [
   { loss: 0.9, exact: 0.5 },
 ];
 
-const description = {
-  title: 'Support adapter',
-  repository: 'city/support',
-  rounds: MEASURED.length,
-  base: {
-    name: 'tiny',
-    digest: 'b'.repeat(64),
-    shape: {
-      hidden_size: 16,
-      intermediate_size: 24,
-      num_hidden_layers: 1,
-      num_attention_heads: 2,
-      num_key_value_heads: 2,
-    },
-  },
-  adapter: { rule: 'ffa-svd', r: 4, lora_alpha: 8, target_modules: ['q_proj', 'up_proj'], rebaseEvery: 0 },
-  data: { format: 'alpaca', maximumLength: 64 },
-  privacy: { unit: 'none', l2Bound: 1, noiseMultiplier: 0, delta: 0, assumedColluders: 1 },
-  training: { kind: 'local-steps', steps: 1, batchSize: 4, learningRate: 0.1, maximumGradientNorm: 1 },
-  metrics: { evaluation: { fraction: 0.2 } },
-  server: { kind: 'sgd', learningRate: 1, finalLearningRateFraction: 1, beta1: 0, beta2: 0.95 },
-};
-
 const REPOSITORY = 'city/support';
 const stable = routes.channel(REPOSITORY, 'stable');
 
-let folder: string;
-let coordinator: RunningCoordinator;
-let token: string;
+let network: ReleaseNetwork;
 let run: RunView;
 /** Ids of the run's versions, the untrained first one at 0. */
 let versions: string[];
-const federation = new FakeFederation();
-
-const operator = <Value>(method: string, path: string, body?: object): Promise<Value> =>
-  operate<Value>(coordinator.url, token, method, path, body);
 const release = (number: number): Promise<ReleaseView> => operator('GET', routes.release(versions[number]));
 const promote = (number: number, more: object = {}, channel = stable): Promise<Response> =>
-  send(coordinator.url, 'PUT', channel, token, { version: versions[number], ...more });
+  ask('PUT', channel, network.token, { version: versions[number], ...more });
 const lastAudit = async (): Promise<AuditLine['entry']> =>
   (await operator<Page<AuditLine>>('GET', `${routes.audit}?limit=1`)).items[0].entry;
 
-async function complete(what: object): Promise<RunView> {
-  const { id } = await operator<RunView>('POST', routes.runs, what);
-  return untilRun(coordinator.url, token, id);
-}
+const operator = <Value>(method: string, path: string, body?: object): Promise<Value> =>
+  network.operate<Value>(method, path, body);
+const ask = (method: string, path: string, token = network.token, body?: object, headers?: Record<string, string>) =>
+  send(network.url, method, path, token, body, headers);
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fedlora-release-'));
-  const { federationKey } = federation;
-  coordinator = await startCoordinator({
-    dataFolder: folder,
-    host: '127.0.0.1',
-    port: 0,
-    logLevel: 'silent',
-    federationKey,
-  });
-  ({ token } = await becomeFirstAdmin(coordinator.url, coordinator.setupToken ?? ''));
-  await federation.enrol(coordinator.url, token, ['bank', 'clinic', 'council']);
-  for (const organisation of federation.organisations)
-    organisation.ignores = ({ offer }) => {
-      if (offer !== undefined) organisation.numbers = { losses: [1], heldOut: [MEASURED[offer.completedRounds]] };
-      return false;
-    };
-  await federation.connect(coordinator.url);
-  run = await complete(description);
-  const all = await listAll<ReleaseView>(coordinator.url, token, routes.releases(REPOSITORY));
-  versions = all.map(({ id }) => id).reverse();
+  network = await ReleaseNetwork.start(MEASURED);
+  run = await network.complete(measuredRun(REPOSITORY, MEASURED.length));
+  versions = await network.versionsOf(REPOSITORY);
 });
 afterAll(async () => {
-  federation.disconnect();
-  await coordinator.close();
-  await rm(folder, { recursive: true, force: true });
+  await network?.stop();
 });
 
 describe('what a run publishes', () => {
@@ -217,34 +164,35 @@ describe('a channel', () => {
   });
 
   it('is not moved by who looked at it before somebody else moved it', async () => {
-    const seen = await send(coordinator.url, 'GET', stable, token);
+    const seen = await ask('GET', stable);
     const tag = seen.headers.get('etag') ?? '';
     await json(await promote(3));
-    const late = await send(coordinator.url, 'POST', `${stable}/rollback`, token, undefined, { 'if-match': tag });
+    const late = await ask('POST', `${stable}/rollback`, network.token, undefined, { 'if-match': tag });
     expect(late.status).toBe(412);
-    const now = await send(coordinator.url, 'GET', stable, token);
+    const now = await ask('GET', stable);
     const inTime = { 'if-match': now.headers.get('etag') ?? '' };
-    const rolledBack = await send(coordinator.url, 'POST', `${stable}/rollback`, token, undefined, inTime);
+    const rolledBack = await ask('POST', `${stable}/rollback`, network.token, undefined, inTime);
     expect(await rolledBack.json()).toMatchObject({ version: versions[2], previous: versions[1] });
   });
 
   it('is rolled back once for one key, however often it is asked', async () => {
     const key = { 'idempotency-key': 'one-key-of-a-roll-back' };
     for (let i = 0; i < 3; i += 1)
-      expect(
-        await json(await send(coordinator.url, 'POST', `${stable}/rollback`, token, undefined, key)),
-      ).toMatchObject({ version: versions[1], previous: null });
-    const further = await send(coordinator.url, 'POST', `${stable}/rollback`, token);
+      expect(await json(await ask('POST', `${stable}/rollback`, network.token, undefined, key))).toMatchObject({
+        version: versions[1],
+        previous: null,
+      });
+    const further = await ask('POST', `${stable}/rollback`);
     expect(await further.json()).toMatchObject({ code: 'channel/no-previous' });
   });
 
   it('of another name is made by a promotion, and ends when it is asked to', async () => {
     const beta = routes.channel(REPOSITORY, 'beta');
-    expect((await send(coordinator.url, 'GET', beta, token)).status).toBe(404);
+    expect((await ask('GET', beta)).status).toBe(404);
     await json(await promote(3, {}, beta));
     expect((await release(3)).channels).toEqual(['beta']);
-    await json(await send(coordinator.url, 'DELETE', beta, token));
-    expect((await send(coordinator.url, 'GET', beta, token)).status).toBe(404);
+    await json(await ask('DELETE', beta));
+    expect((await ask('GET', beta)).status).toBe(404);
   });
 
   it.each([
@@ -258,10 +206,10 @@ describe('a channel', () => {
   });
 
   it('takes no version of another repository, and none that there is not', async () => {
-    const other = await complete({ ...description, repository: 'city/other', rounds: 1 });
-    const refused = await send(coordinator.url, 'PUT', stable, token, { version: other.version });
+    const other = await network.complete(measuredRun('city/other', 1));
+    const refused = await ask('PUT', stable, network.token, { version: other.version });
     expect(await refused.json()).toMatchObject({ code: 'version/unknown' });
-    const nowhere = await send(coordinator.url, 'PUT', routes.channel('city/nowhere', 'stable'), token, {
+    const nowhere = await ask('PUT', routes.channel('city/nowhere', 'stable'), network.token, {
       version: versions[1],
     });
     expect(await nowhere.json()).toMatchObject({ code: 'repository/unknown' });
@@ -291,15 +239,15 @@ describe('a version', () => {
 
   it('that is revoked gives its files to nobody but who trains from it, and says why', async () => {
     const path = routes.versionFile(versions[3], 'adapter_model.safetensors');
-    const gone = await send(coordinator.url, 'GET', path, token);
+    const gone = await ask('GET', path);
     expect(gone.status).toBe(410);
     expect(gone.headers.get('content-type')).toContain('application/problem+json');
     expect(await gone.json()).toMatchObject({
       code: 'version/revoked',
       detail: expect.stringContaining('should not have been') as string,
     });
-    const session = await federation.organisations[0].signIn(coordinator.url);
-    expect((await send(coordinator.url, 'GET', path, session)).status).toBe(200);
+    const session = await network.federation.organisations[0].signIn(network.url);
+    expect((await ask('GET', path, session)).status).toBe(200);
   });
 
   it('that was trained from a revoked one fails the gate, and a revoked one is promoted nowhere', async () => {
@@ -323,15 +271,16 @@ describe('a version', () => {
 
 describe('runs of one repository', () => {
   it('share its channels, and are compared with one another', async () => {
-    const second = await complete({ ...description, title: 'Second series' });
+    const second = await network.complete({ ...measuredRun(REPOSITORY, MEASURED.length), title: 'Second series' });
     const repository = await operator<RepositoryView>('GET', routes.repository(REPOSITORY));
     expect(repository).toMatchObject({ runs: [run.id, second.id], versions: 10 });
     expect(repository.channels[0]).toMatchObject({ name: 'candidate', version: second.version });
   });
 
   it('are of one base model', async () => {
+    const description = measuredRun(REPOSITORY, 1) as { base: object };
     const base = { ...description.base, digest: 'c'.repeat(64) };
-    const refused = await send(coordinator.url, 'POST', routes.runs, token, { ...description, base });
+    const refused = await ask('POST', routes.runs, network.token, { ...description, base });
     expect(await refused.json()).toMatchObject({
       status: 422,
       detail: expect.stringContaining('another base model') as string,
@@ -345,14 +294,12 @@ describe('runs of one repository', () => {
       permissions,
       runs: [run.id],
     });
-    const refused = await send(coordinator.url, 'POST', `${stable}/rollback`, limited);
+    const refused = await ask('POST', `${stable}/rollback`, limited);
     expect(await refused.json()).toMatchObject({ status: 403, code: 'access/wrong-scope' });
-    expect(
-      await json<Page<RepositoryView>>(await send(coordinator.url, 'GET', routes.repositories, limited)),
-    ).toMatchObject({
+    expect(await json<Page<RepositoryView>>(await ask('GET', routes.repositories, limited))).toMatchObject({
       items: [],
     });
-    expect((await send(coordinator.url, 'GET', routes.release(versions[1]), limited)).status).toBe(200);
+    expect((await ask('GET', routes.release(versions[1]), limited)).status).toBe(200);
   });
 
   it('are not released by who may only look', async () => {
@@ -360,7 +307,7 @@ describe('runs of one repository', () => {
       name: 'reader',
       permissions: ['versions.read'],
     });
-    const refused = await send(coordinator.url, 'PUT', stable, reader, { version: versions[0] });
+    const refused = await ask('PUT', stable, reader, { version: versions[0] });
     expect(await refused.json()).toMatchObject({ status: 403, code: 'session/not-allowed' });
   });
 });

@@ -1,0 +1,42 @@
+/** What the pages about versions call things, and what they explain. */
+
+import type { ChannelMoveKind, GateCheckName, GateOutcome } from '@fedlora/shared';
+
+export const gateWords: Readonly<Record<GateOutcome, { readonly word: string; readonly tone: string }>> = {
+  passed: { word: 'passed', tone: 'good' },
+  failed: { word: 'failed', tone: 'bad' },
+  'not-measured': { word: 'not measured', tone: 'warn' },
+};
+
+export const checkWords: Readonly<Record<GateCheckName, string>> = {
+  trained: 'Trained',
+  lineage: 'Lineage',
+  'better-than-start': 'Better than the base model',
+  loss: 'Loss against stable',
+  accuracy: 'Exact answers against stable',
+};
+
+export const moveWords: Readonly<Record<ChannelMoveKind, string>> = {
+  promoted: 'Promoted',
+  'rolled-back': 'Rolled back',
+  revoked: 'Version revoked',
+  removed: 'Channel removed',
+};
+
+export const hints = {
+  version: 'The first digits of the version’s id, which is derived from its content.',
+  loss: 'Mean loss on rows that the organisations held out from training, in nats per answer token: lower is better. Measured in the round that starts from the version, so the newest has none yet.',
+  accuracy: 'Fraction of the held-out answers that the adapter gives exactly, word for word: higher is better.',
+  epsilon:
+    'Privacy spent by the run up to this version: the lower, the less the adapter can tell about what is protected. None where no noise was added.',
+  gate: 'Whether the version may be released: it was trained, comes from no revoked version, is better than the base model, and no worse than the stable version by more than chance explains.',
+  round: 'The attempt of the run that made this version, counted from 1; aborted rounds keep their number.',
+  size: 'All files of the version together.',
+  manifest:
+    'Hash of the signed terms under which the round ran. The same hash in two versions: the same terms, to the letter.',
+  roster: 'Hash of the list of organisations with their keys.',
+  channels:
+    '“candidate” follows what runs publish. Every other channel has what was promoted to it; services that pull a channel get its version.',
+  difference:
+    'Frobenius norm of the difference of both updates, scaled B A, in this module: 0 if they are the same; about the norms themselves if they have nothing in common.',
+} as const;

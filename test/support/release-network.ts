@@ -1,0 +1,105 @@
+/** A coordinator with organisations that have no engine, for tests of what is released: they say what they measured of each version. */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { routes, type ReleaseView, type RunView } from '@fedlora/shared';
+import { startCoordinator, type RunningCoordinator } from '../../coordinator/src/start-coordinator.js';
+import { FakeFederation, untilRun } from './fake-federation.js';
+import { becomeFirstAdmin, type FirstAdmin } from './first-admin.js';
+import { listAll, operate } from './requests.js';
+
+/** Loss in nats per answer token, and fraction of exact answers. */
+export interface Measured {
+  readonly loss: number;
+  readonly exact: number;
+}
+
+export class ReleaseNetwork {
+  private constructor(
+    readonly coordinator: RunningCoordinator,
+    readonly federation: FakeFederation,
+    readonly admin: FirstAdmin,
+    private readonly folder: string,
+  ) {}
+
+  /** `measured`: of the version that each round of a run starts from. */
+  static async start(measured: readonly Measured[]): Promise<ReleaseNetwork> {
+    const folder = await mkdtemp(join(tmpdir(), 'fedlora-release-'));
+    const federation = new FakeFederation();
+    const { federationKey } = federation;
+    const coordinator = await startCoordinator({
+      dataFolder: folder,
+      host: '127.0.0.1',
+      port: 0,
+      logLevel: 'silent',
+      federationKey,
+    });
+    const admin = await becomeFirstAdmin(coordinator.url, coordinator.setupToken ?? '');
+    await federation.enrol(coordinator.url, admin.token, ['bank', 'clinic', 'council']);
+    for (const organisation of federation.organisations)
+      organisation.ignores = ({ offer }) => {
+        if (offer !== undefined) organisation.numbers = { losses: [1], heldOut: [measured[offer.completedRounds]] };
+        return false;
+      };
+    await federation.connect(coordinator.url);
+    return new ReleaseNetwork(coordinator, federation, admin, folder);
+  }
+
+  get url(): string {
+    return this.coordinator.url;
+  }
+
+  /** Of an API token that may do everything. */
+  get token(): string {
+    return this.admin.token;
+  }
+
+  operate<Value>(method: string, path: string, body?: object): Promise<Value> {
+    return operate<Value>(this.url, this.token, method, path, body);
+  }
+
+  /** Starts a run and waits for its end. */
+  async complete(description: object): Promise<RunView> {
+    const { id } = await this.operate<RunView>('POST', routes.runs, description);
+    return untilRun(this.url, this.token, id);
+  }
+
+  /** Ids of the versions of a repository, the untrained first one at 0. */
+  async versionsOf(repository: string): Promise<string[]> {
+    const all = await listAll<ReleaseView>(this.url, this.token, routes.releases(repository));
+    return all.map(({ id }) => id).reverse();
+  }
+
+  async stop(): Promise<void> {
+    this.federation.disconnect();
+    await this.coordinator.close();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** A run of so many rounds that publishes into a repository, and measures what it makes. */
+export function measuredRun(repository: string, rounds: number): object {
+  return {
+    title: 'Support adapter',
+    repository,
+    rounds,
+    base: {
+      name: 'tiny',
+      digest: 'b'.repeat(64),
+      shape: {
+        hidden_size: 16,
+        intermediate_size: 24,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        num_key_value_heads: 2,
+      },
+    },
+    adapter: { rule: 'ffa-svd', r: 4, lora_alpha: 8, target_modules: ['q_proj', 'up_proj'], rebaseEvery: 0 },
+    data: { format: 'alpaca', maximumLength: 64 },
+    privacy: { unit: 'none', l2Bound: 1, noiseMultiplier: 0, delta: 0, assumedColluders: 1 },
+    training: { kind: 'local-steps', steps: 1, batchSize: 4, learningRate: 0.1, maximumGradientNorm: 1 },
+    metrics: { evaluation: { fraction: 0.2 } },
+    server: { kind: 'sgd', learningRate: 1, finalLearningRateFraction: 1, beta1: 0, beta2: 0.95 },
+  };
+}
