@@ -27,6 +27,10 @@ import { OrganisationsController } from './enrolment/organisations.controller.js
 import { StandingService } from './enrolment/standing.service.js';
 import { AccessGuard } from './nest/access.guard.js';
 import { BodyTypeGuard } from './nest/body-type.guard.js';
+import { Downloads } from './hub/downloads.js';
+import { HubController } from './hub/hub.controller.js';
+import { HubFiles } from './hub/hub-files.js';
+import { HubService } from './hub/hub.service.js';
 import { IdempotencyInterceptor } from './nest/idempotency.interceptor.js';
 import { expectSameRoutes } from './nest/route-key.js';
 import { LOG, OPEN_API } from './nest/tokens.js';
@@ -57,7 +61,10 @@ export interface Parts {
   readonly apiTokens: ApiTokens;
   readonly audit: AuditLog;
   readonly authenticator: Authenticator;
+  readonly downloads: Downloads;
   readonly enrolment: EnrolmentService;
+  readonly hub: HubService;
+  readonly hubFiles: HubFiles;
   readonly idempotency: Idempotency;
   readonly invitations: InvitationService;
   readonly log: Log;
@@ -90,6 +97,7 @@ const controllers: Type[] = [
   VersionsController,
   ReleasesController,
   RepositoriesController,
+  HubController,
   ObserveController,
   MeController,
   ProviderController,
@@ -113,7 +121,10 @@ export class AppModule {
         { provide: ApiTokens, useValue: parts.apiTokens },
         { provide: AuditLog, useValue: parts.audit },
         { provide: Authenticator, useValue: parts.authenticator },
+        { provide: Downloads, useValue: parts.downloads },
         { provide: EnrolmentService, useValue: parts.enrolment },
+        { provide: HubFiles, useValue: parts.hubFiles },
+        { provide: HubService, useValue: parts.hub },
         { provide: Idempotency, useValue: parts.idempotency },
         { provide: InvitationService, useValue: parts.invitations },
         { provide: LOG, useValue: parts.log },

@@ -34,6 +34,9 @@ import { InvitationsRepository } from './enrolment/invitations.repository.js';
 import { InvitationService } from './enrolment/invitations.service.js';
 import { OrganisationsRepository } from './enrolment/organisations.repository.js';
 import { StandingService } from './enrolment/standing.service.js';
+import { Downloads } from './hub/downloads.js';
+import { HubFiles } from './hub/hub-files.js';
+import { HubService } from './hub/hub.service.js';
 import { setUpHttp } from './nest/http-shell.js';
 import { logOver, nestLoggerOver, openLog, requestLog } from './nest/pino-log.js';
 import { ProblemFilter } from './nest/problem.filter.js';
@@ -268,7 +271,9 @@ function construct(
     now,
   });
   const channels = new ChannelsRepository(db);
-  const releaseViews = new ReleaseViews({ versions, versionStore, channels, runs, rounds });
+  const downloads = new Downloads(db, now);
+  const releaseViews = new ReleaseViews({ versions, versionStore, channels, runs, rounds, downloads });
+  const hubFiles = new HubFiles(versionStore);
   const releaseService = new ReleaseService({ versions, channels, releaseViews, audit, announcements, now });
   const metrics = new Metrics(views, presence, announcements, log);
   return {
@@ -276,7 +281,10 @@ function construct(
     apiTokens,
     audit,
     authenticator,
+    downloads,
     enrolment,
+    hub: new HubService({ releaseViews, versions, files: hubFiles }),
+    hubFiles,
     idempotency: new Idempotency(db, now),
     invitations: new InvitationService({
       invitations,

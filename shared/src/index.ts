@@ -13,6 +13,7 @@ export * from './errors/catalogue.js';
 export * from './errors/fedlora-error.js';
 export * from './messages/access.js';
 export * from './messages/enrol.js';
+export * from './messages/hub.js';
 export * from './messages/is-byte-array.js';
 export * from './messages/operator.js';
 export * from './messages/query.js';

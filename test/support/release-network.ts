@@ -20,7 +20,8 @@ export class ReleaseNetwork {
     readonly coordinator: RunningCoordinator,
     readonly federation: FakeFederation,
     readonly admin: FirstAdmin,
-    private readonly folder: string,
+    /** The coordinator's data folder. */
+    readonly folder: string,
   ) {}
 
   /** `measured`: of the version that each round of a run starts from. */

@@ -22,7 +22,9 @@ export class Authenticator {
   /** Who it is, if the credentials are good. `isUse`: whether they count as used by this. A bearer token goes before a cookie. */
   async identify({ bearer, cookie }: Credentials, isUse = true): Promise<Principal | undefined> {
     if (bearer !== undefined) {
-      if (bearer.startsWith(API_TOKEN_PREFIX)) return this.apiTokens.open(bearer, isUse);
+      // Some clients of the Hugging Face Hub take only tokens that begin as the Hub's do.
+      const token = bearer.replace(/^hf_/, '');
+      if (token.startsWith(API_TOKEN_PREFIX)) return this.apiTokens.open(token, isUse);
       const name = this.sessions.organisationOf(bearer);
       return name === undefined ? undefined : { kind: 'client', name };
     }

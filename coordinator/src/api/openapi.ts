@@ -42,12 +42,14 @@ export interface OperationAnswer {
 }
 
 const PROBLEM = 'application/problem+json';
+/** Of a route's path: `:name` is one part of the address, `*name` all that follow. */
+const PARAMETER = /[:*](\w+)/g;
 
 export function openApiDocument(programVersion: string): OpenApi {
   const paths: Record<string, Record<string, Operation>> = {};
   for (const [key, route] of Object.entries(routeTable)) {
     const [method, path] = key.split(' ');
-    const address = path.replaceAll(/:(\w+)/g, '{$1}');
+    const address = path.replaceAll(PARAMETER, '{$1}');
     paths[address] = { ...paths[address], [method.toLowerCase()]: operationOf(key, route) };
   }
   return {
@@ -75,7 +77,7 @@ function operationOf(key: string, route: Route): Operation {
   return {
     operationId: `${method.toLowerCase()}${path.replace('/api/v1', '').replaceAll(/[^a-z]+(\w)/gi, (_all, letter: string) => letter.toUpperCase())}`,
     summary: route.summary,
-    tags: [path.split('/')[3] ?? 'health'],
+    tags: [tagOf(path)],
     description: whoMay(route.access),
     security: securityOf(route.access),
     parameters: parametersOf(path, route),
@@ -86,8 +88,13 @@ function operationOf(key: string, route: Route): Operation {
   };
 }
 
+function tagOf(path: string): string {
+  if (path.startsWith('/api/v1/')) return path.split('/')[3];
+  return path.split('/').length > 2 ? 'hub' : 'health';
+}
+
 function parametersOf(path: string, { query, isIdempotent, isConditional }: Route): Parameter[] {
-  const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name]): Parameter => ({
+  const inPath = [...path.matchAll(PARAMETER)].map(([, name]): Parameter => ({
     name,
     in: 'path',
     required: true,
@@ -130,6 +137,13 @@ function answersOf(method: string, route: Route): Record<string, OperationAnswer
     description: 'Done.',
     ...(hasContent ? { content: { [answer.contentType ?? 'application/json']: { schema } } } : {}),
   };
+  if (route.hasRanges === true) {
+    answers[206] = {
+      description: 'The part that was asked for.',
+      ...(hasContent ? { content: answers[answer.status].content } : {}),
+    };
+    answers[416] = { description: 'The range is beyond the end.' };
+  }
   if (method === 'GET') answers[304] = { description: 'Nothing changed since the ETag of If-None-Match.' };
   for (const code of errorsOf(route)) {
     const status = statusOf(code);

@@ -18,6 +18,7 @@ import {
   OrganisationsQuery,
   PageQuery,
   PasswordProof,
+  PathsInfoRequest,
   PasswordRequest,
   PauseRequest,
   PromotionRequest,
@@ -36,7 +37,8 @@ import {
   type ErrorCode,
   type Permission,
 } from '@fedlora/shared';
-import { text, type Shape } from './schema.js';
+import * as hub from '../hub/hub-schemas.js';
+import { listOf, text, type Shape } from './schema.js';
 import * as views from './view-schemas.js';
 
 export type RouteAccess =
@@ -78,6 +80,8 @@ export interface Route {
   readonly errors?: readonly ErrorCode[];
   /** Takes an `Idempotency-Key`: the same request again gets the first answer again. */
   readonly isIdempotent?: true;
+  /** Takes a `Range`. */
+  readonly hasRanges?: true;
   /** Takes an `If-Match`: changes only what was looked at. */
   readonly isConditional?: true;
 }
@@ -100,6 +104,13 @@ const nothing: Answer = { status: 204 };
 const bytes: Answer = { status: 200, contentType: 'application/octet-stream' };
 const script: Answer = { status: 200, contentType: 'text/javascript', schema: text() };
 const badCredentials: readonly ErrorCode[] = ['access/wrong-credentials', 'access/locked'];
+
+const hubErrors: readonly ErrorCode[] = [
+  'repository/unknown',
+  'version/no-revision',
+  'version/unknown',
+  'version/revoked',
+];
 
 export const routeTable: Readonly<Record<string, Route>> = {
   // Clients of organisations.
@@ -392,6 +403,60 @@ export const routeTable: Readonly<Record<string, Route>> = {
     answer: nothing,
     errors: ['repository/unknown', 'channel/unknown', 'channel/fixed'],
     isConditional: true,
+  },
+
+  // The Hugging Face Hub's API, for the tools that downstream services have.
+  'GET /api/whoami-v2': { access: operator, summary: 'Hub: who asks', answer: ok(hub.hubUser) },
+  'GET /api/models/:owner/:name': {
+    access: may('versions.read', 'filtered'),
+    summary: 'Hub: a repository at its main version; with blobs=true, sizes and hashes of its files',
+    answer: ok(hub.hubModel),
+    errors: hubErrors,
+  },
+  'GET /api/models/:owner/:name/revision/:revision': {
+    access: may('versions.read', 'filtered'),
+    summary: 'Hub: a repository at a channel, a version or main',
+    answer: ok(hub.hubModel),
+    errors: hubErrors,
+  },
+  'GET /api/models/:owner/:name/refs': {
+    access: may('versions.read', 'filtered'),
+    summary: 'Hub: channels as branches',
+    answer: ok(hub.hubRefs),
+    errors: ['repository/unknown'],
+  },
+  'GET /api/models/:owner/:name/tree/:revision': {
+    access: may('versions.read', 'filtered'),
+    summary: 'Hub: the files of a version; the header Link leads to the next page',
+    answer: ok(listOf(hub.hubEntry)),
+    errors: hubErrors,
+  },
+  'GET /api/models/:owner/:name/tree/:revision/*folder': {
+    access: may('versions.read', 'filtered'),
+    summary: 'Hub: the files of a folder, of which versions have none',
+    answer: ok(listOf(hub.hubEntry)),
+    errors: [...hubErrors, 'version/no-file'],
+  },
+  'POST /api/models/:owner/:name/paths-info/:revision': {
+    access: may('versions.read', 'filtered'),
+    summary: 'Hub: those of some paths that a version has',
+    body: PathsInfoRequest,
+    answer: ok(listOf(hub.hubEntry)),
+    errors: hubErrors,
+  },
+  'GET /:owner/:name/resolve/:revision/*file': {
+    access: may('versions.read', 'filtered'),
+    summary: 'Hub: a file of a version',
+    answer: bytes,
+    errors: [...hubErrors, 'version/no-file'],
+    hasRanges: true,
+  },
+  'GET /:owner/:name/raw/:revision/*file': {
+    access: may('versions.read', 'filtered'),
+    summary: 'Hub: a file of a version as git has it; of weights, the text that stands for them',
+    answer: { status: 200, contentType: 'text/plain', schema: text() },
+    errors: [...hubErrors, 'version/no-file'],
+    hasRanges: true,
   },
 
   // Users, what they are known by, and what was done.

@@ -312,6 +312,7 @@ export const release = objectOf<ReleaseView>('Release', {
   rosterHash: hex(64),
   evaluation: orNull(evaluation),
   gate,
+  downloads: integer,
 });
 
 export const comparison = objectOf<ComparisonView>('Comparison', {
@@ -354,6 +355,7 @@ export const repository = objectOf<RepositoryView>('Repository', {
   baseName: text(),
   runs: listOf(text()),
   versions: integer,
+  downloads: integer,
   channels: listOf(channel),
 });
 

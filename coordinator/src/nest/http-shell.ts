@@ -8,6 +8,7 @@ import express, { type NextFunction, type Request, type Response } from 'express
 import helmet from 'helmet';
 import { limits } from '@fedlora/shared';
 import { entityTag } from '../api/entity-tag.js';
+import { isHubAddress } from '../hub/hub-errors.js';
 
 /** Paths that are never the dashboard's. */
 const OURS = /^\/(api|socket\.io|healthz|readyz|metrics)(\/|$)/;
@@ -48,7 +49,10 @@ function serveDashboard(app: NestExpressApplication): void {
     },
   });
   app.use((request: Request, response: Response, next: NextFunction) => {
-    const isPage = (request.method === 'GET' || request.method === 'HEAD') && !OURS.test(request.path);
+    const isPage =
+      (request.method === 'GET' || request.method === 'HEAD') &&
+      !OURS.test(request.path) &&
+      !isHubAddress(request.path);
     if (!isPage) {
       next();
       return;

@@ -1,6 +1,7 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { FedloraError, uploadHeaders } from '@fedlora/shared';
+import { hubHeaders, isHubAddress } from '../hub/hub-errors.js';
 import type { Log } from '../observe/log.js';
 import { problemOf } from './problem.js';
 
@@ -26,6 +27,8 @@ export class ProblemFilter implements ExceptionFilter {
     if (typeof retryAfterMs === 'number') response.setHeader('retry-after', Math.ceil(retryAfterMs / 1000));
     const offset = error instanceof FedloraError ? error.details.offset : undefined;
     if (typeof offset === 'number') response.setHeader(uploadHeaders.offset, offset);
+    const { path, headers } = host.switchToHttp().getRequest<Request>();
+    if (isHubAddress(path)) response.set(hubHeaders(problem, headers.authorization !== undefined));
     response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
   }
 }

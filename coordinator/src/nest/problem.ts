@@ -57,6 +57,8 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   'upload/wrong-hash': 422,
   'version/unknown': 404,
   'version/revoked': 410,
+  'version/no-revision': 404,
+  'version/no-file': 404,
   'repository/unknown': 404,
   'channel/unknown': 404,
   'channel/fixed': 409,

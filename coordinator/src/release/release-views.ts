@@ -18,6 +18,7 @@ import {
 import type { VersionStore } from '../adapters/version-store.js';
 import type { VersionsRepository } from '../adapters/versions.repository.js';
 import { pageBy, positionOf } from '../api/page.js';
+import type { Downloads } from '../hub/downloads.js';
 import type { RoundsRepository } from '../rounds/rounds.repository.js';
 import type { Run, RunsRepository } from '../runs/runs.repository.js';
 import { stackOf, stacksAfter } from './channel-history.js';
@@ -31,6 +32,7 @@ export interface ReleaseViewParts {
   readonly channels: ChannelsRepository;
   readonly runs: RunsRepository;
   readonly rounds: RoundsRepository;
+  readonly downloads: Downloads;
 }
 
 export class ReleaseViews {
@@ -51,6 +53,7 @@ export class ReleaseViews {
       baseName: runs[0].manifest.base.name,
       runs: runs.map(({ id }) => id),
       versions: await this.parts.versions.count(name),
+      downloads: await this.parts.downloads.ofRepository(name),
       channels: await this.channels(name),
     };
   }
@@ -155,6 +158,8 @@ export class ReleaseViews {
     const evaluations = await this.parts.rounds.evaluationsOf(measured.map(({ id }) => id));
     const numbers = await this.parts.rounds.numbersOf(versions.flatMap(({ roundId }) => roundId ?? []));
 
+    const downloads = await this.parts.downloads.of(versions.map(({ id }) => id));
+
     return versions.map((version): ReleaseView => {
       // Safe: both were read above, and a version has a run.
       const facts = repositories.get(version.repository)!;
@@ -175,6 +180,7 @@ export class ReleaseViews {
         manifestHash,
         rosterHash: manifest.rosterHash,
         evaluation: evaluations.get(version.id) ?? null,
+        downloads: downloads.get(version.id) ?? 0,
         gate: releaseGate({
           version: measuredOf(version, manifest, evaluations),
           start: asMeasured(starts.get(version.runId)),

@@ -134,6 +134,13 @@ export interface VersionsTable {
   deprecated_reason: string | null;
 }
 
+/** How often the weights of a version were fetched on a day, counted from 1970 in UTC. */
+export interface VersionDownloadsTable {
+  version: string;
+  day: number;
+  count: number;
+}
+
 /** What was done with channels, in order: what they have now follows from it. */
 export interface ChannelMovesTable {
   sequence: Generated<number>;
@@ -242,6 +249,7 @@ export interface Tables {
   round_messages: RoundMessagesTable;
   versions: VersionsTable;
   channel_moves: ChannelMovesTable;
+  version_downloads: VersionDownloadsTable;
   audit: AuditTable;
   users: UsersTable;
   recovery_codes: RecoveryCodesTable;

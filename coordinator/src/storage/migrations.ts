@@ -111,6 +111,11 @@ export const migrations: readonly Migration[] = [
   CREATE INDEX channel_moves_of ON channel_moves (repository, channel, sequence)
   `,
   nameRepositories,
+  `
+  CREATE TABLE version_downloads (
+    version TEXT NOT NULL REFERENCES versions (id), day INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (version, day)
+  ) STRICT
+  `,
 ];
 
 /** Each run of before there were repositories gets one of its own. */

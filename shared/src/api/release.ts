@@ -59,6 +59,8 @@ export interface ReleaseView extends VersionView {
   /** `null`: not measured, or not yet. */
   readonly evaluation: EvaluationView | null;
   readonly gate: GateView;
+  /** How often its weights were fetched. */
+  readonly downloads: number;
 }
 
 export interface ChannelView {
@@ -99,6 +101,8 @@ export interface RepositoryView {
   /** Runs that publish into it, oldest first. */
   readonly runs: readonly string[];
   readonly versions: number;
+  /** How often the weights of its versions were fetched. */
+  readonly downloads: number;
   readonly channels: readonly ChannelView[];
 }
 

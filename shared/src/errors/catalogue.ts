@@ -1079,6 +1079,18 @@ const releaseErrors = {
     meaning: 'The adapter version was revoked: its files are given to nobody any more.',
     remedy: 'Use the version that the channel has now, and delete copies of this one.',
   },
+  'version/no-revision': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The repository has no version under this revision.',
+    remedy: 'Name a channel that has a version, a version’s id, or main; main is the stable version.',
+  },
+  'version/no-file': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The version has no file of this name.',
+    remedy: 'Look at the list of its files.',
+  },
   'repository/unknown': {
     blame: 'operator',
     retry: 'never',

@@ -9,7 +9,7 @@ import { LoadError } from '../../blocks/load-error.js';
 import { Moment } from '../../blocks/moment.js';
 import { PageFrame } from '../../blocks/page-frame.js';
 import { Section } from '../../blocks/section.js';
-import { formatBytes, formatDelta, formatNumber, shorten } from '../../format.js';
+import { count, formatBytes, formatDelta, formatNumber, shorten } from '../../format.js';
 import { useRefetchOn } from '../../live/use-refetch-on.js';
 import { GateBadge, GateChecks } from './gate-badge.js';
 import { Lineage } from './lineage.js';
@@ -95,7 +95,20 @@ function Marks({ release: { revoked, deprecated } }: { release: ReleaseView }) {
 }
 
 function Facts({ release }: { release: ReleaseView }) {
-  const { evaluation, epsilon, delta, unit, rule, runTitle, roundNumber, number, createdAt, bytes, baseName } = release;
+  const {
+    evaluation,
+    epsilon,
+    delta,
+    unit,
+    rule,
+    runTitle,
+    roundNumber,
+    number,
+    createdAt,
+    bytes,
+    baseName,
+    downloads,
+  } = release;
   return (
     <Section testId="version-facts" title="What it is">
       <dl className="facts">
@@ -117,10 +130,13 @@ function Facts({ release }: { release: ReleaseView }) {
           <Big>{unit === 'none' ? <span className="bad">no privacy</span> : formatNumber(epsilon)}</Big>
           <Small>{delta === null ? 'no noise was added' : `at delta ${formatDelta(delta)}, unit ${unit}`}</Small>
         </Fact>
-        <Fact label="Adapter" hint={`The aggregation rule, and the base model that it adapts. ${hints.size}`}>
+        <Fact
+          label="Adapter"
+          hint={`The aggregation rule, and the base model that it adapts. ${hints.size} ${hints.downloads}`}
+        >
           <Big>{rule}</Big>
           <Small>
-            {formatBytes(bytes)} for {baseName}, {number} {number === 1 ? 'round' : 'rounds'} of training
+            {formatBytes(bytes)} for {baseName}, {count(number, 'round')} of training, {count(downloads, 'download')}
           </Small>
         </Fact>
       </dl>

@@ -32,6 +32,7 @@ export const hints = {
   gate: 'Whether the version may be released: it was trained, comes from no revoked version, is better than the base model, and no worse than the stable version by more than chance explains.',
   round: 'The attempt of the run that made this version, counted from 1; aborted rounds keep their number.',
   size: 'All files of the version together.',
+  downloads: 'How often the weights were fetched, whole or from their beginning. Who fetched them is not kept.',
   manifest:
     'Hash of the signed terms under which the round ran. The same hash in two versions: the same terms, to the letter.',
   roster: 'Hash of the list of organisations with their keys.',

@@ -8,6 +8,7 @@ import type { ReleaseView, RepositoryView } from '@fedlora/shared';
 import { api } from '../../api.js';
 import { CopyButton } from '../../blocks/copy-button.js';
 import { DataTable, type Column } from '../../blocks/data-table.js';
+import { Hint } from '../../blocks/hint.js';
 import { LoadError } from '../../blocks/load-error.js';
 import { Measure } from '../../blocks/measure.js';
 import { Moment } from '../../blocks/moment.js';
@@ -74,7 +75,7 @@ export default function VersionsPage() {
   );
 }
 
-function About({ repository: { name, baseName, runs, versions } }: { repository: RepositoryView }) {
+function About({ repository: { name, baseName, runs, versions, downloads } }: { repository: RepositoryView }) {
   return (
     <p className="repository-line" data-testid="repository">
       <span className="inline">
@@ -82,7 +83,8 @@ function About({ repository: { name, baseName, runs, versions } }: { repository:
         <CopyButton value={name} what="the name of the repository" />
       </span>
       <span className="faint">
-        {count(versions, 'version')} of {count(runs.length, 'run')}, adapters of {baseName}
+        {count(versions, 'version')} of {count(runs.length, 'run')}, adapters of {baseName} ·{' '}
+        <Hint text={hints.downloads}>{count(downloads, 'download')}</Hint>
       </span>
     </p>
   );
