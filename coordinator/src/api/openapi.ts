@@ -81,11 +81,16 @@ function operationOf(key: string, route: Route): Operation {
     description: whoMay(route.access),
     security: securityOf(route.access),
     parameters: parametersOf(path, route),
-    ...(route.body === undefined
-      ? {}
-      : { requestBody: { required: true, content: { 'application/json': { schema: schemaOfClass(route.body) } } } }),
+    ...bodyOf(route),
     responses: answersOf(method, route),
   };
+}
+
+function bodyOf({ body, takesForms }: Route): Pick<Operation, 'requestBody'> {
+  if (body === undefined) return {};
+  const schema = schemaOfClass(body);
+  const types = ['application/json', ...(takesForms === true ? ['application/x-www-form-urlencoded'] : [])];
+  return { requestBody: { required: true, content: Object.fromEntries(types.map((type) => [type, { schema }])) } };
 }
 
 function tagOf(path: string): string {

@@ -80,6 +80,8 @@ export interface Route {
   readonly errors?: readonly ErrorCode[];
   /** Takes an `Idempotency-Key`: the same request again gets the first answer again. */
   readonly isIdempotent?: true;
+  /** Takes its body as a form too, as browsers and Python's clients send them. */
+  readonly takesForms?: true;
   /** Takes a `Range`. */
   readonly hasRanges?: true;
   /** Takes an `If-Match`: changes only what was looked at. */
@@ -443,6 +445,7 @@ export const routeTable: Readonly<Record<string, Route>> = {
     body: PathsInfoRequest,
     answer: ok(listOf(hub.hubEntry)),
     errors: hubErrors,
+    takesForms: true,
   },
   'GET /:owner/:name/resolve/:revision/*file': {
     access: may('versions.read', 'filtered'),

@@ -8,7 +8,7 @@ import express, { type NextFunction, type Request, type Response } from 'express
 import helmet from 'helmet';
 import { limits } from '@fedlora/shared';
 import { entityTag } from '../api/entity-tag.js';
-import { isHubAddress } from '../hub/hub-errors.js';
+import { HUB_FORM, isHubAddress } from '../hub/hub-address.js';
 
 /** Paths that are never the dashboard's. */
 const OURS = /^\/(api|socket\.io|healthz|readyz|metrics)(\/|$)/;
@@ -34,6 +34,7 @@ export function setUpHttp(app: NestExpressApplication, trustedProxies: readonly 
     }),
   );
   app.useBodyParser('json', { limit: limits.jsonBodyBytes });
+  app.use(HUB_FORM, express.urlencoded({ extended: false, limit: limits.jsonBodyBytes }));
   serveDashboard(app);
 }
 

@@ -1,7 +1,8 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { FedloraError, uploadHeaders } from '@fedlora/shared';
-import { hubHeaders, isHubAddress } from '../hub/hub-errors.js';
+import { isHubAddress } from '../hub/hub-address.js';
+import { hubHeaders } from '../hub/hub-errors.js';
 import type { Log } from '../observe/log.js';
 import { problemOf } from './problem.js';
 
