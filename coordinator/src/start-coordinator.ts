@@ -49,6 +49,7 @@ import { Views } from './observe/views.js';
 import { ChannelsRepository } from './release/channels.repository.js';
 import { ReleaseService } from './release/release.service.js';
 import { ReleaseViews } from './release/release-views.js';
+import { TagsRepository } from './release/tags.repository.js';
 import { AdapterMaker } from './rounds/adapter-maker.js';
 import { RoundService } from './rounds/round.service.js';
 import { RoundsRepository } from './rounds/rounds.repository.js';
@@ -271,10 +272,11 @@ function construct(
     now,
   });
   const channels = new ChannelsRepository(db);
+  const tags = new TagsRepository(db);
   const downloads = new Downloads(db, now);
-  const releaseViews = new ReleaseViews({ versions, versionStore, channels, runs, rounds, downloads });
+  const releaseViews = new ReleaseViews({ versions, versionStore, channels, runs, rounds, downloads, tags });
   const hubFiles = new HubFiles(versionStore);
-  const releaseService = new ReleaseService({ versions, channels, releaseViews, audit, announcements, now });
+  const releaseService = new ReleaseService({ versions, channels, tags, releaseViews, audit, announcements, now });
   const metrics = new Metrics(views, presence, announcements, log);
   return {
     announcements,

@@ -225,6 +225,8 @@ describe('fedlora admin', () => {
       ]),
     ).toMatchObject({ name: 'beta' });
     await answer(['versions', 'remove-channel', repository.name, 'beta']);
+    expect(await answer(['versions', 'tag', repository.name, version.id, 'v0'])).toMatchObject({ version: version.id });
+    await answer(['versions', 'untag', repository.name, 'v0']);
     expect(await answer(['versions', 'revoke', version.id, '--reason', 'a mistake'])).toMatchObject({
       revoked: { reason: 'a mistake' },
       channels: [],

@@ -67,10 +67,13 @@ describe('the Hub’s client', () => {
     expect(await sha()).toBe(versions[3]);
     await promote(1, 'stable');
     await promote(2, 'beta');
+    await network.operate('PUT', routes.tag(REPOSITORY, 'v2'), { version: versions[2] });
     expect(await sha()).toBe(versions[1]);
     expect(await sha('main')).toBe(versions[1]);
     expect(await sha('candidate')).toBe(versions[3]);
     expect(await sha('beta')).toBe(versions[2]);
+    expect(await sha('v2')).toBe(versions[2]);
+    expect(await sha('refs/tags/v2')).toBe(versions[2]);
     expect(await sha(versions[0])).toBe(versions[0]);
   });
 
@@ -220,8 +223,9 @@ describe('the Hub’s face', () => {
     );
   });
 
-  it('lists channels as branches', async () => {
-    const refs = (await (await ask(`/api/models/${REPOSITORY}/refs`)).json()) as { branches: object[] };
+  it('lists channels as branches, and tags', async () => {
+    const refs = (await (await ask(`/api/models/${REPOSITORY}/refs`)).json()) as { branches: object[]; tags: object[] };
+    expect(refs.tags).toEqual([{ name: 'v2', ref: 'refs/tags/v2', targetCommit: versions[2] }]);
     expect(refs.branches).toEqual([
       { name: 'main', ref: 'refs/heads/main', targetCommit: versions[1] },
       { name: 'candidate', ref: 'refs/heads/candidate', targetCommit: versions[3] },

@@ -99,6 +99,21 @@ export function versions(context: CliContext): Command {
         .argument('<channel>'),
     )
     .addCommand(
+      asking(context, 'tag', 'name a version for good', (api, repository: string, version: string, tag: string) =>
+        api.tagVersion(repository, tag, { version }),
+      )
+        .argument('<repository>')
+        .argument('<version>')
+        .argument('<tag>'),
+    )
+    .addCommand(
+      asking(context, 'untag', 'take a tag away', (api, repository: string, tag: string) =>
+        api.removeTag(repository, tag),
+      )
+        .argument('<repository>')
+        .argument('<tag>'),
+    )
+    .addCommand(
       asking(
         context,
         'revoke',

@@ -61,6 +61,8 @@ const matrix: Readonly<Record<string, string>> = {
   'PUT /api/v1/repositories/:owner/:name/channels/:channel': '. . . . + + + +',
   'POST /api/v1/repositories/:owner/:name/channels/:channel/rollback': '. . . . + + + +',
   'DELETE /api/v1/repositories/:owner/:name/channels/:channel': '. . . . + + + +',
+  'PUT /api/v1/repositories/:owner/:name/tags/:tag': '. . . . + + + +',
+  'DELETE /api/v1/repositories/:owner/:name/tags/:tag': '. . . . + + + +',
   'GET /api/whoami-v2': '                       .    .    .    +    +    +    +    +',
   'GET /api/models/:owner/:name': '             .    .    .    +    +    +    +    +',
   'GET /api/models/:owner/:name/revision/:revision': '. . . + + + + +',

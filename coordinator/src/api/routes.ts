@@ -32,6 +32,7 @@ import {
   SetupRequest,
   SignInRequest,
   SuspensionRequest,
+  TagRequest,
   TotpConfirmation,
   UserChange,
   type ErrorCode,
@@ -407,6 +408,20 @@ export const routeTable: Readonly<Record<string, Route>> = {
     isConditional: true,
   },
 
+  'PUT /api/v1/repositories/:owner/:name/tags/:tag': {
+    access: may('versions.manage', 'filtered'),
+    summary: 'Names a version for good',
+    body: TagRequest,
+    answer: ok(views.tag),
+    errors: ['repository/unknown', 'version/unknown', 'version/revoked', 'tag/invalid', 'tag/taken'],
+  },
+  'DELETE /api/v1/repositories/:owner/:name/tags/:tag': {
+    access: may('versions.manage', 'filtered'),
+    summary: 'Takes a tag away',
+    answer: nothing,
+    errors: ['repository/unknown', 'tag/unknown'],
+  },
+
   // The Hugging Face Hub's API, for the tools that downstream services have.
   'GET /api/whoami-v2': { access: operator, summary: 'Hub: who asks', answer: ok(hub.hubUser) },
   'GET /api/models/:owner/:name': {
@@ -423,7 +438,7 @@ export const routeTable: Readonly<Record<string, Route>> = {
   },
   'GET /api/models/:owner/:name/refs': {
     access: may('versions.read', 'filtered'),
-    summary: 'Hub: channels as branches',
+    summary: 'Hub: channels as branches, and tags',
     answer: ok(hub.hubRefs),
     errors: ['repository/unknown'],
   },

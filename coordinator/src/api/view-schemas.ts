@@ -58,6 +58,7 @@ import {
   type SignInView,
   type SignInWays,
   type SuspensionView,
+  type TagView,
   type TotpOffer,
   type UserView,
   type VersionMark,
@@ -301,6 +302,7 @@ const gate = objectOf<GateView>('Gate', {
 export const release = objectOf<ReleaseView>('Release', {
   ...ofVersion,
   channels: listOf(text()),
+  tags: listOf(text()),
   runTitle: text(),
   baseName: text(),
   rule: oneOf(aggregationRules),
@@ -350,6 +352,8 @@ export const channelMove = objectOf<ChannelMoveView>('ChannelMove', {
   reason: orNull(text()),
 });
 
+export const tag = objectOf<TagView>('Tag', { name: text(), version: hex(40), createdAt: time, createdBy: text() });
+
 export const repository = objectOf<RepositoryView>('Repository', {
   name: text(),
   baseName: text(),
@@ -357,6 +361,7 @@ export const repository = objectOf<RepositoryView>('Repository', {
   versions: integer,
   downloads: integer,
   channels: listOf(channel),
+  tags: listOf(tag),
 });
 
 export const overview = objectOf<Overview>('Overview', {

@@ -1,5 +1,5 @@
 /**
- * The Hugging Face Hub's view of repositories: a version is a commit, a channel a branch. `main` is the stable version; while nothing was
+ * The Hugging Face Hub's view of repositories: a version is a commit, a channel a branch, a tag a tag. `main` is the stable version; while nothing was
  * ever stable it is the newest.
  */
 
@@ -24,12 +24,12 @@ export class HubService {
   constructor(private readonly parts: HubParts) {}
 
   /**
-   * The version that a revision stands for: a channel, `main`, or a version's id.
+   * The version that a revision stands for: a channel, a tag, `main`, or a version's id.
    *
    * @throws FedloraError version/no-revision | version/revoked
    */
   async versionOf(repository: RepositoryView, revision: string): Promise<string> {
-    const id = await this.idOf(repository, revision.replace(/^refs\/heads\//, ''));
+    const id = await this.idOf(repository, revision.replace(/^refs\/(heads|tags)\//, ''));
     const version = id === null ? undefined : await this.parts.versions.byId(id);
     if (version?.repository !== repository.name) throw new FedloraError('version/no-revision');
     expectNotRevoked(version);
@@ -102,16 +102,17 @@ export class HubService {
       branches: [{ name: 'main', version: main }, ...branches].flatMap(({ name, version }): HubRef[] =>
         version === null ? [] : [{ name, ref: `refs/heads/${name}`, targetCommit: version }],
       ),
-      tags: [],
+      tags: repository.tags.map(({ name, version }) => ({ name, ref: `refs/tags/${name}`, targetCommit: version })),
       converts: [],
     };
   }
 
-  private async idOf({ name, channels }: RepositoryView, revision: string): Promise<string | null> {
+  private async idOf({ name, channels, tags }: RepositoryView, revision: string): Promise<string | null> {
     if (/^[0-9a-f]{40}$/.test(revision)) return revision;
     const versionOf = (channel: string): string | null | undefined =>
       channels.find((one) => one.name === channel)?.version;
-    if (!MAIN.includes(revision)) return versionOf(revision) ?? null;
+    if (!MAIN.includes(revision))
+      return versionOf(revision) ?? tags.find((tag) => tag.name === revision)?.version ?? null;
     const stable = versionOf(STABLE_CHANNEL);
     // A stable channel that is empty was emptied on purpose: what nobody released does not take its place.
     if (stable !== undefined) return stable;

@@ -13,6 +13,7 @@ import {
   type PageQuery,
   type ReleaseView,
   type RepositoryView,
+  type TagView,
   type VersionView,
 } from '@fedlora/shared';
 import type { VersionStore } from '../adapters/version-store.js';
@@ -25,6 +26,7 @@ import { stackOf, stacksAfter } from './channel-history.js';
 import type { ChannelsRepository, StoredMove } from './channels.repository.js';
 import { differences, type LoadedAdapter } from './difference.js';
 import { releaseGate, type Measured } from './gate.js';
+import type { TagsRepository } from './tags.repository.js';
 
 export interface ReleaseViewParts {
   readonly versions: VersionsRepository;
@@ -33,6 +35,7 @@ export interface ReleaseViewParts {
   readonly runs: RunsRepository;
   readonly rounds: RoundsRepository;
   readonly downloads: Downloads;
+  readonly tags: TagsRepository;
 }
 
 export class ReleaseViews {
@@ -55,6 +58,7 @@ export class ReleaseViews {
       versions: await this.parts.versions.count(name),
       downloads: await this.parts.downloads.ofRepository(name),
       channels: await this.channels(name),
+      tags: await this.parts.tags.of(name),
     };
   }
 
@@ -170,6 +174,7 @@ export class ReleaseViews {
       return {
         ...version,
         channels: facts.channels.filter((channel) => channel.version === version.id).map(({ name }) => name),
+        tags: facts.tags.filter((tag) => tag.version === version.id).map(({ name }) => name),
         runTitle: manifest.title,
         baseName: manifest.base.name,
         rule: manifest.adapter.rule,
@@ -197,6 +202,7 @@ export class ReleaseViews {
     const stable = channels.find(({ name }) => name === STABLE_CHANNEL)?.version ?? null;
     return {
       channels,
+      tags: await this.parts.tags.of(repository),
       runs: new Map((await this.parts.runs.ofRepository(repository)).map((run) => [run.id, run])),
       stable: stable === null ? undefined : await this.version(stable),
       revoked: await this.parts.versions.revokedOf(repository),
@@ -212,6 +218,7 @@ export class ReleaseViews {
 
 interface RepositoryFacts {
   readonly channels: readonly ChannelView[];
+  readonly tags: readonly TagView[];
   readonly runs: ReadonlyMap<string, Run>;
   readonly stable: VersionView | undefined;
   readonly revoked: readonly VersionView[];

@@ -8,10 +8,12 @@ import {
   channelPattern,
   FedloraError,
   STABLE_CHANNEL,
+  tagPattern,
   type ChannelView,
   type GateView,
   type PromotionRequest,
   type ReleaseView,
+  type TagView,
 } from '@fedlora/shared';
 import type { VersionsRepository } from '../adapters/versions.repository.js';
 import { expectUnchanged } from '../api/entity-tag.js';
@@ -21,10 +23,12 @@ import type { Announcements } from '../observe/announcements.js';
 import { stackOf } from './channel-history.js';
 import type { ChannelsRepository, StoredMove } from './channels.repository.js';
 import type { ReleaseViews } from './release-views.js';
+import type { TagsRepository } from './tags.repository.js';
 
 export interface ReleaseParts {
   readonly versions: VersionsRepository;
   readonly channels: ChannelsRepository;
+  readonly tags: TagsRepository;
   readonly releaseViews: ReleaseViews;
   readonly audit: AuditLog;
   readonly announcements: Announcements;
@@ -57,7 +61,10 @@ export class ReleaseService {
           'channel/fixed',
           'A channel’s name is lower-case letters and digits, with single hyphens between them, and neither "main" nor a version.',
         );
-      const before = (await releaseViews.channels(repository)).find(({ name }) => name === channel);
+      const { channels, tags } = await releaseViews.repository(repository);
+      if (tags.some(({ name }) => name === channel))
+        throw new FedloraError('channel/fixed', `"${channel}" is a tag, which never moves.`);
+      const before = channels.find(({ name }) => name === channel);
       expectUnchanged(ifMatch, before ?? {});
       const release = await releaseViews.release(id);
       if (release.repository !== repository)
@@ -149,6 +156,44 @@ export class ReleaseService {
       });
       announcements.tell('version.changed', id);
       return releaseViews.release(id);
+    });
+  }
+
+  /** Names a version for good. @throws FedloraError tag/invalid | tag/taken | version/unknown | version/revoked | repository/unknown */
+  tag(repository: string, name: string, id: string, by: Origin): Promise<TagView> {
+    return this.inTurn(async () => {
+      const { tags, releaseViews, audit, announcements, now } = this.parts;
+      if (!tagPattern.test(name)) throw new FedloraError('tag/invalid');
+      const before = await releaseViews.repository(repository);
+      const version = await releaseViews.version(id);
+      if (version.repository !== repository) throw new FedloraError('version/unknown');
+      expectNotRevoked(version);
+      const known = before.tags.find((tag) => tag.name === name);
+      if (known?.version === id) return known;
+      if (known !== undefined || before.channels.some((channel) => channel.name === name))
+        throw new FedloraError('tag/taken');
+      const tag: TagView = { name, version: id, createdAt: now(), createdBy: nameOf(by) };
+      await audit.recording(async (trx) => {
+        await tags.add(repository, tag, trx);
+        return [{ event: 'tag.added', by, details: { repository, tag: name, version: id } }, undefined] as const;
+      });
+      announcements.tell('repository.changed', repository);
+      return tag;
+    });
+  }
+
+  /** @throws FedloraError tag/unknown | repository/unknown */
+  removeTag(repository: string, name: string, by: Origin): Promise<void> {
+    return this.inTurn(async () => {
+      const { tags, releaseViews, audit, announcements } = this.parts;
+      const known = (await releaseViews.repository(repository)).tags.find((tag) => tag.name === name);
+      if (known === undefined) throw new FedloraError('tag/unknown');
+      await audit.recording(async (trx) => {
+        await tags.remove(repository, name, trx);
+        const details = { repository, tag: name, version: known.version };
+        return [{ event: 'tag.removed', by, details }, undefined] as const;
+      });
+      announcements.tell('repository.changed', repository);
     });
   }
 

@@ -216,6 +216,37 @@ describe('a channel', () => {
   });
 });
 
+describe('a tag', () => {
+  const tag = (name: string): string => routes.tag(REPOSITORY, name);
+  const tagged = (name: string, number: number): Promise<Response> =>
+    ask('PUT', tag(name), network.token, { version: versions[number] });
+
+  it('names a version for good, and is in the audit log', async () => {
+    expect(await json(await tagged('v1.0', 3))).toMatchObject({ name: 'v1.0', version: versions[3] });
+    expect(await lastAudit()).toMatchObject({ event: 'tag.added', details: { tag: 'v1.0', version: versions[3] } });
+    expect(await json(await tagged('v1.0', 3))).toMatchObject({ version: versions[3] });
+    expect((await release(3)).tags).toEqual(['v1.0']);
+    expect(await (await tagged('v1.0', 2)).json()).toMatchObject({ status: 409, code: 'tag/taken' });
+  });
+
+  it('has no name of a channel, and no channel has its', async () => {
+    expect(await (await tagged('stable', 3)).json()).toMatchObject({ code: 'tag/taken' });
+    await json(await tagged('spring', 3));
+    const channel = await promote(3, {}, routes.channel(REPOSITORY, 'spring'));
+    expect(await channel.json()).toMatchObject({ code: 'channel/fixed' });
+  });
+
+  it.each(['main', 'UPPER', 'a..b', 'a'.repeat(40), '-x'])('is never called %s', async (name) => {
+    expect(await (await tagged(name, 3)).json()).toMatchObject({ status: 422, code: 'tag/invalid' });
+  });
+
+  it('is gone when it is taken away', async () => {
+    await json(await ask('DELETE', tag('spring')));
+    expect(await (await ask('DELETE', tag('spring'))).json()).toMatchObject({ status: 404, code: 'tag/unknown' });
+    expect((await release(3)).tags).toEqual(['v1.0']);
+  });
+});
+
 describe('a version', () => {
   it('is deprecated with a note, which can be taken back', async () => {
     const note = 'Use the one of the next round.';

@@ -2,11 +2,13 @@ import { Body, Controller, Delete, Get, Headers, HttpCode, Inject, Param, Post, 
 import {
   PageQuery,
   PromotionRequest,
+  TagRequest,
   type ChannelMoveView,
   type ChannelView,
   type Page,
   type ReleaseView,
   type RepositoryView,
+  type TagView,
 } from '@fedlora/shared';
 import { expectRun, seesRun, type Operator } from '../access/principal.js';
 import { pageByName } from '../api/page.js';
@@ -113,6 +115,30 @@ export class RepositoriesController {
     @Headers('if-match') ifMatch: string | undefined,
   ): Promise<void> {
     return this.releases.removeChannel((await this.seen(operator, owner, name)).name, channel, by, ifMatch);
+  }
+
+  @Put(':owner/:name/tags/:tag')
+  async tag(
+    @Param('owner') owner: string,
+    @Param('name') name: string,
+    @Param('tag') tag: string,
+    @Body(new ValidatedPipe(TagRequest)) { version }: TagRequest,
+    @Asking() operator: Operator,
+    @By() by: Origin,
+  ): Promise<TagView> {
+    return this.releases.tag((await this.seen(operator, owner, name)).name, tag, version, by);
+  }
+
+  @Delete(':owner/:name/tags/:tag')
+  @HttpCode(204)
+  async removeTag(
+    @Param('owner') owner: string,
+    @Param('name') name: string,
+    @Param('tag') tag: string,
+    @Asking() operator: Operator,
+    @By() by: Origin,
+  ): Promise<void> {
+    return this.releases.removeTag((await this.seen(operator, owner, name)).name, tag, by);
   }
 
   /** @throws FedloraError repository/unknown | access/wrong-scope */

@@ -134,6 +134,14 @@ export interface VersionsTable {
   deprecated_reason: string | null;
 }
 
+export interface VersionTagsTable {
+  repository: string;
+  name: string;
+  version: string;
+  created_at: number;
+  created_by: string;
+}
+
 /** How often the weights of a version were fetched on a day, counted from 1970 in UTC. */
 export interface VersionDownloadsTable {
   version: string;
@@ -250,6 +258,7 @@ export interface Tables {
   versions: VersionsTable;
   channel_moves: ChannelMovesTable;
   version_downloads: VersionDownloadsTable;
+  version_tags: VersionTagsTable;
   audit: AuditTable;
   users: UsersTable;
   recovery_codes: RecoveryCodesTable;

@@ -116,6 +116,12 @@ export const migrations: readonly Migration[] = [
     version TEXT NOT NULL REFERENCES versions (id), day INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (version, day)
   ) STRICT
   `,
+  `
+  CREATE TABLE version_tags (
+    repository TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL REFERENCES versions (id), created_at INTEGER NOT NULL,
+    created_by TEXT NOT NULL, PRIMARY KEY (repository, name)
+  ) STRICT
+  `,
 ];
 
 /** Each run of before there were repositories gets one of its own. */

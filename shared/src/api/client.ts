@@ -15,7 +15,7 @@ import type {
   PageQuery,
   RunsQuery,
 } from '../messages/query.js';
-import type { DeprecationRequest, PromotionRequest, RevocationRequest } from '../messages/release.js';
+import type { DeprecationRequest, PromotionRequest, RevocationRequest, TagRequest } from '../messages/release.js';
 import type { RunDescription, RunPlanRequest } from '../run/description.js';
 import { routes } from '../wire/session.js';
 import {
@@ -34,7 +34,7 @@ import {
 import type { AuditLine } from './audit.js';
 import type { InvitationView, OrganisationDetails, OrganisationView } from './organisations.js';
 import type { FieldProblem, Overview, Page, RoundView, RunPlanView, RunView, VersionView } from './views.js';
-import type { ChannelMoveView, ChannelView, ComparisonView, ReleaseView, RepositoryView } from './release.js';
+import type { ChannelMoveView, ChannelView, ComparisonView, ReleaseView, RepositoryView, TagView } from './release.js';
 
 export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -283,6 +283,15 @@ export class OperatorApi {
 
   removeChannel(repository: string, channel: string, options?: ChangeOptions): Promise<void> {
     return this.change('DELETE', routes.channel(repository, channel), undefined, options);
+  }
+
+  /** Names a version for good. */
+  tagVersion(repository: string, tag: string, request: TagRequest): Promise<TagView> {
+    return this.change('PUT', routes.tag(repository, tag), request);
+  }
+
+  removeTag(repository: string, tag: string): Promise<void> {
+    return this.change('DELETE', routes.tag(repository, tag));
   }
 
   /** For good. */

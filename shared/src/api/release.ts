@@ -44,6 +44,7 @@ export interface EvaluationView {
 export interface ReleaseView extends VersionView {
   /** Channels that have this version now. */
   readonly channels: readonly string[];
+  readonly tags: readonly string[];
   readonly runTitle: string;
   readonly baseName: string;
   readonly rule: AggregationRule;
@@ -72,6 +73,15 @@ export interface ChannelView {
   /** Follows what runs publish, and cannot be moved by hand. */
   readonly isAutomatic: boolean;
   readonly changedAt: number | null;
+}
+
+/** A name for one version, for good: unlike a channel it never moves. */
+export interface TagView {
+  readonly name: string;
+  readonly version: string;
+  readonly createdAt: number;
+  /** Name of who gave it. */
+  readonly createdBy: string;
 }
 
 export const channelMoveKinds = ['promoted', 'rolled-back', 'revoked', 'removed'] as const;
@@ -104,6 +114,8 @@ export interface RepositoryView {
   /** How often the weights of its versions were fetched. */
   readonly downloads: number;
   readonly channels: readonly ChannelView[];
+  /** By name. */
+  readonly tags: readonly TagView[];
 }
 
 /** How far the updates of two versions are apart in one module: Frobenius norms of scaled B A. */

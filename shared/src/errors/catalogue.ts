@@ -1097,6 +1097,25 @@ const releaseErrors = {
     meaning: 'There is no adapter repository of this name.',
     remedy: 'Look it up in the list of repositories; a name is owner/name.',
   },
+  'tag/unknown': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The repository has no tag of this name.',
+    remedy: 'Look at the tags of the repository.',
+  },
+  'tag/taken': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The name stands for something else already, and a tag never moves.',
+    remedy: 'Take another name, or a channel for a name that is to move.',
+  },
+  'tag/invalid': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'This cannot be the name of a tag.',
+    remedy:
+      'Use lower-case letters and digits, with single dots, hyphens or underscores between them; not main, not an id.',
+  },
   'channel/unknown': {
     blame: 'operator',
     retry: 'never',

@@ -140,6 +140,8 @@ export const routes = {
   releases: (repository: string) => `/api/v1/repositories/${repositoryPath(repository)}/versions`,
   channel: (repository: string, channel: string) =>
     `/api/v1/repositories/${repositoryPath(repository)}/channels/${encodeURIComponent(channel)}`,
+  tag: (repository: string, tag: string) =>
+    `/api/v1/repositories/${repositoryPath(repository)}/tags/${encodeURIComponent(tag)}`,
   channelMoves: (repository: string, channel: string) =>
     `/api/v1/repositories/${repositoryPath(repository)}/channels/${encodeURIComponent(channel)}/moves`,
   channelRollback: (repository: string, channel: string) =>

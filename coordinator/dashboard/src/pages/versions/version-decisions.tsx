@@ -68,6 +68,32 @@ export function VersionDecisions({ release }: { release: ReleaseView }) {
           Promote
         </DecisionButton>
       )}
+      {release.revoked === null && (
+        <DecisionButton
+          question={`Tag ${name}?`}
+          consequence={<p>The tag names this version for good: services that pull it by the tag never get another.</p>}
+          action="Tag"
+          initialValues={{ tag: '' }}
+          inputs={(fields) => (
+            <TextInput label="Tag" description="As v1.2 or spring." required {...fields.getInputProps('tag')} />
+          )}
+          onDecide={({ tag }) => after(api.tagVersion(release.repository, tag.trim(), { version: release.id }))}
+        >
+          Tag
+        </DecisionButton>
+      )}
+      {release.tags.map((tag) => (
+        <ConfirmButton
+          key={tag}
+          question={`Take the tag ${tag} away?`}
+          consequence={<p>Services that pull by this tag find nothing any more. The name can be given again.</p>}
+          action="Take away"
+          isDestructive
+          onConfirm={() => after(api.removeTag(release.repository, tag))}
+        >
+          Remove {tag}
+        </ConfirmButton>
+      ))}
       {release.revoked === null && release.deprecated === null && (
         <DecisionButton
           question={`Deprecate ${name}?`}

@@ -19,13 +19,18 @@ export function CopyVersion({ id }: { id: string }) {
 
 /** Where the version is released, and what was said of it. */
 export function VersionBadges({ release }: { release: ReleaseView }) {
-  const { channels, revoked, deprecated } = release;
+  const { channels, tags, revoked, deprecated } = release;
   return (
     <span className="badges">
       {channels.map((channel) => (
         <span key={channel} className={`tag tone-${channel === 'stable' ? 'good' : 'plain'}`}>
           {channel}
         </span>
+      ))}
+      {tags.map((tag) => (
+        <Hint key={tag} text="A tag: it names this version for good." plain>
+          <span className="tag tag-name">{tag}</span>
+        </Hint>
       ))}
       {revoked !== null && (
         <Hint text={`Revoked: ${revoked.reason}`} plain>
