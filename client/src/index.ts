@@ -29,7 +29,7 @@ export { memoryPlan, type MemoryPlan, type MemoryUse } from './engine/onnx/memor
 export type { BaseModel, ModelConfig } from './engine/weights/base-model.js';
 export { baseModelDigest, expectedTensors, openBaseModel, parseModelConfig } from './engine/weights/hugging-face.js';
 export { quantizedLinear } from './engine/weights/nf4-store.js';
-export { refuse, type PolicyTerms } from './round/policy.js';
+export { judge, refuse, type Outlook, type PolicyTerms, type Verdict } from './round/policy.js';
 export { OfferVerifier, type OfferParts, type VerifiedRound } from './round/verify-offer.js';
 export { contribute, type Contribution } from './round/contribute.js';
 export { createIdentity, readIdentity, type Identity } from './storage/identity.js';

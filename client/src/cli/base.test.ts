@@ -2,10 +2,9 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { fedlora as run } from '../../../test/support/command-line.js';
 import { COMMIT, fakeHub } from '../../../test/support/fake-hub.js';
 import { baseModelDigest } from '../engine/weights/digest.js';
-import type { CliContext } from './context.js';
-import { runCommand } from './program.js';
 
 const model = resolve(import.meta.dirname, '../../../test/fixtures/gguf/qwen3');
 
@@ -17,24 +16,8 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-async function fedlora(
-  args: readonly string[],
-  environment: NodeJS.ProcessEnv = {},
-): Promise<{ code: number; out: string; error: string }> {
-  const out: string[] = [];
-  const error: string[] = [];
-  const context: CliContext = {
-    out: (line) => out.push(line),
-    write: (text) => out.push(text),
-    error: (line) => error.push(line),
-    progress: () => undefined,
-    environment: { FEDLORA_HOME: join(directory, 'home'), ...environment },
-    readInput: async () => '',
-    askSecret: async () => undefined,
-  };
-  const code = await runCommand(args, context);
-  return { code, out: out.join('\n'), error: error.join('\n') };
-}
+const fedlora = (args: readonly string[], environment: NodeJS.ProcessEnv = {}) =>
+  run(args, { environment: { FEDLORA_HOME: join(directory, 'home'), ...environment } });
 
 describe('fedlora base download', () => {
   it('prints the path that --base takes, and reads server and token from the environment', async () => {

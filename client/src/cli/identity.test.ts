@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fingerprint } from '@fedlora/protocol';
 import { routes } from '@fedlora/shared';
+import { fedlora as run } from '../../../test/support/command-line.js';
 import { serve, type TestServer } from '../../../test/support/http-server.js';
 import { writeConfig } from '../config/client-config.js';
 import { homeAt, makeHome, type Home } from '../config/home.js';
@@ -12,24 +13,8 @@ import { writePolicy } from '../config/policy-file.js';
 import { createIdentity, type Identity } from '../storage/identity.js';
 import { Ledger } from '../storage/ledger.js';
 import { writePins } from '../storage/pins.js';
-import type { CliContext } from './context.js';
-import { runCommand } from './program.js';
 
-async function fedlora(...args: string[]): Promise<{ code: number; out: string; error: string }> {
-  const out: string[] = [];
-  const error: string[] = [];
-  const context: CliContext = {
-    out: (line) => out.push(line),
-    write: (text) => out.push(text),
-    error: (line) => error.push(line),
-    progress: () => undefined,
-    environment: { FEDLORA_TOKEN: 'the-token' },
-    readInput: async () => '',
-    askSecret: async () => undefined,
-  };
-  const code = await runCommand(args, context);
-  return { code, out: out.join('\n'), error: error.join('\n') };
-}
+const fedlora = (...args: readonly string[]) => run(args, { environment: { FEDLORA_TOKEN: 'the-token' } });
 
 describe('fedlora identity', () => {
   let home: Home;

@@ -1,12 +1,18 @@
 import { Command } from 'commander';
 import type { CliContext } from './context.js';
 import { homeOption, jsonOption, numberAtLeastZero } from './options.js';
+import { approve, explain, offers, withdraw } from './policy-offers.js';
 
 export function policy(context: CliContext): Command {
   return new Command('policy')
     .description('what this organisation allows; the coordinator can neither see nor change it')
     .addCommand(init(context))
-    .addCommand(check(context));
+    .addCommand(check(context))
+    .addCommand(offers(context))
+    .addCommand(explain(context))
+    .addCommand(approve(context))
+    .addCommand(withdraw(context))
+    .addCommand(schema(context));
 }
 
 function init(context: CliContext): Command {
@@ -56,6 +62,15 @@ function check(context: CliContext): Command {
       if (terms.allowedUnits.includes('none') && !terms.requireDifferentialPrivacy) {
         context.out('\nRuns without differential privacy are allowed: they make no promise about any row.');
       }
+    });
+}
+
+function schema(context: CliContext): Command {
+  return new Command('schema')
+    .description('print the JSON Schema of policy.yaml, for editors and for tools that write it')
+    .action(async () => {
+      const { policySchema } = await import('../config/policy-file.js');
+      context.out(JSON.stringify(policySchema(), null, 2));
     });
 }
 

@@ -7,7 +7,7 @@ import type { Home } from '../config/home.js';
 import { ledgerKeys } from '../config/ledger-keys.js';
 import { readPolicy } from '../config/policy-file.js';
 import { readLedger } from '../storage/ledger.js';
-import type { KeyChange, LedgerEntry } from '../storage/ledger-chain.js';
+import type { CheckedLedger, KeyChange, LedgerEntry } from '../storage/ledger-chain.js';
 import { Spending } from '../storage/spending.js';
 
 export interface LedgerReport {
@@ -26,6 +26,16 @@ export interface LedgerReport {
   readonly keyChanges: readonly KeyChange[];
 }
 
+/** The checked ledger of a data set; nothing where none was ever written. @throws FedloraError ledger/tampered | ledger/key-changed | identity/... */
+export async function readCharges(home: Home, dataset: string): Promise<CheckedLedger> {
+  const keys = await ledgerKeys(home);
+  const content = await readFile(home.ledger(dataset), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
+  return readLedger(content, keys);
+}
+
 /** Reads and checks the ledger. @throws FedloraError ledger/tampered | ledger/key-changed | client/not-enrolled | ... */
 export async function ledgerReport(
   home: Home,
@@ -33,13 +43,8 @@ export async function ledgerReport(
   environment: NodeJS.ProcessEnv,
 ): Promise<LedgerReport> {
   const dataset = name ?? (await readConfig(home.config, environment)).config.dataset.name;
-  const keys = await ledgerKeys(home);
   const { terms } = await readPolicy(home.policy);
-  const content = await readFile(home.ledger(dataset), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  });
-  const { charges: entries, keyChanges } = readLedger(content, keys);
+  const { charges: entries, keyChanges } = await readCharges(home, dataset);
   const last = entries.at(-1);
   const unit = entries.length > 0 && entries.every((entry) => entry.unit === 'client') ? 'client' : 'record';
   const delta = entries.length === 0 ? null : Math.min(...entries.map((entry) => entry.delta));

@@ -3,29 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { epsilonFor, stepsWithinBudget } from '@fedlora/protocol';
+import { fedlora as run } from '../../../test/support/command-line.js';
 import { createIdentity } from '../storage/identity.js';
 import { Ledger } from '../storage/ledger.js';
 import { writeConfig } from '../config/client-config.js';
 import { homeAt, makeHome } from '../config/home.js';
 import { writePolicy } from '../config/policy-file.js';
-import type { CliContext } from './context.js';
-import { runCommand } from './program.js';
 
-async function fedlora(...args: string[]): Promise<{ code: number; out: string; error: string }> {
-  const out: string[] = [];
-  const error: string[] = [];
-  const context: CliContext = {
-    out: (line) => out.push(line),
-    write: (text) => out.push(text),
-    error: (line) => error.push(line),
-    progress: () => undefined,
-    environment: {},
-    readInput: async () => '',
-    askSecret: async () => undefined,
-  };
-  const code = await runCommand(args, context);
-  return { code, out: out.join('\n'), error: error.join('\n') };
-}
+const fedlora = (...args: readonly string[]) => run(args);
 
 const DELTA_1E5 = ['--delta', '1e-5'];
 

@@ -2,8 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { CliContext } from './context.js';
-import { runCommand } from './program.js';
+import { fedlora as run } from '../../../test/support/command-line.js';
 
 const root = resolve(import.meta.dirname, '../../..');
 const base = join(root, 'deploy/demo/base');
@@ -27,21 +26,7 @@ function rows(name: string, count: number, from = 0): string {
   return path;
 }
 
-async function fedlora(...args: readonly string[]): Promise<{ code: number; out: string; error: string }> {
-  const out: string[] = [];
-  const error: string[] = [];
-  const context: CliContext = {
-    out: (line) => out.push(line),
-    write: (text) => out.push(text),
-    error: (line) => error.push(line),
-    progress: () => undefined,
-    environment: {},
-    readInput: async () => '',
-    askSecret: async () => undefined,
-  };
-  const code = await runCommand(args, context);
-  return { code, out: out.join('\n'), error: error.join('\n') };
-}
+const fedlora = (...args: readonly string[]) => run(args);
 
 const training = (data: string, out: string, ...more: readonly string[]): string[] => [
   ...['train', '--base', base, '--data', data, '--out', out, '--threads', '1', '--batch-size', '6', ...more],

@@ -33,6 +33,7 @@ export const configSettings: readonly Setting<unknown>[] = [
     comment: 'Address of the coordinator. This machine only ever connects out, to this address.',
     kind: {
       expected: 'an https address; http only for this machine (localhost, 127.0.0.1, ::1), so put TLS in front of it',
+      schema: { type: 'string', format: 'uri' },
       read: (input) => (typeof input === 'string' && !/\s/.test(input) && isSafeAddress(input) ? input : undefined),
     },
     required: true,

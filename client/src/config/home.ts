@@ -20,6 +20,8 @@ export interface Home {
   readonly lock: string;
   /** While this file exists, the daemon takes part in no round. */
   readonly paused: string;
+  /** The manifests that were offered, and which of them the owner approved. */
+  readonly offers: string;
   readonly ledgers: string;
   readonly adapters: string;
   /** Quantized weights of base models, which can be made again. */
@@ -43,6 +45,7 @@ export function homeAt(directory: string): Home {
     status: join(root, 'status.json'),
     lock: join(root, 'lock'),
     paused: join(root, 'paused'),
+    offers: join(root, 'offers'),
     ledgers: join(root, 'ledger'),
     adapters: join(root, 'adapters'),
     quantized: join(root, 'cache', 'nf4'),

@@ -5,11 +5,22 @@ import { privacyUnits } from '@fedlora/protocol';
 import { FedloraError } from '@fedlora/shared';
 import type { PolicyTerms } from '../round/policy.js';
 import { writeAtomically } from '../storage/atomic-file.js';
-import { flag, listOf, numberBetween, oneOf, printSettings, readSettings, wholeBetween } from './settings.js';
-import type { Kind, ReadSettings, Setting } from './settings.js';
+import { timeZoneKind, windowsKind } from './hours.js';
+import {
+  flag,
+  listOf,
+  numberBetween,
+  oneOf,
+  printSettings,
+  readSettings,
+  settingsSchema,
+  wholeBetween,
+} from './settings.js';
+import type { JsonSchema, Kind, ReadSettings, Setting } from './settings.js';
 
 const bases: Kind<readonly string[]> = {
   expected: `a list of digests of 64 hex digits (fedlora base digest DIR prints one), or ["*"] for any`,
+  schema: { type: 'array', items: { type: 'string', pattern: '^(\\*|[0-9a-f]{64})$' } },
   read: (input) =>
     Array.isArray(input) &&
     input.every((item) => typeof item === 'string' && (item === '*' || /^[0-9a-f]{64}$/.test(item)))
@@ -24,6 +35,18 @@ export const policySettings: readonly Setting<unknown>[] = [
       'Most privacy that any data set may spend, over all rounds of all runs it ever takes part in. A round that would pass it is refused before a row is read.',
     kind: numberBetween(0, 1e6),
     fallback: 8,
+  },
+  {
+    key: 'epsilonCapPerPeriod',
+    comment:
+      'Besides, most privacy that a data set may spend within any stretch of periodDays days, by the clock of this machine; unset: no such limit.',
+    kind: numberBetween(0, 1e6),
+  },
+  {
+    key: 'periodDays',
+    comment: 'How many days epsilonCapPerPeriod looks back.',
+    kind: wholeBetween(1, 3650),
+    fallback: 30,
   },
   {
     key: 'maximumDelta',
@@ -60,6 +83,13 @@ export const policySettings: readonly Setting<unknown>[] = [
     fallback: 2,
   },
   {
+    key: 'leastAssumedColluders',
+    comment:
+      'How many members a run must at least take for accomplices of the coordinator, who tell it their own noise: the noise of the others alone has to do. 0 trusts every member to add its noise.',
+    kind: wholeBetween(0, 4095),
+    fallback: 0,
+  },
+  {
     key: 'maximumSamplingRate',
     comment: 'Largest probability with which one row may take part in a round.',
     kind: numberBetween(0, 1),
@@ -84,6 +114,25 @@ export const policySettings: readonly Setting<unknown>[] = [
     kind: bases,
     fallback: [],
   },
+  {
+    key: 'approval',
+    comment:
+      'Whether each new manifest waits for the owner: "automatic" takes whatever keeps this policy; "each-manifest" declines until `fedlora policy approve` names it.',
+    kind: oneOf(['automatic', 'each-manifest']),
+    fallback: 'automatic',
+  },
+  {
+    key: 'hours',
+    comment:
+      'When rounds may begin, such as ["Mon-Fri 20:00-06:00", "Sat,Sun 00:00-24:00"]; empty allows any time. A round that goes on when a window ends is finished.',
+    kind: windowsKind,
+    fallback: [],
+  },
+  {
+    key: 'timeZone',
+    comment: 'The time zone of hours, such as "Europe/Madrid"; unset: that of this machine.',
+    kind: timeZoneKind,
+  },
 ];
 
 const HEADING =
@@ -105,17 +154,30 @@ export async function readPolicy(path: string): Promise<LoadedPolicy> {
     sources,
     terms: Object.freeze({
       epsilonCap: value<number>('epsilonCap'),
+      epsilonCapPerPeriod: value<number | undefined>('epsilonCapPerPeriod'),
+      periodDays: value<number>('periodDays'),
       maximumDelta: value<number>('maximumDelta'),
       requireDifferentialPrivacy: value<boolean>('requireDifferentialPrivacy'),
       allowedUnits: value<PolicyTerms['allowedUnits']>('allowedUnits'),
       minimumContributors: value<number>('minimumContributors'),
       leastThreshold: value<number>('leastThreshold'),
+      leastAssumedColluders: value<number>('leastAssumedColluders'),
       maximumSamplingRate: value<number>('maximumSamplingRate'),
       maximumL2Bound: value<number | undefined>('maximumL2Bound'),
       evaluation: value<PolicyTerms['evaluation']>('evaluation'),
       allowedBases: value<readonly string[]>('allowedBases'),
+      approval: value<PolicyTerms['approval']>('approval'),
+      hours: {
+        windows: value<readonly string[]>('hours'),
+        timeZone: value<string | undefined>('timeZone'),
+      },
     }),
   };
+}
+
+/** JSON Schema of policy.yaml; `deploy/schemas/policy.schema.json` is this. */
+export function policySchema(): JsonSchema {
+  return settingsSchema(policySettings, 'Fedlora policy');
 }
 
 /** Writes a complete, commented policy.yaml. */

@@ -19,9 +19,14 @@ export interface Setting<Value> {
   readonly variable?: string;
 }
 
+/** A part of JSON Schema, draft 2020-12. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
 /** How a value is read: returns it, or `undefined` when the input is not one. */
 export interface Kind<Value> {
   readonly expected: string;
+  /** The same as JSON Schema, for editors; `read` may know more. */
+  readonly schema: JsonSchema;
   read(input: unknown): Value | undefined;
 }
 
@@ -32,11 +37,13 @@ export type ReadSettings = ReadonlyMap<string, { readonly value: unknown; readon
 
 export const text: Kind<string> = {
   expected: 'a text',
+  schema: { type: 'string', minLength: 1 },
   read: (input) => (typeof input === 'string' && input !== '' ? input : undefined),
 };
 
 export const texts: Kind<readonly string[]> = {
   expected: 'a list of texts',
+  schema: { type: 'array', items: { type: 'string', minLength: 1 } },
   read: (input) => {
     const list = typeof input === 'string' ? input.split(',').map((part) => part.trim()) : input;
     return Array.isArray(list) && list.every((item) => typeof item === 'string' && item !== '')
@@ -47,21 +54,28 @@ export const texts: Kind<readonly string[]> = {
 
 export const flag: Kind<boolean> = {
   expected: 'true or false',
+  schema: { type: 'boolean' },
   read: (input) =>
     input === true || input === 'true' ? true : input === false || input === 'false' ? false : undefined,
 };
 
 export function matching(pattern: RegExp, expected: string): Kind<string> {
-  return { expected, read: (input) => (typeof input === 'string' && pattern.test(input) ? input : undefined) };
+  const schema = { type: 'string', pattern: pattern.source };
+  return { expected, schema, read: (input) => (typeof input === 'string' && pattern.test(input) ? input : undefined) };
 }
 
 export function oneOf<const Choice extends string>(choices: readonly Choice[]): Kind<Choice> {
-  return { expected: `one of ${choices.join(', ')}`, read: (input) => choices.find((choice) => choice === input) };
+  return {
+    expected: `one of ${choices.join(', ')}`,
+    schema: { enum: choices },
+    read: (input) => choices.find((choice) => choice === input),
+  };
 }
 
 export function listOf<const Choice extends string>(choices: readonly Choice[]): Kind<readonly Choice[]> {
   return {
     expected: `a list of ${choices.join(', ')}`,
+    schema: { type: 'array', items: { enum: choices } },
     read: (input) =>
       Array.isArray(input) && input.every((item) => choices.includes(item as Choice)) ? (input as Choice[]) : undefined,
   };
@@ -70,6 +84,7 @@ export function listOf<const Choice extends string>(choices: readonly Choice[]):
 export function numberBetween(least: number, most: number): Kind<number> {
   return {
     expected: `a number from ${least} to ${most}`,
+    schema: { type: 'number', minimum: least, maximum: most },
     read: (input) => {
       const value = typeof input === 'string' && input.trim() !== '' ? Number(input) : input;
       return typeof value === 'number' && value >= least && value <= most ? value : undefined;
@@ -81,6 +96,7 @@ export function wholeBetween(least: number, most: number): Kind<number> {
   const inner = numberBetween(least, most);
   return {
     expected: `a whole number from ${least} to ${most}`,
+    schema: { type: 'integer', minimum: least, maximum: most },
     read: (input) => {
       const value = inner.read(input);
       return value !== undefined && Number.isInteger(value) ? value : undefined;
@@ -127,6 +143,27 @@ export function readSettings(
     values.set(setting.key, { value, source: fromEnvironment === undefined ? 'file' : 'environment' });
   }
   return values;
+}
+
+/** The table as JSON Schema. Keys of one section are an object. */
+export function settingsSchema(table: readonly Setting<unknown>[], title: string): JsonSchema {
+  const properties: Record<string, JsonSchema> = {};
+  const sections = new Map<string, Record<string, JsonSchema>>();
+  for (const { key, comment, kind, fallback } of table) {
+    const [parent, name] = splitKey(key);
+    if (parent !== '' && !sections.has(parent)) {
+      sections.set(parent, {});
+      properties[parent] = { type: 'object', additionalProperties: false, properties: sections.get(parent) };
+    }
+    const described = {
+      ...kind.schema,
+      description: comment,
+      ...(fallback === undefined ? {} : { default: fallback }),
+    };
+    (sections.get(parent) ?? properties)[name] = described;
+  }
+  const $schema = 'https://json-schema.org/draft/2020-12/schema';
+  return { $schema, title, type: 'object', additionalProperties: false, properties };
 }
 
 /** The table as a YAML file with a comment over every key; keys without value are commented out. */

@@ -112,8 +112,10 @@ describe('Daemon', () => {
   let stopped: Promise<void>;
   let device: string;
   const shown = () => readStatus(join(folder, 'status.json'));
+  let isOpen = true;
 
   beforeEach(async () => {
+    isOpen = true;
     coordinator = await FakeCoordinator.start();
     device = 'auto';
     folder = await mkdtemp(join(tmpdir(), 'fedlora-daemon-'));
@@ -139,6 +141,8 @@ describe('Daemon', () => {
       log: pino({ level: 'silent' }),
       statusPath: join(folder, 'status.json'),
       pausedPath: join(folder, 'paused'),
+      isOpen: () => isOpen,
+      rememberOffer: async () => undefined,
     });
     stopped = daemon.run();
     await coordinator.until(/^state idle/);
@@ -172,6 +176,21 @@ describe('Daemon', () => {
     await coordinator.until(/^state paused$/);
     await rm(join(folder, 'paused'));
     await coordinator.until(/^state idle$/, 2); // Noticed without being asked.
+  });
+
+  it('joins no round outside of the hours of its policy, says so, and goes on when they begin', async () => {
+    isOpen = false;
+    coordinator.request('advertising', 'r1', { roundId: 'r1' });
+    await coordinator.until(/^decline r1 client\/paused$/);
+    await coordinator.until(/^state paused$/);
+    await expect
+      .poll(() => readStatus(join(folder, 'status.json')))
+      .toMatchObject({
+        why: 'The policy lets no round begin at this hour.',
+        next: expect.stringContaining('by itself'),
+      });
+    isOpen = true;
+    await coordinator.until(/^state idle$/, 2);
   });
 
   it('signs in again and says hello after a lost connection', async () => {

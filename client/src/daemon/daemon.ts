@@ -6,7 +6,7 @@
  *            waiting-for-cohort  waits for the others in a phase       -> training, unmasking, idle (round over)
  *            training            uses the engine                       -> waiting-for-cohort, when the update was sent
  *            unmasking           gave its shares, waits for the end    -> idle
- *            paused              the owner said so                     -> idle, when the owner says resume
+ *            paused              the owner said so, or its hours do    -> idle, when the owner says resume, or the hours begin
  *            draining            was asked to stop, finishes or leaves -> stopped
  */
 
@@ -23,7 +23,7 @@ import {
 import { Session, type SessionParts } from '../connection/session.js';
 import { contribute, type Contribution, type Parts, type Stage } from '../round/contribute.js';
 import { Conversation } from '../round/conversation.js';
-import type { OfferVerifier } from '../round/verify-offer.js';
+import type { OfferVerifier, VerifiedRound } from '../round/verify-offer.js';
 import { isEmpty, type RosterChange, type RosterMemory } from '../storage/roster-memory.js';
 import type { Logger } from './log.js';
 import { StatusFile, type ShownState, type Status } from './status-file.js';
@@ -43,6 +43,10 @@ export interface DaemonParts {
   readonly statusPath: string;
   /** While this file exists, no round is joined. */
   readonly pausedPath: string;
+  /** Whether a round may begin now, by the owner's hours. */
+  readonly isOpen: () => boolean;
+  /** Keeps a verified manifest for the owner to read. */
+  readonly rememberOffer: (round: VerifiedRound) => Promise<void>;
 }
 
 /** How long a stopping daemon waits for the round that counts on it. */
@@ -65,7 +69,8 @@ export class Daemon {
   private running: Running | undefined;
   private connected = false;
   private draining = false;
-  private paused = false;
+  /** Why no round is joined for now. */
+  private pause: Pause | undefined;
   private state: ShownState = 'connecting';
   private since: number;
   private why = 'Looking for the coordinator.';
@@ -194,7 +199,7 @@ export class Daemon {
     }
     if (phase !== 'advertising') this.decline(roundId, 'round/forgotten');
     else if (this.draining) this.decline(roundId, 'client/draining');
-    else if (this.lookWhetherPaused()) this.decline(roundId, 'client/paused');
+    else if (this.lookWhetherPaused() !== undefined) this.decline(roundId, 'client/paused');
     else this.join(request);
   }
 
@@ -260,6 +265,7 @@ export class Daemon {
       const round = this.parts.verifier.verify(request.offer!);
       log.info({ runId: round.manifest.runId, round: request.offer!.number }, 'round.offer.verified');
       this.noteRoster(await this.parts.rosterMemory.remember(round), log);
+      await this.parts.rememberOffer(round);
       this.change('waiting-for-cohort', `Round ${request.offer!.number} of "${round.manifest.title}" was offered.`);
       contribution = await contribute(round, talk, {
         ...this.parts.round,
@@ -363,19 +369,20 @@ export class Daemon {
   private rest(): void {
     if (this.draining) this.change('draining', 'Asked to stop.');
     else if (!this.connected) this.change('connecting', 'The connection is lost.');
-    else if (this.paused) this.change('paused', 'The owner paused this client.');
+    else if (this.pause !== undefined) this.change('paused', PAUSED[this.pause]);
     else if (this.suspension !== null) this.change('idle', whySuspended(this.suspension));
     else this.change('idle', 'Waits for the coordinator to offer a round.');
   }
 
-  private lookWhetherPaused(): boolean {
-    const paused = existsSync(this.parts.pausedPath);
-    if (paused !== this.paused) {
-      this.paused = paused;
-      this.parts.log.info(paused ? 'client.paused' : 'client.resumed');
+  private lookWhetherPaused(): Pause | undefined {
+    const pause = existsSync(this.parts.pausedPath) ? 'by-owner' : this.parts.isOpen() ? undefined : 'out-of-hours';
+    if (pause !== this.pause) {
+      this.pause = pause;
+      if (pause === undefined) this.parts.log.info('client.resumed');
+      else this.parts.log.info({ why: pause }, 'client.paused');
       if (this.connected && (this.state === 'idle' || this.state === 'paused')) this.rest();
     }
-    return paused;
+    return pause;
   }
 
   private change(state: ShownState, why: string): void {
@@ -392,7 +399,7 @@ export class Daemon {
   /** The wire has no word for being disconnected. */
   private wireState(): ClientState {
     if (this.draining) return 'draining';
-    if (this.state === 'connecting' || this.state === 'stopped') return this.paused ? 'paused' : 'idle';
+    if (this.state === 'connecting' || this.state === 'stopped') return this.pause === undefined ? 'idle' : 'paused';
     return this.state;
   }
 
@@ -405,7 +412,7 @@ export class Daemon {
       state: this.state,
       since: this.since,
       why: this.why,
-      next: NEXT[this.state],
+      next: this.state === 'paused' && this.pause === 'out-of-hours' ? WHEN_HOURS_BEGIN : NEXT[this.state],
       connected: this.connected,
       device: this.parts.device(),
       roundId: this.isInRound() ? (this.running?.talk.roundId ?? null) : null,
@@ -421,6 +428,15 @@ export class Daemon {
     return this.state === 'training' || this.state === 'waiting-for-cohort' || this.state === 'unmasking';
   }
 }
+
+type Pause = 'by-owner' | 'out-of-hours';
+
+const PAUSED: Readonly<Record<Pause, string>> = {
+  'by-owner': 'The owner paused this client.',
+  'out-of-hours': 'The policy lets no round begin at this hour.',
+};
+
+const WHEN_HOURS_BEGIN = 'Goes on by itself when the hours of policy.yaml begin.';
 
 /** What comes after each state. */
 const NEXT: Readonly<Record<ShownState, string>> = {

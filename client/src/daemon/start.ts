@@ -5,6 +5,7 @@ import { FedloraError } from '@fedlora/shared';
 import type { ClientConfig } from '../config/client-config.js';
 import { readConfig } from '../config/client-config.js';
 import { makeHome, type Home } from '../config/home.js';
+import { isOpenAt } from '../config/hours.js';
 import { readPolicy } from '../config/policy-file.js';
 import { downloadVersion } from '../connection/download.js';
 import { Http } from '../connection/http.js';
@@ -23,6 +24,7 @@ import { Decisions } from '../storage/decisions.js';
 import { readIdentity } from '../storage/identity.js';
 import { Ledger } from '../storage/ledger.js';
 import { takeLock } from '../storage/lock.js';
+import { OfferBook } from '../storage/offer-book.js';
 import { readPins } from '../storage/pins.js';
 import { RosterMemory } from '../storage/roster-memory.js';
 import { Daemon } from './daemon.js';
@@ -88,6 +90,7 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
     if (ledger.repaired) log.warn('ledger.torn-line.removed');
     const decisions = await Decisions.open(home.decisions);
     closers.push(() => decisions.close());
+    const offers = new OfferBook(home.offers);
     const rosterMemory = await RosterMemory.open(home.roster, pins.federationKey);
 
     const base =
@@ -140,6 +143,7 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
       rosterMemory,
       round: {
         policy,
+        isApproved: (manifestHash) => offers.isApproved(manifestHash),
         ledger,
         decisions,
         adapters: new AdapterSource(store, (id, signal) =>
@@ -155,6 +159,8 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
       log,
       statusPath: home.status,
       pausedPath: home.paused,
+      isOpen: () => isOpenAt(policy.hours, Date.now()),
+      rememberOffer: ({ manifest, charge }) => offers.remember(manifest, charge.manifestHash, Date.now()),
     });
     return {
       stop: () => daemon.stop(),

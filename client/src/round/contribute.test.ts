@@ -113,15 +113,20 @@ const keys = {
 
 const policy: PolicyTerms = {
   epsilonCap: 100,
+  epsilonCapPerPeriod: undefined,
+  periodDays: 30,
   maximumDelta: 1e-5,
   requireDifferentialPrivacy: false,
   allowedUnits: ['record', 'record-local', 'client', 'none'],
   minimumContributors: 2,
   leastThreshold: 2,
+  leastAssumedColluders: 0,
   maximumSamplingRate: 1,
   maximumL2Bound: undefined,
   evaluation: 'with-noise',
   allowedBases: ['*'],
+  approval: 'automatic',
+  hours: { windows: [], timeZone: undefined },
 };
 
 /** An engine whose gradient of every example is the same vector of length `size`. */
@@ -220,6 +225,7 @@ async function aSeat(
     }),
     parts: {
       policy: { ...policy, ...changes },
+      isApproved: async () => false,
       ledger,
       decisions,
       adapters: { load: async () => engine.adapter() } as unknown as AdapterSource,
@@ -681,6 +687,21 @@ describe('contribute', () => {
     }
     expect(charged).toBeGreaterThan(1);
     expect(await new Player(careful, offer).result).toEqual({ kind: 'declined', reason: 'policy/epsilon-cap' });
+  });
+
+  it('asks whether this very manifest was approved, where each needs to be, and reads no row before', async () => {
+    const careful = await aSeat('museum', 10, { approval: 'each-manifest' });
+    const offer = aRound([careful, ...seats.slice(1)]);
+    const asked: string[] = [];
+    Object.assign(careful.parts, { isApproved: async (hash: string) => asked.push(hash) > 1 });
+    const player = new Player(careful, offer);
+    expect(await player.result).toEqual({ kind: 'declined', reason: 'policy/awaiting-approval' });
+    expect(careful.dataReads).toEqual([]);
+    const again = new Player(careful, offer);
+    await again.answer('advertising');
+    expect(asked).toEqual(Array(2).fill(player.round.charge.manifestHash));
+    again.talk.end({ kind: 'aborted', cause: 'test over' });
+    await Promise.allSettled([again.result]);
   });
 
   it('declines when its rows could pass the largest number of records, whatever is sampled', async () => {

@@ -25,7 +25,7 @@ import type { AdapterSource, Workbench } from './workbench.js';
 import { learn } from './learn.js';
 import { makePrivate } from './make-private.js';
 import { refuse, type PolicyTerms } from './policy.js';
-import { projectedEpsilon } from './projected-epsilon.js';
+import { outlook } from './outlook.js';
 import { needsIndependentExamples } from './record-sum.js';
 import { SecaggSeat } from './secagg.js';
 import { checkDatasetSize, type VerifiedRound } from './verify-offer.js';
@@ -33,6 +33,8 @@ import { checkDatasetSize, type VerifiedRound } from './verify-offer.js';
 /** What a round works with. */
 export interface Parts {
   readonly policy: PolicyTerms;
+  /** Whether the owner has approved the manifest of this hash. */
+  readonly isApproved: (manifestHash: string) => Promise<boolean>;
   readonly ledger: Ledger;
   readonly decisions: Decisions;
   readonly adapters: AdapterSource;
@@ -64,7 +66,10 @@ export async function contribute(round: VerifiedRound, talk: Conversation, parts
   talk.follow(phasesOfRound(hasGraph), Math.max(...Object.values(manifest.aggregation.deadlinesMs)));
 
   // Before any data is read: would the owner of this machine accept these terms?
-  const refusal = refuse(parts.policy, manifest, projectedEpsilon(parts.ledger.spending, round.charge));
+  const refusal = refuse(parts.policy, manifest, {
+    ...outlook(parts.ledger, round.charge, parts.policy.periodDays, parts.now()),
+    isApproved: await parts.isApproved(round.charge.manifestHash),
+  });
   if (refusal !== undefined) return { kind: 'declined', reason: refusal };
 
   // Get ready. Each session is joined once, whatever restarts happen: on disk before the first message.

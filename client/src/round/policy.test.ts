@@ -1,19 +1,24 @@
 import type { Manifest } from '@fedlora/protocol';
 import { describe, expect, it } from 'vitest';
 import { aLocalManifest, aManifest } from '../../../test/support/a-manifest.js';
-import { refuse, type PolicyTerms } from './policy.js';
+import { judge, refuse, type Outlook, type PolicyTerms } from './policy.js';
 
 const policy: PolicyTerms = {
   epsilonCap: 4,
+  epsilonCapPerPeriod: undefined,
+  periodDays: 30,
   maximumDelta: 1e-5,
   requireDifferentialPrivacy: true,
   allowedUnits: ['record', 'client'],
   minimumContributors: 3,
   leastThreshold: 3,
+  leastAssumedColluders: 1,
   maximumSamplingRate: 0.05,
   maximumL2Bound: 2,
   evaluation: 'with-noise',
   allowedBases: ['b'.repeat(64)],
+  approval: 'automatic',
+  hours: { windows: [], timeZone: undefined },
 };
 
 const manifest = aManifest();
@@ -26,6 +31,13 @@ const withoutNoise = { ...privacy, unit: 'none', noiseMultiplier: 0 } as const;
 const allowingNone = { requireDifferentialPrivacy: false, allowedUnits: ['none'] as const };
 const measuring = (terms: Manifest['privacy']): Manifest =>
   aManifest({ privacy: terms, metrics: { ...manifest.metrics, evaluation: { fraction: 0.1 } } });
+
+const outlookAt = (epsilon: number, changes: Partial<Outlook> = {}): Outlook => ({
+  epsilon,
+  epsilonInPeriod: epsilon,
+  isApproved: false,
+  ...changes,
+});
 
 describe('refuse', () => {
   it.each([
@@ -136,6 +148,13 @@ describe('refuse', () => {
       1,
       undefined,
     ],
+    [
+      'noise that counts on more honest members than the owner does',
+      policy,
+      aManifest({ privacy: { ...privacy, assumedColluders: 0 } }),
+      1,
+      'policy/too-few-colluders-assumed',
+    ],
     ['measuring held-out rows under noise', policy, measuring(privacy), 1, undefined],
     [
       'measuring held-out rows, where no run may',
@@ -159,6 +178,49 @@ describe('refuse', () => {
       undefined,
     ],
   ])('%s', (_name, terms, offered, projected, code) => {
-    expect(refuse(terms, offered, projected)).toBe(code);
+    expect(refuse(terms, offered, outlookAt(projected))).toBe(code);
+  });
+
+  it('holds the cap of a period besides that of all time', () => {
+    const limited: PolicyTerms = { ...policy, epsilonCapPerPeriod: 1 };
+    expect(refuse(limited, manifest, outlookAt(3.9, { epsilonInPeriod: 1 }))).toBeUndefined();
+    expect(refuse(limited, manifest, outlookAt(3.9, { epsilonInPeriod: 1.001 }))).toBe('policy/epsilon-cap-of-period');
+    expect(refuse(limited, manifest, outlookAt(3.9, { epsilonInPeriod: Number.NaN }))).toBe(
+      'policy/epsilon-cap-of-period',
+    );
+    expect(refuse(limited, manifest, outlookAt(4.1, { epsilonInPeriod: 0.1 }))).toBe('policy/epsilon-cap');
+  });
+
+  it('waits for the owner where each manifest needs its approval, and asks for none where it would decline anyway', () => {
+    const careful: PolicyTerms = { ...policy, approval: 'each-manifest' };
+    expect(refuse(careful, manifest, outlookAt(1))).toBe('policy/awaiting-approval');
+    expect(refuse(careful, manifest, outlookAt(1, { isApproved: true }))).toBeUndefined();
+    expect(refuse(careful, manifest, outlookAt(9, { isApproved: true }))).toBe('policy/epsilon-cap');
+  });
+});
+
+describe('judge', () => {
+  it('gives every rule with what was asked and what is allowed, also after the first that is broken', () => {
+    const asked = aManifest({
+      base: { name: 'x', digest: 'c'.repeat(64) },
+      privacy: { ...privacy, delta: 1e-3 },
+      metrics: { ...manifest.metrics, evaluation: { fraction: 0.1 } },
+    });
+    const verdicts = judge(policy, asked, outlookAt(5));
+    expect(verdicts.filter(({ isKept }) => !isKept).map(({ rule, asked, allowed }) => [rule, asked, allowed])).toEqual([
+      ['allowedBases', 'x (cccccccccccc…)', '1 by digest'],
+      ['maximumDelta', '0.001', 'at most 0.00001'],
+      ['epsilonCap', '5', 'at most 4'],
+    ]);
+    expect(verdicts.filter(({ isKept }) => isKept).map(({ rule }) => rule)).toEqual([
+      'requireDifferentialPrivacy',
+      'allowedUnits',
+      'minimumContributors',
+      'leastThreshold',
+      'leastAssumedColluders',
+      'maximumSamplingRate',
+      'maximumL2Bound',
+      'evaluation',
+    ]);
   });
 });

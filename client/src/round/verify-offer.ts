@@ -22,7 +22,6 @@ import {
   pureProvider,
   readRevocations,
   rosterHash,
-  roundCharge,
   secaggTerms,
   sessionId,
   shareStddevInSteps,
@@ -36,6 +35,7 @@ import {
 } from '@fedlora/protocol';
 import { adaptedModules, expandTargetModules, FedloraError, type RoundOffer, type ShapeConfig } from '@fedlora/shared';
 import type { Pins } from '../storage/pins.js';
+import { chargeOf } from './charge.js';
 import type { Charge } from '../storage/spending.js';
 
 /** The terms of a run, checked. */
@@ -111,7 +111,6 @@ export class OfferVerifier {
     });
     if (this.parts.hasJoined(toHex(sid))) throw new FedloraError('offer/session-reused');
     const trained = trainedFactor(manifest, offer.completedRounds);
-    const charge = roundCharge(manifest) ?? { noiseMultiplier: 0, samplingRate: 1, steps: 1 };
     return {
       ...terms,
       roundId: offer.roundId,
@@ -122,14 +121,7 @@ export class OfferVerifier {
       sid: toHex(sid),
       trained,
       shareStddev: shareStddevInSteps(manifest, trained),
-      charge: {
-        runId: offer.runId,
-        roundId: offer.roundId,
-        manifestHash: terms.manifestHash,
-        unit: manifest.privacy.unit,
-        delta: manifest.privacy.delta,
-        ...charge,
-      },
+      charge: chargeOf(manifest, terms.manifestHash, offer.roundId),
       secagg: secaggTerms(manifest, terms.roster, { sid, trained }),
     };
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { epsilonFor, fromHex, nextRevocations, signRevocations, toHex } from '@fedlora/protocol';
 import { nodeProvider } from '@fedlora/protocol/node';
-import { projectedEpsilon } from '../round/projected-epsilon.js';
+import { outlook } from '../round/outlook.js';
 import { createIdentity, type Identity } from './identity.js';
 import { handOver, Ledger, readLedger } from './ledger.js';
 import type { Former, KeyChange } from './ledger-chain.js';
@@ -436,9 +436,23 @@ describe('spending', () => {
     const next = charge('r3', { unit: 'record-local', steps: 7 });
     const { epsilon } = epsilonFor([{ noiseMultiplier: 0.8, samplingRate: 0.02, steps: 5 + 1 + 7 }], 1e-5);
     expect(again.spending.epsilon('record', 1e-5, next)).toBeCloseTo(epsilon, 12);
-    expect(projectedEpsilon(again.spending, next)).toBeCloseTo(epsilon, 12);
+    expect(outlook(again, next, 1, 3).epsilon).toBeCloseTo(epsilon, 12);
     expect(again.spending.epsilon('client', 1e-5)).toBe(Infinity);
     await again.close();
+  });
+
+  it('of a period counts what was charged within it, and charges of the future, which a clock set back leaves behind', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fedlora-ledger-'));
+    const ledger = await Ledger.open(join(folder, 'l.jsonl'), 'default', await createIdentity(join(folder, 'k')));
+    const day = 24 * 3600_000;
+    for (const at of [1, 6 * day, 40 * day]) await ledger.record(charge(`r${at}`), at);
+    const of = (steps: number) => epsilonFor([{ noiseMultiplier: 0.8, samplingRate: 0.02, steps }], 1e-5).epsilon;
+    const inPeriod = (now: number) => outlook(ledger, charge('next'), 5, now).epsilonInPeriod;
+    expect(inPeriod(8 * day)).toBeCloseTo(of(3), 12);
+    expect(inPeriod(11 * day)).toBeCloseTo(of(2), 12);
+    expect(inPeriod(46 * day)).toBeCloseTo(of(1), 12);
+    expect(outlook(ledger, charge('next'), 5, 46 * day).epsilon).toBeCloseTo(of(4), 12);
+    await ledger.close();
   });
 
   it('of rounds that protect the organisation counts with half the noise when rows are asked about', async () => {

@@ -711,6 +711,31 @@ const policyErrors = {
     remedy:
       'This is the end of the data set’s budget; `fedlora privacy` shows how it was spent. Only the owner can raise epsilonCap.',
   },
+  'policy/epsilon-cap-of-period': {
+    blame: 'owner',
+    retry: 'later',
+    meaning: 'The round would spend more privacy than the owner allows for the data set within the period.',
+    remedy: 'It goes on by itself when earlier rounds are old enough; only the owner can raise epsilonCapPerPeriod.',
+  },
+  'policy/awaiting-approval': {
+    blame: 'owner',
+    retry: 'later',
+    meaning: 'The owner wants to approve each manifest, and has not approved this one.',
+    remedy: 'Read it with `fedlora policy explain`, then `fedlora policy approve` names it.',
+  },
+  'policy/unknown-offer': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'No manifest of this hash was offered to this client.',
+    remedy: '`fedlora policy offers` lists those that were.',
+  },
+  'policy/too-few-colluders-assumed': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The noise counts on more members to be honest than the owner’s policy does.',
+    remedy: 'Ask for more assumed colluders, or change leastAssumedColluders.',
+  },
   'policy/declined': {
     blame: 'owner',
     retry: 'never',
