@@ -33,7 +33,7 @@ import { HubFiles } from './hub/hub-files.js';
 import { HubService } from './hub/hub.service.js';
 import { IdempotencyInterceptor } from './nest/idempotency.interceptor.js';
 import { expectSameRoutes } from './nest/route-key.js';
-import { LOG, OPEN_API } from './nest/tokens.js';
+import { LOG, OPEN_API, PUBLIC_KEY } from './nest/tokens.js';
 import { Announcements } from './observe/announcements.js';
 import { LiveGateway } from './observe/live.gateway.js';
 import type { Log } from './observe/log.js';
@@ -47,6 +47,7 @@ import { ReleaseService } from './release/release.service.js';
 import { ReleaseViews } from './release/release-views.js';
 import { ReleasesController } from './release/releases.controller.js';
 import { RepositoriesController } from './release/repositories.controller.js';
+import { SigningKeyController } from './release/signing-key.controller.js';
 import { RoundService } from './rounds/round.service.js';
 import { RunService } from './runs/run.service.js';
 import { RunsController } from './runs/runs.controller.js';
@@ -72,6 +73,8 @@ export interface Parts {
   readonly organisationViews: OrganisationViews;
   readonly presence: Presence;
   readonly programVersion: string;
+  /** Of the coordinator's key. */
+  readonly publicKey: string;
   readonly providerSignIn: ProviderSignIn;
   readonly rateLimits: RateLimits;
   readonly releaseService: ReleaseService;
@@ -97,6 +100,7 @@ const controllers: Type[] = [
   VersionsController,
   ReleasesController,
   RepositoriesController,
+  SigningKeyController,
   HubController,
   ObserveController,
   MeController,
@@ -131,6 +135,7 @@ export class AppModule {
         { provide: Metrics, useValue: parts.metrics },
         { provide: OPEN_API, useValue: openApiDocument(parts.programVersion) },
         { provide: OrganisationViews, useValue: parts.organisationViews },
+        { provide: PUBLIC_KEY, useValue: parts.publicKey },
         { provide: Presence, useValue: parts.presence },
         { provide: ProviderSignIn, useValue: parts.providerSignIn },
         { provide: RateLimits, useValue: parts.rateLimits },

@@ -301,6 +301,7 @@ function construct(
     organisationViews,
     presence,
     programVersion: version,
+    publicKey: key.publicKey,
     providerSignIn,
     rateLimits,
     releaseService,

@@ -1,5 +1,6 @@
 /** The public face of what both programs agree on. */
 
+export * from './adapter/attestation.js';
 export * from './adapter/frozen-factors.js';
 export * from './adapter/peft.js';
 export * from './adapter/safetensors.js';

@@ -45,6 +45,7 @@ describe('three organisations with a threshold of three', () => {
       'README.md',
       'adapter_config.json',
       'adapter_model.safetensors',
+      'attestation.intoto.jsonl',
       'manifest.json',
       'manifest.sig',
     ]);

@@ -173,6 +173,7 @@ describe('a run of fed-sb', () => {
       'README.md',
       'adapter_config.json',
       'adapter_model.safetensors',
+      'attestation.intoto.jsonl',
       'fed_sb.safetensors',
       'manifest.json',
       'manifest.sig',

@@ -100,6 +100,7 @@ describe('the Hub’s client', () => {
       'README.md',
       'adapter_config.json',
       WEIGHTS,
+      'attestation.intoto.jsonl',
       'manifest.json',
       'manifest.sig',
     ]);
@@ -122,8 +123,8 @@ describe('the Hub’s client', () => {
     };
     const files: string[] = [];
     for await (const { path } of listFiles({ ...hub(), fetch: fetching })) files.push(path);
-    expect(files).toHaveLength(5);
-    expect(new Set(files).size).toBe(5);
+    expect(files).toHaveLength(6);
+    expect(new Set(files).size).toBe(6);
     expect(pages).toHaveLength(3);
   });
 

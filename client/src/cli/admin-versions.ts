@@ -99,6 +99,11 @@ export function versions(context: CliContext): Command {
         .argument('<channel>'),
     )
     .addCommand(
+      asking(context, 'key', 'the key that versions are signed with, for `fedlora adapter verify`', (api) =>
+        api.signingKey(),
+      ),
+    )
+    .addCommand(
       asking(context, 'tag', 'name a version for good', (api, repository: string, version: string, tag: string) =>
         api.tagVersion(repository, tag, { version }),
       )

@@ -2,6 +2,7 @@
 
 import { Command, CommanderError, Help } from 'commander';
 import type { CliContext } from './context.js';
+import { adapter } from './adapter.js';
 import { admin } from './admin.js';
 import { base } from './base.js';
 import { config } from './config-show.js';
@@ -67,6 +68,7 @@ export function buildProgram(context: CliContext): Command {
     evaluateCommand,
     generate,
     base,
+    adapter,
     federation,
     admin,
   ];

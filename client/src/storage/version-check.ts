@@ -2,7 +2,15 @@
 
 import { createHash } from 'node:crypto';
 import { fromHex, parseCanonicalJson, pureProvider } from '@fedlora/protocol';
-import { FedloraError, limits, versionFileNames, versionId, versionMessage, type VersionRecord } from '@fedlora/shared';
+import {
+  ATTESTATION_FILE,
+  FedloraError,
+  limits,
+  versionFileNames,
+  versionId,
+  versionMessage,
+  type VersionRecord,
+} from '@fedlora/shared';
 
 /** A version with its files, checked. `files` includes manifest.json and manifest.sig as they were served. */
 export interface CheckedVersion {
@@ -37,7 +45,8 @@ export function checkRecord(
     const isContent =
       typeof name === 'string' &&
       (versionFileNames as readonly string[]).includes(name) &&
-      !name.startsWith('manifest.');
+      !name.startsWith('manifest.') &&
+      name !== ATTESTATION_FILE;
     const isSized = Number.isSafeInteger(bytes) && bytes >= 0 && bytes <= limits.adapterFileBytes;
     if (!isContent || names.has(name) || !isSized || typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))
       throw new FedloraError('version/malformed');

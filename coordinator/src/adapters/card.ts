@@ -61,7 +61,8 @@ from peft import PeftModel
 model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("${oneLine(base.name)}"), "path/of/this/folder")
 \`\`\`
 
-\`manifest.json\` says where this version comes from; \`manifest.sig\` is the coordinator's Ed25519 signature over it.
+\`manifest.json\` says where this version comes from; \`manifest.sig\` is the coordinator's Ed25519 signature over it, and
+\`attestation.intoto.jsonl\` the same about all files as an in-toto statement. \`fedlora adapter verify DIR\` checks all of it offline.
 `;
 }
 

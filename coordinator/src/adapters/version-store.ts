@@ -11,16 +11,21 @@ import {
   ADAPTER_CONFIG_FILE,
   ADAPTER_WEIGHTS_FILE,
   adapterConfigJson,
+  ATTESTATION_FILE,
+  attestationMessage,
   decodeAdapter,
   decodeFactorR,
   encodeAdapter,
   encodeFactorR,
   FACTOR_R_FILE,
   FedloraError,
+  STATEMENT_TYPE,
   versionFileNames,
   versionId,
   versionMessage,
+  versionStatement,
   type AdapterTensors,
+  type Attestation,
   type VersionFile,
   type VersionRecord,
 } from '@fedlora/shared';
@@ -66,7 +71,7 @@ export class VersionStore {
       ['README.md', Buffer.from(adapterCard(manifest, standing))],
     ]);
     const files = [...contents].map(([name, bytes]): VersionFile => {
-      return { name, sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.length };
+      return { name, sha256: sha256(bytes), bytes: bytes.length };
     });
     const unnamed: Omit<VersionRecord, 'id'> = {
       runId: manifest.runId,
@@ -85,8 +90,25 @@ export class VersionStore {
     const record: VersionRecord = { id: versionId(unnamed), ...unnamed };
     contents.set('manifest.json', canonicalJson(record));
     contents.set('manifest.sig', Buffer.from(`${this.key.sign(versionMessage(record))}\n`));
+    contents.set(ATTESTATION_FILE, this.attestation(record, contents));
     await this.write(record.id, contents);
     return record;
+  }
+
+  /** The statement about all files of a version, signed. */
+  private attestation(record: VersionRecord, contents: ReadonlyMap<string, Uint8Array>): Uint8Array {
+    const manifestFiles = ['manifest.json', 'manifest.sig'].flatMap((name) => {
+      const bytes = contents.get(name);
+      return bytes === undefined ? [] : [{ name, sha256: sha256(bytes) }];
+    });
+    const statement = versionStatement(record, manifestFiles);
+    const signature = this.key.sign(attestationMessage(statement));
+    const attestation: Attestation = {
+      payloadType: STATEMENT_TYPE,
+      payload: Buffer.from(statement).toString('base64'),
+      signatures: [{ keyid: this.key.publicKey, sig: Buffer.from(signature, 'hex').toString('base64') }],
+    };
+    return Buffer.from(`${JSON.stringify(attestation)}\n`);
   }
 
   /**
@@ -106,7 +128,7 @@ export class VersionStore {
     const bytes = await this.file(id, name);
     const record = JSON.parse(Buffer.from(await this.file(id, 'manifest.json')).toString('utf8')) as VersionRecord;
     const listed = record.files.find((file) => file.name === name);
-    if (versionId(record) !== id || listed?.sha256 !== createHash('sha256').update(bytes).digest('hex')) {
+    if (versionId(record) !== id || listed?.sha256 !== sha256(bytes)) {
       throw new FedloraError('version/damaged', `The adapter of version ${id} is not what its record says.`);
     }
     return bytes;
@@ -131,6 +153,14 @@ export class VersionStore {
       if (isMissing(error)) throw new FedloraError('version/unknown');
       throw error;
     }
+  }
+
+  /** Whether a version has a file: those of before there were statements have none. */
+  has(id: string, name: string): Promise<boolean> {
+    return this.locate(id, name).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Removes what a crash left half-written. */
@@ -183,4 +213,8 @@ function configOf(manifest: Manifest): string {
     use_rslora: false,
     target_modules: manifest.adapter.targetModules,
   });
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
 }

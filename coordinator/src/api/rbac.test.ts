@@ -53,6 +53,7 @@ const matrix: Readonly<Record<string, string>> = {
   'POST /api/v1/versions/:id/revocation': '     .    .    .    .    +    +    +    +',
   'PUT /api/v1/versions/:id/deprecation': '     .    .    .    .    +    +    +    +',
   'DELETE /api/v1/versions/:id/deprecation': '  .    .    .    .    +    +    +    +',
+  'GET /api/v1/signing-key': '                  .    .    .    +    +    +    +    +',
   'GET /api/v1/repositories': '                 .    .    .    +    +    +    +    +',
   'GET /api/v1/repositories/:owner/:name': '    .    .    .    +    +    +    +    +',
   'GET /api/v1/repositories/:owner/:name/versions': '. . . + + + + +',

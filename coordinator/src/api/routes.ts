@@ -352,6 +352,11 @@ export const routeTable: Readonly<Record<string, Route>> = {
     answer: ok(views.release),
     errors: ['version/unknown'],
   },
+  'GET /api/v1/signing-key': {
+    access: may('versions.read', 'filtered'),
+    summary: 'The key that versions are signed with, for `fedlora adapter verify`',
+    answer: ok(views.signingKey),
+  },
   'GET /api/v1/repositories': {
     access: may('versions.read', 'filtered'),
     summary: 'Adapter repositories with their channels, by name',

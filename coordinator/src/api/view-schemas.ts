@@ -55,6 +55,7 @@ import {
   type RunView,
   type SessionResponse,
   type SetupLinkView,
+  type SigningKeyView,
   type SignInView,
   type SignInWays,
   type SuspensionView,
@@ -353,6 +354,8 @@ export const channelMove = objectOf<ChannelMoveView>('ChannelMove', {
 });
 
 export const tag = objectOf<TagView>('Tag', { name: text(), version: hex(40), createdAt: time, createdBy: text() });
+
+export const signingKey = objectOf<SigningKeyView>('SigningKey', { publicKey: hex(64), fingerprint: text() });
 
 export const repository = objectOf<RepositoryView>('Repository', {
   name: text(),

@@ -1,7 +1,7 @@
 /** The files of a version with the names that the Hub gives contents: git's, and for weights that of Git LFS. */
 
 import { createHash } from 'node:crypto';
-import { FedloraError, versionFileNames, type VersionRecord } from '@fedlora/shared';
+import { ATTESTATION_FILE, FedloraError, versionFileNames, type VersionRecord } from '@fedlora/shared';
 import type { VersionStore } from '../adapters/version-store.js';
 import type { HubLargeFile } from './hub-types.js';
 
@@ -31,6 +31,7 @@ export class HubFiles {
       Buffer.from(await this.store.file(version, 'manifest.json')).toString('utf8'),
     ) as VersionRecord;
     const names = [...record.files.map(({ name }) => name), 'manifest.json', 'manifest.sig'];
+    if (await this.store.has(version, ATTESTATION_FILE)) names.push(ATTESTATION_FILE);
     const files = await Promise.all(names.sort().map((name) => this.describe(version, name, record)));
     const [oldest] = this.kept.keys();
     if (this.kept.size >= MOST_KEPT && oldest !== undefined) this.kept.delete(oldest);

@@ -2,10 +2,11 @@
  * An adapter version: a PEFT directory whose content gives it its name, signed by the coordinator.
  *
  * Files      adapter_config.json, adapter_model.safetensors, README.md, with rule `fed-sb` fed_sb.safetensors, and beside them
- *            manifest.json (this record) and manifest.sig (Ed25519 over `versionMessage`, hex).
+ *            manifest.json (this record), manifest.sig (Ed25519 over `versionMessage`, hex) and the same as an in-toto statement.
  */
 
 import { canonicalJson, sha256, toHex, type PrivacyUnit } from '@fedlora/protocol';
+import { ATTESTATION_FILE } from './attestation.js';
 
 export interface VersionFile {
   readonly name: string;
@@ -79,5 +80,6 @@ export const versionFileNames = [
   'README.md',
   'manifest.json',
   'manifest.sig',
+  ATTESTATION_FILE,
 ] as const;
 export type VersionFileName = (typeof versionFileNames)[number];

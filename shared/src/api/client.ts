@@ -34,7 +34,15 @@ import {
 import type { AuditLine } from './audit.js';
 import type { InvitationView, OrganisationDetails, OrganisationView } from './organisations.js';
 import type { FieldProblem, Overview, Page, RoundView, RunPlanView, RunView, VersionView } from './views.js';
-import type { ChannelMoveView, ChannelView, ComparisonView, ReleaseView, RepositoryView, TagView } from './release.js';
+import type {
+  ChannelMoveView,
+  ChannelView,
+  ComparisonView,
+  ReleaseView,
+  RepositoryView,
+  SigningKeyView,
+  TagView,
+} from './release.js';
 
 export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -228,6 +236,10 @@ export class OperatorApi {
   }
 
   // What is released of it.
+
+  signingKey(): Promise<SigningKeyView> {
+    return this.read(routes.signingKey);
+  }
 
   repositories(query: Query<PageQuery> = {}): Promise<Page<RepositoryView>> {
     return this.read(routes.repositories, query);

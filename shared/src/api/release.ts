@@ -134,3 +134,11 @@ export interface ComparisonView {
   /** One for each module that either adapts; `null` if they are adapters of different base models. */
   readonly modules: readonly ModuleDifference[] | null;
 }
+
+/** The key that the coordinator signs versions with. */
+export interface SigningKeyView {
+  /** Ed25519, 64 hex digits: what `fedlora adapter verify --key` takes. */
+  readonly publicKey: string;
+  /** To compare by another channel. */
+  readonly fingerprint: string;
+}

@@ -541,6 +541,13 @@ const connectionErrors = {
     meaning: 'The coordinator does not take the masked update.',
     remedy: 'The round is lost for this client; look at the coordinator if it repeats.',
   },
+  'adapter/not-authentic': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The adapter is not what its coordinator published.',
+    remedy: 'Do not load it. Fetch the version again, and if it is the same then, ask the operator of the coordinator.',
+  },
   'version/malformed': {
     blame: 'coordinator',
     retry: 'never',

@@ -134,6 +134,7 @@ export const routes = {
     `/api/v1/versions/${encodeURIComponent(left)}/comparison/${encodeURIComponent(right)}`,
   revocation: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}/revocation`,
   deprecation: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}/deprecation`,
+  signingKey: '/api/v1/signing-key',
   repositories: '/api/v1/repositories',
   /** `repository` is `owner/name`: two parts of the address. */
   repository: (repository: string) => `/api/v1/repositories/${repositoryPath(repository)}`,

@@ -1,0 +1,187 @@
+/** Whoever uses an adapter checks it offline: `fedlora adapter verify` against what a coordinator published, and against tampering. */
+
+import { createPublicKey, verify as verifySignature } from 'node:crypto';
+import { appendFile, cp, mkdir, mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { routes, type Attestation, type SigningKeyView } from '@fedlora/shared';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { runCommand } from '../../client/src/cli/program.js';
+import { measuredRun, ReleaseNetwork } from '../support/release-network.js';
+
+const MEASURED = [
+  { loss: 2, exact: 0.1 },
+  { loss: 1, exact: 0.5 },
+];
+const WEIGHTS = 'adapter_model.safetensors';
+const STATEMENT = 'attestation.intoto.jsonl';
+
+let network: ReleaseNetwork;
+let versions: string[];
+let key: string;
+let folder: string;
+/** A copy of the newest version, to tamper with. */
+let copy: string;
+
+const at = (name: string): string => join(copy, name);
+const published = (number: number, name: string): string => join(network.folder, 'versions', versions[number], name);
+
+async function verify(...more: string[]): Promise<{ code: number; out: string; error: string }> {
+  let out = '';
+  let error = '';
+  const code = await runCommand(['adapter', 'verify', copy, ...more], {
+    out: (line) => (out += `${line}\n`),
+    write: (text) => (out += text),
+    error: (line) => (error += `${line}\n`),
+    progress: () => undefined,
+    environment: { FEDLORA_HOME: join(folder, 'nobody') },
+    readInput: () => Promise.resolve(''),
+    askSecret: () => Promise.resolve(undefined),
+  });
+  return { code, out, error };
+}
+
+async function edit(name: string, change: (text: string) => string): Promise<void> {
+  await writeFile(at(name), change(await readFile(at(name), 'utf8')));
+}
+
+async function flipByte(name: string, position: number): Promise<void> {
+  const bytes = await readFile(at(name));
+  bytes[position] ^= 1;
+  await writeFile(at(name), bytes);
+}
+
+beforeAll(async () => {
+  network = await ReleaseNetwork.start(MEASURED);
+  await network.complete(measuredRun('city/support', MEASURED.length));
+  versions = await network.versionsOf('city/support');
+  key = (await network.operate<SigningKeyView>('GET', routes.signingKey)).publicKey;
+  folder = await mkdtemp(join(tmpdir(), 'fedlora-verify-'));
+});
+afterAll(async () => {
+  await network?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+beforeEach(async () => {
+  copy = await mkdtemp(join(folder, 'copy-'));
+  await cp(join(network.folder, 'versions', versions[2]), copy, { recursive: true });
+});
+
+describe('fedlora adapter verify', () => {
+  it('says what an adapter is that nobody touched', async () => {
+    const { code, out } = await verify('--key', key);
+    expect(code).toBe(0);
+    expect(out).toContain(`${versions[2]} is as its coordinator published it.`);
+    expect(out).toContain('Base model  tiny');
+    expect(out).toContain('2 rounds');
+    expect(out).toContain('none: no noise was added');
+    const shown = JSON.parse((await verify('--key', key, '--json')).out) as object;
+    expect(shown).toMatchObject({ id: versions[2], isAttested: true, signedBy: key });
+  });
+
+  it('takes the links of a download cache for files, and its folder for none of ours', async () => {
+    await mkdir(at('.cache'));
+    await cp(at(WEIGHTS), join(folder, 'blob'));
+    await rm(at(WEIGHTS));
+    await symlink(join(folder, 'blob'), at(WEIGHTS));
+    expect((await verify('--key', key)).code).toBe(0);
+  });
+
+  it('needs no statement of a version of before there were any', async () => {
+    await rm(at(STATEMENT));
+    const { code, out } = await verify('--key', key);
+    expect(code).toBe(0);
+    expect(out).not.toContain('in-toto');
+  });
+
+  it('asks for a key where none is pinned', async () => {
+    const { code, error } = await verify();
+    expect(code).toBe(20);
+    expect(error).toContain('--key');
+  });
+
+  it.each<[string, () => Promise<unknown>, string]>([
+    ['a byte of the weights', () => flipByte(WEIGHTS, 500), `${WEIGHTS} was changed`],
+    ['weights that were cut short', () => truncate(at(WEIGHTS), 1000), `${WEIGHTS} has 1000 bytes`],
+    ['weights with something after them', () => appendFile(at(WEIGHTS), 'x'), `${WEIGHTS} has`],
+    ['weights of another version', () => cp(published(1, WEIGHTS), at(WEIGHTS)), `${WEIGHTS} was changed`],
+    [
+      'another base model in the configuration',
+      () => edit('adapter_config.json', (text) => text.replace('"tiny"', '"evil"')),
+      'adapter_config.json was changed',
+    ],
+    [
+      'a card that promises more',
+      () => edit('README.md', (text) => text.replace('No differential privacy', 'Much differential privacy')),
+      'README.md has',
+    ],
+    ['a file that is gone', () => rm(at('README.md')), 'README.md is missing'],
+    ['a file that was added', () => writeFile(at('adapter_model.bin'), 'x'), 'adapter_model.bin is signed by nobody'],
+    [
+      'a record that says less was spent',
+      () => edit('manifest.json', (text) => text.replace('"completedRounds":2', '"completedRounds":1')),
+      'not signed by the pinned coordinator key',
+    ],
+    ['a signature of another version', () => cp(published(1, 'manifest.sig'), at('manifest.sig')), 'not signed by'],
+    ['no signature', () => rm(at('manifest.sig')), 'manifest.sig is missing'],
+    ['a record that is none', () => writeFile(at('manifest.json'), '{'), 'malformed'],
+    [
+      'a statement of another version',
+      () => cp(published(1, STATEMENT), at(STATEMENT)),
+      'not the coordinator’s statement',
+    ],
+    [
+      'a statement whose signature was changed',
+      () => edit(STATEMENT, (text) => text.replace(/"sig":"(.)/, (_all, c) => `"sig":"${c === 'A' ? 'B' : 'A'}`)),
+      'not the coordinator’s statement',
+    ],
+    ['a statement that is no JSON', () => writeFile(at(STATEMENT), 'x'), 'not the coordinator’s statement'],
+  ])('finds %s', async (_what, tamper, problem) => {
+    await tamper();
+    const { code, error } = await verify('--key', key);
+    expect(error).toContain('[adapter/not-authentic]');
+    expect(error).toContain(problem);
+    expect(code).toBe(21);
+  });
+
+  it('finds a genuine version in the place of another', async () => {
+    await rm(copy, { recursive: true });
+    await cp(join(network.folder, 'versions', versions[1]), copy, { recursive: true });
+    expect((await verify('--key', key)).code).toBe(0);
+    const { code, error } = await verify('--key', key, '--expect', versions[2]);
+    expect(code).toBe(21);
+    expect(error).toContain('not the one that was asked for');
+  });
+
+  it('believes no other coordinator', async () => {
+    const { code } = await verify('--key', 'ab'.repeat(32));
+    expect(code).toBe(21);
+  });
+
+  it('says everything that is wrong, and not the first only', async () => {
+    await flipByte(WEIGHTS, 500);
+    await rm(at('README.md'));
+    const { error } = await verify('--key', key);
+    expect(error).toContain(`${WEIGHTS} was changed`);
+    expect(error).toContain('README.md is missing');
+  });
+});
+
+describe('the in-toto statement', () => {
+  it('is a DSSE envelope that other tools verify, about every file', async () => {
+    const lines = (await readFile(at(STATEMENT), 'utf8')).trimEnd().split('\n');
+    expect(lines).toHaveLength(1);
+    const { payloadType, payload, signatures } = JSON.parse(lines[0]) as Attestation;
+    const statement = Buffer.from(payload, 'base64');
+    // As the DSSE specification has it, by OpenSSL: nothing of ours.
+    const message = `DSSEv1 ${payloadType.length} ${payloadType} ${statement.length} ${statement.toString('utf8')}`;
+    const der = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), Buffer.from(key, 'hex')]);
+    const publicKey = createPublicKey({ key: der, format: 'der', type: 'spki' });
+    expect(verifySignature(null, Buffer.from(message), publicKey, Buffer.from(signatures[0].sig, 'base64'))).toBe(true);
+    expect(JSON.parse(statement.toString('utf8'))).toMatchObject({
+      _type: 'https://in-toto.io/Statement/v1',
+      subject: ['README.md', 'adapter_config.json', WEIGHTS, 'manifest.json', 'manifest.sig'].map((name) => ({ name })),
+      predicate: { id: versions[2], completedRounds: 2, unit: 'none' },
+    });
+  });
+});
