@@ -2,13 +2,26 @@ import type { GateCheckName, GateOutcome, GateView } from '@fedlora/shared';
 import { describe, expect, it } from 'vitest';
 import { releaseGate, type GateQuestion, type Measured } from './gate.js';
 
-const start: Measured = { id: '0'.repeat(40), number: 0, evaluation: { loss: 2, accuracy: 0.1 }, heldOutRows: 'rows' };
-const stable: Measured = { id: 'a'.repeat(40), number: 3, evaluation: { loss: 1, accuracy: 0.5 }, heldOutRows: 'rows' };
+const start: Measured = {
+  id: '0'.repeat(40),
+  number: 0,
+  evaluation: { loss: 2, accuracy: 0.1 },
+  heldOutRows: 'rows',
+  isPrivate: true,
+};
+const stable: Measured = {
+  id: 'a'.repeat(40),
+  number: 3,
+  evaluation: { loss: 1, accuracy: 0.5 },
+  heldOutRows: 'rows',
+  isPrivate: true,
+};
 const version: Measured = {
   id: 'b'.repeat(40),
   number: 5,
   evaluation: { loss: 0.9, accuracy: 0.6 },
   heldOutRows: 'rows',
+  isPrivate: true,
 };
 const question: GateQuestion = { version, start, stable, revokedAncestor: null };
 
@@ -34,6 +47,11 @@ describe('releaseGate', () => {
     ['whose loss is more than two per cent higher', measuring(1.021, 0.5), 'loss'],
     ['with more than two points fewer exact answers', measuring(0.9, 0.479), 'accuracy'],
     ['no better than the base model', measuring(2, 0.5), 'better-than-start'],
+    [
+      'that promises nothing where the stable one does',
+      { ...question, version: { ...version, isPrivate: false } },
+      'privacy',
+    ],
     ['that was never trained', { ...question, version: { ...version, number: 0 } }, 'trained'],
     ['that comes from a revoked one', { ...question, revokedAncestor: 'c'.repeat(40) }, 'lineage'],
   ])('fails a version %s', (_what, asked, name) => {
@@ -66,6 +84,11 @@ describe('releaseGate', () => {
     expect(releaseGate({ ...question, stable: null, start: { ...start, evaluation: null } }).outcome).toBe(
       'not-measured',
     );
+  });
+
+  it('asks of nobody what the stable version does not promise either', () => {
+    const open = { ...question, version: { ...version, isPrivate: false }, stable: { ...stable, isPrivate: false } };
+    expect(releaseGate(open).outcome).toBe('passed');
   });
 
   it('passes the stable version itself', () => {

@@ -1,5 +1,5 @@
 /**
- * The release gate: whether a version is no worse than the stable one, as far as the organisations' held-out rows tell. What was measured
+ * The release gate: whether a version is no worse than the stable one, in what it promises and as far as held-out rows tell. What was measured
  * travelled inside the noised sum of a round, so two numbers differ by chance as well: small differences are none.
  */
 
@@ -17,6 +17,8 @@ export interface Measured {
   readonly number: number;
   /** `null`: not measured, or not yet. */
   readonly evaluation: Pick<EvaluationView, 'loss' | 'accuracy'> | null;
+  /** Whether it promises differential privacy to anybody. */
+  readonly isPrivate: boolean;
   /** Which rows it was measured on: only numbers of the same rows are compared. `null`: its run measures nothing. */
   readonly heldOutRows: string | null;
 }
@@ -45,6 +47,9 @@ export function releaseGate(question: GateQuestion): GateView {
             ? 'It was revoked.'
             : `Version ${short(revokedAncestor)}, which it comes from, was revoked.`,
         ),
+    stable?.isPrivate === true && !version.isPrivate
+      ? check('privacy', 'failed', 'The stable version promises differential privacy, and this one none.')
+      : check('privacy', 'passed', 'It promises no less than the stable version.'),
     betterThanStart(question),
     ...(stable === null || stable.id === version.id ? nothingToCompare(stable) : comparedWith(version, stable)),
   ];

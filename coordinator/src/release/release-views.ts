@@ -233,6 +233,7 @@ function measuredOf(
     id,
     number,
     evaluation: evaluations.get(id) ?? null,
+    isPrivate: manifest !== undefined && manifest.privacy.unit !== 'none',
     heldOutRows: manifest === undefined ? null : heldOutRowsOf(manifest),
   };
 }

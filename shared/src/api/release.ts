@@ -11,7 +11,7 @@ export const STABLE_CHANNEL = 'stable';
 export const gateOutcomes = ['passed', 'failed', 'not-measured'] as const;
 export type GateOutcome = (typeof gateOutcomes)[number];
 
-export const gateChecks = ['trained', 'lineage', 'better-than-start', 'loss', 'accuracy'] as const;
+export const gateChecks = ['trained', 'lineage', 'privacy', 'better-than-start', 'loss', 'accuracy'] as const;
 export type GateCheckName = (typeof gateChecks)[number];
 
 export interface GateCheck {
@@ -21,7 +21,7 @@ export interface GateCheck {
   readonly reason: string;
 }
 
-/** Whether a version may be released: not worse than the stable one, as far as the organisations' held-out rows tell. */
+/** Whether a version may be released: not worse than the stable one, in what it promises and as far as held-out rows tell. */
 export interface GateView {
   /** `failed` if a check failed; else `not-measured` if one could not be made. */
   readonly outcome: GateOutcome;

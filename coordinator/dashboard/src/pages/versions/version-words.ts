@@ -11,6 +11,7 @@ export const gateWords: Readonly<Record<GateOutcome, { readonly word: string; re
 export const checkWords: Readonly<Record<GateCheckName, string>> = {
   trained: 'Trained',
   lineage: 'Lineage',
+  privacy: 'Privacy against stable',
   'better-than-start': 'Better than the base model',
   loss: 'Loss against stable',
   accuracy: 'Exact answers against stable',
@@ -29,7 +30,7 @@ export const hints = {
   accuracy: 'Fraction of the held-out answers that the adapter gives exactly, word for word: higher is better.',
   epsilon:
     'Privacy spent by the run up to this version: the lower, the less the adapter can tell about what is protected. None where no noise was added.',
-  gate: 'Whether the version may be released: it was trained, comes from no revoked version, is better than the base model, and no worse than the stable version by more than chance explains.',
+  gate: 'Whether the version may be released: it was trained, comes from no revoked version, promises no less privacy than the stable version, is better than the base model, and no worse than the stable version by more than chance explains.',
   round: 'The attempt of the run that made this version, counted from 1; aborted rounds keep their number.',
   size: 'All files of the version together.',
   downloads: 'How often the weights were fetched, whole or from their beginning. Who fetched them is not kept.',
