@@ -204,8 +204,8 @@ export class Network {
     });
   }
 
-  startClient(organisation: string): ChildProcess {
-    const child = this.processes.start([this.cli, 'run', '--home', this.home(organisation)], {
+  startClient(organisation: string, options: readonly string[] = []): ChildProcess {
+    const child = this.processes.start([this.cli, 'run', '--home', this.home(organisation), ...options], {
       log: join(this.options.directory, 'logs', `${organisation}.log`),
     });
     this.clients.set(organisation, child);

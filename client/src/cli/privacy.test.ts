@@ -247,6 +247,7 @@ describe('fedlora', () => {
     'status',
     'privacy',
     'policy',
+    'rounds',
     'config',
     'data',
     'train',

@@ -16,6 +16,7 @@ import { identity } from './identity.js';
 import { pause, resume } from './pause.js';
 import { policy } from './policy.js';
 import { privacy } from './privacy.js';
+import { rounds } from './rounds.js';
 import { run } from './run.js';
 import { status } from './status.js';
 import { train } from './train.js';
@@ -62,6 +63,7 @@ export function buildProgram(context: CliContext): Command {
     identity,
     privacy,
     policy,
+    rounds,
     config,
     data,
     train,

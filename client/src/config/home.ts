@@ -22,6 +22,8 @@ export interface Home {
   readonly paused: string;
   /** The manifests that were offered, and which of them the owner approved. */
   readonly offers: string;
+  /** The rounds that were offered, and what was sent in them. */
+  readonly rounds: string;
   readonly ledgers: string;
   readonly adapters: string;
   /** Quantized weights of base models, which can be made again. */
@@ -46,6 +48,7 @@ export function homeAt(directory: string): Home {
     lock: join(root, 'lock'),
     paused: join(root, 'paused'),
     offers: join(root, 'offers'),
+    rounds: join(root, 'rounds.jsonl'),
     ledgers: join(root, 'ledger'),
     adapters: join(root, 'adapters'),
     quantized: join(root, 'cache', 'nf4'),

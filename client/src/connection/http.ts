@@ -1,6 +1,7 @@
 /** HTTP to the coordinator: one address, JSON or bytes, failures as errors that say whether to try again. */
 
 import { FedloraError, isErrorCode } from '@fedlora/shared';
+import type { OnOutgoing } from './outgoing.js';
 
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -15,11 +16,20 @@ export interface HttpRequest {
 const TIMEOUT_MS = 60_000;
 
 export class Http {
-  constructor(readonly baseUrl: string) {}
+  constructor(
+    readonly baseUrl: string,
+    private readonly onOutgoing?: OnOutgoing,
+  ) {}
 
   /** The response, whatever its status. @throws FedloraError connection/unreachable: there was no answer */
   async send(request: HttpRequest): Promise<Response> {
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    this.onOutgoing?.({
+      channel: 'http',
+      name: `${request.method} ${request.path}`,
+      headers: request.headers ?? {},
+      body: typeof request.body === 'string' ? Buffer.from(request.body) : (request.body ?? new Uint8Array(0)),
+    });
     try {
       return await fetch(this.baseUrl + request.path, {
         method: request.method,

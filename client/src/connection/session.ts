@@ -17,6 +17,7 @@ import type {
 } from '@fedlora/shared';
 import { io, type Socket } from 'socket.io-client';
 import { Backoff } from './backoff.js';
+import { outgoingEvent, type OnOutgoing } from './outgoing.js';
 import type { SignIn } from './sign-in.js';
 
 /** What the daemon hears. Handlers must not throw. */
@@ -37,6 +38,7 @@ export interface SessionParts {
   /** Asked at every hello. */
   readonly present: () => { readonly state: ClientState; readonly device: string };
   readonly events: SessionEvents;
+  readonly onOutgoing?: OnOutgoing | undefined;
 }
 
 /** How long the coordinator may take to acknowledge. */
@@ -57,6 +59,12 @@ export class Session {
       timeout: CONNECT_MS,
       forceNew: true,
     });
+    const { onOutgoing } = parts;
+    if (onOutgoing !== undefined) {
+      this.socket.onAnyOutgoing((name: string, ...arguments_: unknown[]) =>
+        onOutgoing(outgoingEvent(name, arguments_)),
+      );
+    }
     this.socket.on('round.request', (request) => this.hear(() => parts.events.request(request)));
     this.socket.on('round.ended', (ended) => this.hear(() => parts.events.roundEnded(ended)));
     this.socket.on('run.ended', (ended) => this.hear(() => parts.events.runEnded(ended)));

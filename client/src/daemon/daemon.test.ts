@@ -143,6 +143,7 @@ describe('Daemon', () => {
       pausedPath: join(folder, 'paused'),
       isOpen: () => isOpen,
       rememberOffer: async () => undefined,
+      roundBook: { add: async () => undefined },
     });
     stopped = daemon.run();
     await coordinator.until(/^state idle/);

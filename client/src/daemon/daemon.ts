@@ -12,6 +12,7 @@
 
 import { existsSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
+import { sha256, toHex } from '@fedlora/protocol';
 import {
   FedloraError,
   type ClientState,
@@ -26,6 +27,7 @@ import { Conversation } from '../round/conversation.js';
 import type { OfferVerifier, VerifiedRound } from '../round/verify-offer.js';
 import { isEmpty, type RosterChange, type RosterMemory } from '../storage/roster-memory.js';
 import type { Logger } from './log.js';
+import type { RoundBook, RoundEntry, Sent } from '../storage/round-book.js';
 import { StatusFile, type ShownState, type Status } from './status-file.js';
 
 export interface DaemonParts {
@@ -34,7 +36,7 @@ export interface DaemonParts {
   readonly clientVersion: string;
   /** Where training runs, in a short word. */
   readonly device: () => string;
-  readonly session: Pick<SessionParts, 'url' | 'signIn'>;
+  readonly session: Pick<SessionParts, 'url' | 'signIn' | 'onOutgoing'>;
   readonly verifier: OfferVerifier;
   readonly rosterMemory: Pick<RosterMemory, 'remember'>;
   /** What `contribute` works with; the daemon adds `observe`. */
@@ -47,6 +49,7 @@ export interface DaemonParts {
   readonly isOpen: () => boolean;
   /** Keeps a verified manifest for the owner to read. */
   readonly rememberOffer: (round: VerifiedRound) => Promise<void>;
+  readonly roundBook: Pick<RoundBook, 'add'>;
 }
 
 /** How long a stopping daemon waits for the round that counts on it. */
@@ -238,8 +241,14 @@ export class Daemon {
   private join(request: RoundRequest): void {
     const before = this.running;
     before?.talk.abort(new FedloraError('round/superseded'));
+    // For the book of rounds; what is sent again counts once.
+    const sent: Sent[] = [];
     const talk = new Conversation(request.roundId, {
-      send: (phase, message) => this.reply(request.roundId, phase, message),
+      send: (phase, message) => {
+        if (!sent.some(({ what }) => what === phase))
+          sent.push({ what: phase, bytes: message.length, sha256: toHex(sha256(message)) });
+        this.reply(request.roundId, phase, message);
+      },
     });
     try {
       talk.receive(request);
@@ -249,27 +258,34 @@ export class Daemon {
     }
     const running: Running = {
       talk,
-      over: (before?.over ?? Promise.resolve()).then(() => this.takePart(talk, request)),
+      over: (before?.over ?? Promise.resolve()).then(() => this.takePart(talk, request, sent)),
     };
     this.running = running;
   }
 
   /** One round from offer to end. Never throws: whatever happens is logged and declined, and the daemon goes on. */
-  private async takePart(talk: Conversation, request: RoundRequest): Promise<void> {
+  private async takePart(talk: Conversation, request: RoundRequest, sent: Sent[]): Promise<void> {
     const { roundId } = talk;
     const log = this.parts.log.child({ roundId });
     const startedAt = this.parts.round.now();
+    let terms: Pick<RoundEntry, 'runId' | 'title' | 'manifestHash'> = { runId: '', title: '', manifestHash: '' };
     let contribution: Contribution;
     try {
       // Safe: an advertising request without offer was refused on arrival.
       const round = this.parts.verifier.verify(request.offer!);
-      log.info({ runId: round.manifest.runId, round: request.offer!.number }, 'round.offer.verified');
+      const { runId, title } = round.manifest;
+      terms = { runId, title, manifestHash: round.charge.manifestHash };
+      log.info({ runId, round: request.offer!.number }, 'round.offer.verified');
       this.noteRoster(await this.parts.rosterMemory.remember(round), log);
       await this.parts.rememberOffer(round);
       this.change('waiting-for-cohort', `Round ${request.offer!.number} of "${round.manifest.title}" was offered.`);
       contribution = await contribute(round, talk, {
         ...this.parts.round,
-        observe: (stage, facts) => this.observe(log, stage, facts ?? {}),
+        observe: (stage, facts) => {
+          if (stage === 'uploaded')
+            sent.push({ what: 'masked update', bytes: Number(facts?.bytes), sha256: String(facts?.sha256) });
+          this.observe(log, stage, facts ?? {});
+        },
       });
     } catch (error) {
       contribution = this.failure(error, log);
@@ -285,6 +301,10 @@ export class Daemon {
       { ending: contribution.kind, because: ending, durationMs: this.parts.round.now() - startedAt },
       'round.ended',
     );
+    const endedAt = this.parts.round.now();
+    await this.parts.roundBook
+      .add({ roundId, ...terms, startedAt, endedAt, ending: contribution.kind, because: ending, sent })
+      .catch((error: unknown) => log.warn({ code: codeOf(error) }, 'round.book.failed'));
     if (this.running?.talk === talk) {
       // Kept until the next offer, so that a repeated question is answered with the same bytes.
       this.rest();

@@ -26,9 +26,11 @@ import { Ledger } from '../storage/ledger.js';
 import { takeLock } from '../storage/lock.js';
 import { OfferBook } from '../storage/offer-book.js';
 import { readPins } from '../storage/pins.js';
+import { RoundBook } from '../storage/round-book.js';
 import { RosterMemory } from '../storage/roster-memory.js';
 import { Daemon } from './daemon.js';
 import { createLog, type Logger } from './log.js';
+import { recordTraffic } from './traffic-record.js';
 
 export const CLIENT_VERSION = '0.1.0';
 
@@ -48,6 +50,8 @@ export interface StartOptions {
   readonly log?: Logger;
   /** Default: the configured engine on the configured device. */
   readonly openEngine?: OpenEngine;
+  /** Folder for a record of everything that is sent. */
+  readonly recordTraffic?: string;
 }
 
 export interface RunningDaemon {
@@ -90,6 +94,8 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
     if (ledger.repaired) log.warn('ledger.torn-line.removed');
     const decisions = await Decisions.open(home.decisions);
     closers.push(() => decisions.close());
+    const roundBook = await RoundBook.open(home.rounds);
+    closers.push(() => roundBook.close());
     const offers = new OfferBook(home.offers);
     const rosterMemory = await RosterMemory.open(home.roster, pins.federationKey);
 
@@ -120,7 +126,9 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
     });
     closers.push(() => workbench.close());
 
-    const http = new Http(config.coordinator);
+    const onOutgoing =
+      options.recordTraffic === undefined ? undefined : recordTraffic(options.recordTraffic, () => Date.now());
+    const http = new Http(config.coordinator, onOutgoing);
     const signIn = new SignIn(http, identity, pins.coordinatorKey);
     const store = new AdapterStore(home.adapters, pins.coordinatorKey, config.keepVersions);
     const { coordinatorKey } = pins;
@@ -130,7 +138,7 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
       coordinator: config.coordinator,
       clientVersion: CLIENT_VERSION,
       device: () => device,
-      session: { url: config.coordinator, signIn },
+      session: { url: config.coordinator, signIn, onOutgoing },
       verifier: new OfferVerifier({
         pins,
         identity: identity.publicKey,
@@ -157,6 +165,7 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
         now: () => Date.now(),
       },
       log,
+      roundBook,
       statusPath: home.status,
       pausedPath: home.paused,
       isOpen: () => isOpenAt(policy.hours, Date.now()),
