@@ -122,7 +122,7 @@ describe('everything that a client sends in two rounds', () => {
     expect(isA(SessionStateMessage, { state: 'idle', rows: 300 }), 'or the check is none').toBe(false);
   });
 
-  it('answers each phase once a round, with the keys, sealed shares, receipt, signature and shares that SPEC 6 defines', async () => {
+  it('answers each phase once a round, with the keys, sealed shares, receipt, signature and shares that SPEC §6 defines', async () => {
     const replies = await Promise.all(named(/^round.reply$/).map(eventOf));
     expect(replies.every((reply) => isA(RoundReplyMessage, reply))).toBe(true);
     expect(replies.map(({ phase }) => phase)).toEqual(Array(ROUNDS).fill(Object.keys(decoders)).flat());
