@@ -1,6 +1,7 @@
 /** The public face of what both programs agree on. */
 
 export * from './adapter/attestation.js';
+export * from './adapter/convert.js';
 export * from './adapter/frozen-factors.js';
 export * from './adapter/peft.js';
 export * from './adapter/safetensors.js';

@@ -1,10 +1,10 @@
 /** Whoever uses an adapter checks it offline: `fedlora adapter verify` against what a coordinator published, and against tampering. */
 
 import { createPublicKey, verify as verifySignature } from 'node:crypto';
-import { appendFile, cp, mkdir, mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { routes, type Attestation, type SigningKeyView } from '@fedlora/shared';
+import { decodeFloats, readSafetensors, routes, type Attestation, type SigningKeyView } from '@fedlora/shared';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { runCommand } from '../../client/src/cli/program.js';
 import { measuredRun, ReleaseNetwork } from '../support/release-network.js';
@@ -26,10 +26,12 @@ let copy: string;
 const at = (name: string): string => join(copy, name);
 const published = (number: number, name: string): string => join(network.folder, 'versions', versions[number], name);
 
-async function verify(...more: string[]): Promise<{ code: number; out: string; error: string }> {
+const verify = (...more: string[]): ReturnType<typeof run> => run('verify', copy, ...more);
+
+async function run(...args: string[]): Promise<{ code: number; out: string; error: string }> {
   let out = '';
   let error = '';
-  const code = await runCommand(['adapter', 'verify', copy, ...more], {
+  const code = await runCommand(['adapter', ...args], {
     out: (line) => (out += `${line}\n`),
     write: (text) => (out += text),
     error: (line) => (error += `${line}\n`),
@@ -164,6 +166,38 @@ describe('fedlora adapter verify', () => {
     const { error } = await verify('--key', key);
     expect(error).toContain(`${WEIGHTS} was changed`);
     expect(error).toContain('README.md is missing');
+  });
+});
+
+describe('fedlora adapter convert', () => {
+  it('writes weights of half the size, rounded, with the version that they are of', async () => {
+    const target = join(folder, 'halved');
+    const { code, out, error } = await run('convert', copy, '--dtype', 'bf16', '--out', target, '--key', key);
+    expect(error).toBe('');
+    expect(code).toBe(0);
+    expect(out).toContain('Wrote');
+    expect((await readdir(target)).sort()).toEqual(['README.md', 'adapter_config.json', WEIGHTS]);
+    expect(await readFile(join(target, 'adapter_config.json'))).toEqual(await readFile(at('adapter_config.json')));
+    const [before, after] = [await readFile(at(WEIGHTS)), await readFile(join(target, WEIGHTS))].map(readSafetensors);
+    expect(Object.fromEntries(after.header.metadata)).toMatchObject({ format: 'pt', fedlora_version: versions[2] });
+    for (const [name, { dtype }] of after.header.tensors) {
+      expect(dtype).toBe('BF16');
+      const [wanted, got] = [before, after].map((file, i) =>
+        decodeFloats(file.bytesOf(name) ?? new Uint8Array(), i === 0 ? 'F32' : 'BF16'),
+      );
+      got.forEach((value, i) => expect(Math.abs(value - wanted[i])).toBeLessThanOrEqual(Math.abs(wanted[i]) * 2 ** -8));
+    }
+    const again = await run('convert', copy, '--dtype', 'f16', '--out', target, '--key', key);
+    expect([again.code, again.error]).toEqual([20, expect.stringContaining('It is there already')]);
+  });
+
+  it('converts nothing that is not authentic', async () => {
+    await flipByte(WEIGHTS, 500);
+    const target = join(folder, 'never');
+    const { code, error } = await run('convert', copy, '--dtype', 'f16', '--out', target, '--key', key);
+    expect(code).toBe(21);
+    expect(error).toContain('[adapter/not-authentic]');
+    await expect(readdir(target)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 
