@@ -43,6 +43,7 @@ import { ObserveController } from './observe/observe.controller.js';
 import type { TrackRecord } from './observe/track-record.js';
 import { Views } from './observe/views.js';
 import { ContributionController } from './rounds/contribution.controller.js';
+import { ChannelViews } from './release/channel-views.js';
 import { ReleaseService } from './release/release.service.js';
 import { ReleaseViews } from './release/release-views.js';
 import { ReleasesController } from './release/releases.controller.js';
@@ -62,6 +63,7 @@ export interface Parts {
   readonly apiTokens: ApiTokens;
   readonly audit: AuditLog;
   readonly authenticator: Authenticator;
+  readonly channelViews: ChannelViews;
   readonly downloads: Downloads;
   readonly enrolment: EnrolmentService;
   readonly hub: HubService;
@@ -125,6 +127,7 @@ export class AppModule {
         { provide: ApiTokens, useValue: parts.apiTokens },
         { provide: AuditLog, useValue: parts.audit },
         { provide: Authenticator, useValue: parts.authenticator },
+        { provide: ChannelViews, useValue: parts.channelViews },
         { provide: Downloads, useValue: parts.downloads },
         { provide: EnrolmentService, useValue: parts.enrolment },
         { provide: HubFiles, useValue: parts.hubFiles },

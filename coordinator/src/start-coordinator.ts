@@ -47,6 +47,8 @@ import { OrganisationViews } from './observe/organisation-views.js';
 import { TrackRecord } from './observe/track-record.js';
 import { Views } from './observe/views.js';
 import { ChannelsRepository } from './release/channels.repository.js';
+import { ChannelViews } from './release/channel-views.js';
+import { ReleaseDescriptions } from './release/release-descriptions.js';
 import { ReleaseService } from './release/release.service.js';
 import { ReleaseViews } from './release/release-views.js';
 import { TagsRepository } from './release/tags.repository.js';
@@ -274,15 +276,27 @@ function construct(
   const channels = new ChannelsRepository(db);
   const tags = new TagsRepository(db);
   const downloads = new Downloads(db, now);
-  const releaseViews = new ReleaseViews({ versions, versionStore, channels, runs, rounds, downloads, tags });
+  const channelViews = new ChannelViews({ versions, channels });
+  const descriptions = new ReleaseDescriptions({ versions, channelViews, tags, downloads, runs, rounds });
+  const releaseViews = new ReleaseViews({ versions, versionStore, channelViews, descriptions, tags, downloads, runs });
   const hubFiles = new HubFiles(versionStore);
-  const releaseService = new ReleaseService({ versions, channels, tags, releaseViews, audit, announcements, now });
+  const releaseService = new ReleaseService({
+    versions,
+    channels,
+    channelViews,
+    tags,
+    releaseViews,
+    audit,
+    announcements,
+    now,
+  });
   const metrics = new Metrics(views, presence, announcements, log);
   return {
     announcements,
     apiTokens,
     audit,
     authenticator,
+    channelViews,
     downloads,
     enrolment,
     hub: new HubService({ releaseViews, versions, files: hubFiles }),

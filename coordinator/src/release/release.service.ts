@@ -21,6 +21,7 @@ import type { AuditLog } from '../audit/audit-log.js';
 import type { Origin } from '../audit/origin.js';
 import type { Announcements } from '../observe/announcements.js';
 import { stackOf } from './channel-history.js';
+import type { ChannelViews } from './channel-views.js';
 import type { ChannelsRepository, StoredMove } from './channels.repository.js';
 import type { ReleaseViews } from './release-views.js';
 import type { TagsRepository } from './tags.repository.js';
@@ -29,6 +30,7 @@ export interface ReleaseParts {
   readonly versions: VersionsRepository;
   readonly channels: ChannelsRepository;
   readonly tags: TagsRepository;
+  readonly channelViews: ChannelViews;
   readonly releaseViews: ReleaseViews;
   readonly audit: AuditLog;
   readonly announcements: Announcements;
@@ -86,7 +88,7 @@ export class ReleaseService {
   /** Gives a channel the version back that it had before. @throws FedloraError channel/unknown | channel/no-previous | request/changed */
   rollBack(repository: string, channel: string, by: Origin, ifMatch?: string): Promise<ChannelView> {
     return this.inTurn(async () => {
-      const before = await this.parts.releaseViews.channel(repository, channel);
+      const before = await this.parts.channelViews.find(repository, channel);
       expectUnchanged(ifMatch, before);
       if (before.previous === null) throw new FedloraError('channel/no-previous');
       return this.move(
@@ -102,7 +104,7 @@ export class ReleaseService {
     return this.inTurn(async () => {
       if (channel === CANDIDATE_CHANNEL || channel === STABLE_CHANNEL)
         throw new FedloraError('channel/fixed', `The channel "${channel}" is always there.`);
-      const before = await this.parts.releaseViews.channel(repository, channel);
+      const before = await this.parts.channelViews.find(repository, channel);
       expectUnchanged(ifMatch, before);
       await this.note({ repository, channel, kind: 'removed', version: null, gate: null, reason: null }, by, {
         before: before.version,
@@ -203,10 +205,10 @@ export class ReleaseService {
     before: string | null,
   ): Promise<ChannelView> {
     const { repository, channel, kind, version } = move;
-    const { releaseViews } = this.parts;
-    const after = kind === 'promoted' ? version : (await releaseViews.channel(repository, channel)).previous;
+    const { channelViews } = this.parts;
+    const after = kind === 'promoted' ? version : (await channelViews.find(repository, channel)).previous;
     await this.note(move, by, { before, after });
-    return releaseViews.channel(repository, channel);
+    return channelViews.find(repository, channel);
   }
 
   private async note(

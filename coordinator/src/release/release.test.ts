@@ -318,6 +318,17 @@ describe('runs of one repository', () => {
     });
   });
 
+  it('are compared in their numbers, and not in their updates, with those of another base model', async () => {
+    const description = measuredRun('city/elsewhere', 1) as { base: object };
+    const other = await network.complete({ ...description, base: { ...description.base, digest: 'd'.repeat(64) } });
+    expect(await operator('GET', routes.comparison(versions[1], other.version))).toMatchObject({
+      left: { id: versions[1] },
+      right: { id: other.version },
+      commonAncestor: null,
+      modules: null,
+    });
+  });
+
   it('are released only by who may see all of them', async () => {
     const permissions = ['versions.read', 'versions.manage'];
     const { token: limited } = await operator<NewApiToken>('POST', routes.tokens, {

@@ -15,6 +15,7 @@ import { pageByName } from '../api/page.js';
 import type { Origin } from '../audit/origin.js';
 import { Asking, By } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
+import { ChannelViews } from './channel-views.js';
 import { ReleaseService } from './release.service.js';
 import { ReleaseViews } from './release-views.js';
 
@@ -23,6 +24,7 @@ import { ReleaseViews } from './release-views.js';
 export class RepositoriesController {
   constructor(
     @Inject(ReleaseViews) private readonly views: ReleaseViews,
+    @Inject(ChannelViews) private readonly channels: ChannelViews,
     @Inject(ReleaseService) private readonly releases: ReleaseService,
   ) {}
 
@@ -64,7 +66,7 @@ export class RepositoriesController {
     @Param('channel') channel: string,
     @Asking() operator: Operator,
   ): Promise<ChannelView> {
-    return this.views.channel((await this.seen(operator, owner, name)).name, channel);
+    return this.channels.find((await this.seen(operator, owner, name)).name, channel);
   }
 
   @Get(':owner/:name/channels/:channel/moves')
@@ -75,7 +77,7 @@ export class RepositoriesController {
     @Query(new ValidatedPipe(PageQuery)) query: PageQuery,
     @Asking() operator: Operator,
   ): Promise<Page<ChannelMoveView>> {
-    return this.views.moves((await this.seen(operator, owner, name)).name, channel, query);
+    return this.channels.moves((await this.seen(operator, owner, name)).name, channel, query);
   }
 
   @Put(':owner/:name/channels/:channel')

@@ -44,7 +44,15 @@ export function DecisionButton<Values extends Record<string, unknown>>(props: De
       <Button size="xs" variant="default" {...look} onClick={open}>
         {children}
       </Button>
-      <Modal opened={isOpen} onClose={dialog.close} title={question} aria-describedby={text} centered>
+      <Modal
+        opened={isOpen}
+        onClose={dialog.close}
+        title={question}
+        aria-describedby={text}
+        centered
+        closeOnClickOutside={false}
+        closeButtonProps={{ 'aria-label': 'Close' }}
+      >
         <form {...form.formProps}>
           <div id={text} className="dialog-text">
             {consequence}
