@@ -8,6 +8,7 @@ import {
   type Page,
   type ReleaseView,
   type RepositoryView,
+  type RunPlanView,
   type RunView,
 } from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -316,6 +317,13 @@ describe('runs of one repository', () => {
       status: 422,
       detail: expect.stringContaining('another base model') as string,
     });
+  });
+
+  it('are told before they start that they cannot share one', async () => {
+    const description = measuredRun('api/support', 1);
+    const plan = await operator<RunPlanView>('POST', routes.runPlan, description);
+    expect(plan).toMatchObject({ plan: null, problems: [{ field: 'repository', severity: 'error' }] });
+    expect(plan.problems[0].remedy).toContain('one of its own');
   });
 
   it('are compared in their numbers, and not in their updates, with those of another base model', async () => {
