@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { CliContext } from './context.js';
+import { anonymise } from './data-anonymise.js';
 import { homeOption, jsonOption, several, wholeNumber } from './options.js';
 
 interface Options {
@@ -8,16 +9,19 @@ interface Options {
   readonly base?: string;
   readonly format: 'alpaca' | 'text' | 'messages';
   readonly maxLength: number;
+  readonly show?: number;
   readonly json?: boolean;
 }
 
 export function data(context: CliContext): Command {
-  return new Command('data').description('the owner’s rows').addCommand(check(context));
+  return new Command('data').description('the owner’s rows').addCommand(check(context)).addCommand(anonymise(context));
 }
 
 function check(context: CliContext): Command {
   return new Command('check')
-    .description('which rows can be used, which cannot and why, and how long they are; shows no word of any row')
+    .description(
+      'which rows can be used, which cannot and why; how long they are, which repeat, and what personal data they have',
+    )
     .addOption(homeOption())
     .option('--data <file>', 'file of rows; may be given several times (default: the configured ones)', several)
     .option('--base <dir>', 'base model whose tokenizer counts (default: the configured one)')
@@ -27,6 +31,11 @@ function check(context: CliContext): Command {
         .default('alpaca'),
     )
     .option('--max-length <n>', 'longest example in tokens', wholeNumber, 1024)
+    .option(
+      '--show <n>',
+      'show up to n findings of each kind, with what they are; else no word of any row',
+      wholeNumber,
+    )
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -36,7 +45,11 @@ function check(context: CliContext): Command {
       const { checkData, printDataReport } = await import('./data-report.js');
       const { FedloraError } = await import('@fedlora/shared');
       const { base, files } = await sources(options, context);
-      const report = await checkData(files, base, options.format, options.maxLength);
+      if (options.show !== undefined)
+        context.error(
+          'warning: what follows shows personal data of your rows; mind who looks at this screen, and logs of it.',
+        );
+      const report = await checkData(files, base, options.format, options.maxLength, options.show);
       if (options.json === true) context.out(JSON.stringify(report));
       else for (const line of printDataReport(report)) context.out(line);
       if (report.usable === 0) throw new FedloraError('data/empty');

@@ -264,6 +264,20 @@ const dataErrors = {
     meaning: 'A file of training data is neither .json nor .jsonl.',
     remedy: 'Save the rows as a JSON array (.json) or as one JSON object a line (.jsonl).',
   },
+  'data/output-exists': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'The file that was to be written is there already.',
+    remedy: 'Choose another name, or remove the file yourself.',
+  },
+  'data/bad-key': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'The file is no key for pseudonyms.',
+    remedy: 'Give a file that `fedlora data anonymise --key` made, or the name of one that is not there yet.',
+  },
   'data/malformed-file': {
     blame: 'owner',
     retry: 'never',
