@@ -34,7 +34,7 @@ function verify(context: CliContext): Command {
       const { id, base, unit, epsilon, delta, completedRounds, runId } = record;
       context.out(`${id} is as its coordinator published it.`);
       context.out(`Base model  ${base.name} (files ${base.digest})`);
-      context.out(`Trained     ${completedRounds} rounds of ${runId}`);
+      context.out(`Trained     ${completedRounds} ${completedRounds === 1 ? 'round' : 'rounds'} of ${runId}`);
       context.out(
         unit === 'none'
           ? 'Privacy     none: no noise was added'

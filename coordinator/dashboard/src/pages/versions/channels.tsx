@@ -11,6 +11,7 @@ import { MoreButton, usePagedList } from '../../blocks/paged-list.js';
 import { Nothing, Section } from '../../blocks/section.js';
 import { shorten } from '../../format.js';
 import { useMay } from '../../session.js';
+import { asShown } from './as-shown.js';
 import { VersionLink } from './version-name.js';
 import { gateWords, hints, moveWords } from './version-words.js';
 
@@ -90,10 +91,12 @@ function RollBack({ repository, channel }: { repository: string; channel: Channe
       action="Roll back"
       isDestructive
       onConfirm={async () => {
-        const { channel: present, tag } = await api.channel(repository, name);
-        // What is shown here is rolled back, and not what somebody else has made of it meanwhile: no tag is "moved".
-        const isShown = present.version === version && present.previous === previous;
-        await api.rollBack(repository, name, { ifMatch: isShown && tag !== null ? tag : '"moved"' });
+        const condition = await asShown(
+          repository,
+          name,
+          (present) => present?.version === version && present.previous === previous,
+        );
+        await api.rollBack(repository, name, condition);
         await client.invalidateQueries({ queryKey: ['versions'] });
       }}
     >

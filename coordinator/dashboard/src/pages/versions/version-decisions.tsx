@@ -1,12 +1,15 @@
 import { Textarea, TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import type { ReleaseView } from '@fedlora/shared';
+import type { ChannelView, ReleaseView } from '@fedlora/shared';
 import { api } from '../../api.js';
 import { ConfirmButton } from '../../blocks/confirm-button.js';
 import { shorten } from '../../format.js';
 import { useMay } from '../../session.js';
+import { asShown } from './as-shown.js';
 import { DecisionButton } from './decision-button.js';
 import { GateChecks } from './gate-badge.js';
+
+const STABLE = 'stable';
 
 /** What can be done with a version; nothing for who may only look. */
 export function VersionDecisions({ release }: { release: ReleaseView }) {
@@ -35,7 +38,7 @@ export function VersionDecisions({ release }: { release: ReleaseView }) {
           }
           action={isPassed ? 'Promote' : 'Promote all the same'}
           isDestructive={!isPassed}
-          initialValues={{ channel: 'stable', override: '' }}
+          initialValues={{ channel: STABLE, override: '' }}
           inputs={(fields) => (
             <>
               <TextInput
@@ -56,14 +59,7 @@ export function VersionDecisions({ release }: { release: ReleaseView }) {
               )}
             </>
           )}
-          onDecide={({ channel, override }) =>
-            after(
-              api.promote(release.repository, channel.trim(), {
-                version: release.id,
-                ...(isPassed ? {} : { override }),
-              }),
-            )
-          }
+          onDecide={({ channel, override }) => after(promote(release, channel.trim(), isPassed ? undefined : override))}
         >
           Promote
         </DecisionButton>
@@ -162,4 +158,15 @@ export function VersionDecisions({ release }: { release: ReleaseView }) {
       )}
     </>
   );
+}
+
+/** To `stable` only if it still has the version that the gate, as it is shown, compares with. */
+async function promote(release: ReleaseView, channel: string, override: string | undefined): Promise<ChannelView> {
+  const { id, repository, gate } = release;
+  const condition = await asShown(
+    repository,
+    channel,
+    (present) => channel !== STABLE || (present?.version ?? null) === gate.reference,
+  );
+  return api.promote(repository, channel, { version: id, ...(override === undefined ? {} : { override }) }, condition);
 }
