@@ -52,6 +52,8 @@ import { SigningKeyController } from './release/signing-key.controller.js';
 import { RoundService } from './rounds/round.service.js';
 import { RunService } from './runs/run.service.js';
 import { RunsController } from './runs/runs.controller.js';
+import { ScheduleController } from './schedule/schedule.controller.js';
+import { ScheduleService } from './schedule/schedule.service.js';
 import { ClientGateway } from './session/client.gateway.js';
 import { Presence } from './session/presence.js';
 import { SessionController } from './session/session.controller.js';
@@ -83,6 +85,7 @@ export interface Parts {
   readonly releaseViews: ReleaseViews;
   readonly roundService: RoundService;
   readonly runService: RunService;
+  readonly schedules: ScheduleService;
   readonly sessions: SessionService;
   readonly signIns: SignIns;
   readonly standing: StandingService;
@@ -98,6 +101,7 @@ const controllers: Type[] = [
   OrganisationsController,
   SessionController,
   RunsController,
+  ScheduleController,
   ContributionController,
   VersionsController,
   ReleasesController,
@@ -146,6 +150,7 @@ export class AppModule {
         { provide: ReleaseViews, useValue: parts.releaseViews },
         { provide: RoundService, useValue: parts.roundService },
         { provide: RunService, useValue: parts.runService },
+        { provide: ScheduleService, useValue: parts.schedules },
         { provide: SessionService, useValue: parts.sessions },
         { provide: SignIns, useValue: parts.signIns },
         { provide: StandingService, useValue: parts.standing },

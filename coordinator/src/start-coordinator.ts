@@ -58,6 +58,7 @@ import { RoundsRepository } from './rounds/rounds.repository.js';
 import { Budget } from './runs/budget.js';
 import { RunService } from './runs/run.service.js';
 import { RunsRepository } from './runs/runs.repository.js';
+import { ScheduleService } from './schedule/schedule.service.js';
 import { Presence } from './session/presence.js';
 import { SessionService } from './session/session.service.js';
 import { ContributionStore } from './storage/contribution-store.js';
@@ -246,6 +247,7 @@ function construct(
   const adapterMaker = new AdapterMaker({ ...common, contributions });
   const roundService = new RoundService({ ...common, contributions, adapterMaker });
   const runService = new RunService({ ...common, roundService, organisations, key, federationKey });
+  const schedules = new ScheduleService({ ...common, roundService, runService });
   const standing = new StandingService({
     ...common,
     organisations,
@@ -322,6 +324,7 @@ function construct(
     releaseViews,
     roundService,
     runService,
+    schedules,
     sessions,
     signIns,
     standing,

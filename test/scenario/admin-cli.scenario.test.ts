@@ -7,12 +7,14 @@ import type {
   ApiTokenView,
   InvitationResponse,
   InvitationView,
+  CalendarView,
   NewApiToken,
   OrganisationView,
   ReleaseView,
   RepositoryView,
   RunPlanView,
   RunView,
+  SchedulePreview,
   SetupLinkView,
   UserView,
 } from '@fedlora/shared';
@@ -231,6 +233,31 @@ describe('fedlora admin', () => {
       revoked: { reason: 'a mistake' },
       channels: [],
     });
+  });
+
+  it('sets, shows, previews and removes a schedule, and prints the calendar', async () => {
+    const file = join(folder, 'run.json');
+    await writeFile(file, JSON.stringify(description));
+    const { id } = await answer<RunView>(['runs', 'start', file]);
+    const schedule = join(folder, 'schedule.json');
+    await writeFile(schedule, JSON.stringify({ timeZone: 'Europe/Berlin', cron: '0 3 * * *' }));
+    const preview = await answer<SchedulePreview>(['schedules', 'preview', id, schedule]);
+    expect([preview.problems, preview.next.length]).toEqual([[], 5]);
+    const { tag } = await answer<{ tag: string }>(['schedules', 'show', id]);
+    await answer(['schedules', 'set', id, schedule, '--if-match', tag]);
+    expect((await run(['schedules', 'set', id, schedule, '--if-match', tag])).error).toContain('[request/changed]');
+    expect(await answer(['schedules', 'show', id])).toMatchObject({ schedule: { cron: '0 3 * * *' } });
+    const { planned } = await answer<CalendarView>(['schedules', 'calendar', '--run', id]);
+    expect(planned.slice(0, 5)).toEqual(preview.next.map((one) => ({ runId: id, ...one })));
+    const day = ['--from', '2026-01-01T00:00Z', '--to', '2026-01-02'];
+    expect(await answer(['schedules', 'calendar', ...day])).toMatchObject({ from: Date.UTC(2026), planned: [] });
+    expect((await run(['schedules', 'calendar', '--from', 'yesterday'])).error).toContain('2026-12-24T18:00Z');
+    await writeFile(schedule, JSON.stringify({ cron: 'at night' }));
+    expect((await run(['schedules', 'set', id, schedule])).error).toMatch(
+      /cron must have five fields.*schedule\/invalid/s,
+    );
+    expect(await answer(['schedules', 'remove', id])).toMatchObject({ schedule: null });
+    await answer(['runs', 'stop', id]);
   });
 
   it('exports the audit log and checks it, and finds a changed line', async () => {

@@ -3,6 +3,7 @@
 import { Command, Option } from 'commander';
 import type { RunDescription } from '@fedlora/shared';
 import { all, asking, connected, readJson, readText, runOption, runsOf, type Access } from './admin-asking.js';
+import { schedules } from './admin-schedules.js';
 import { versions } from './admin-versions.js';
 import type { CliContext } from './context.js';
 import { jsonOption, several, wholeNumber } from './options.js';
@@ -13,10 +14,13 @@ A user makes tokens in the dashboard or with \`fedlora admin tokens create\`. An
 
 export function admin(context: CliContext): Command {
   return new Command('admin')
-    .description('for operators: runs, versions, organisations, users, tokens and the audit log of a coordinator')
+    .description(
+      'for operators: runs, schedules, versions, organisations, users, tokens and the audit log of a coordinator',
+    )
     .addHelpText('after', AFTER_HELP)
     .addCommand(runs(context))
     .addCommand(versions(context))
+    .addCommand(schedules(context))
     .addCommand(organisations(context))
     .addCommand(users(context))
     .addCommand(tokens(context))

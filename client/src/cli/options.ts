@@ -55,6 +55,13 @@ export function wholeNumber(text: string): number {
   return value;
 }
 
+/** Unix milliseconds of an ISO 8601 date, or date and time; without a zone, in this machine's. */
+export function instant(text: string): number {
+  const value = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(value)) throw new InvalidArgumentError('It must be a date and time such as 2026-12-24T18:00Z.');
+  return value;
+}
+
 export function positiveNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !(Number.isFinite(value) && value > 0))

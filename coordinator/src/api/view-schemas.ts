@@ -12,10 +12,14 @@ import {
   roles,
   runStatuses,
   warningSeverities,
+  RunSchedule,
   type ApiTokenView,
   type AuditActor,
   type AuditEntry,
   type AuditLine,
+  type CalendarRound,
+  type CalendarRun,
+  type CalendarView,
   type CapForecast,
   type ChallengeResponse,
   type ClockReading,
@@ -43,6 +47,7 @@ import {
   type Page,
   type ParticipantView,
   type PlainObject,
+  type PlannedRound,
   type PlanProblem,
   type ProviderRedirect,
   type RecoveryCodes,
@@ -53,6 +58,8 @@ import {
   type RunForecast,
   type RunPlanView,
   type RunView,
+  type SchedulePreview,
+  type ScheduleView,
   type SessionResponse,
   type SetupLinkView,
   type SigningKeyView,
@@ -66,6 +73,7 @@ import {
   type VersionView,
 } from '@fedlora/shared';
 import type { Problem } from '../nest/problem.js';
+import { schemaOfClass } from './class-schema.js';
 import {
   anyObject,
   boolean,
@@ -196,6 +204,7 @@ export const run = objectOf<RunView>('Run', {
   version: text(),
   repository: text({ description: 'Where its versions are published, owner/name.' }),
   bytesUpPerClient: integer,
+  nextRoundAt: orNull(time),
 });
 
 const planProblem = objectOf<PlanProblem>('PlanProblem', {
@@ -254,6 +263,7 @@ export const round = objectOf<RoundView>('Round', {
   phases: listOf(oneOf(phases)),
   cause: orNull(text()),
   startedAt: time,
+  scheduledFor: orNull(time),
   endedAt: orNull(time),
   deadlineAt: orNull(time),
   phaseDurationsMs: mapOf(number),
@@ -267,6 +277,52 @@ export const round = objectOf<RoundView>('Round', {
   suggestedL2Bound: orNull(number),
   heldOutLoss: orNull(number),
   heldOutAccuracy: orNull(number),
+});
+
+/** As it is sent: an answer leaves out what was not given. */
+const runSchedule: Schema<RunSchedule> = { json: schemaOfClass(RunSchedule) };
+
+export const schedule = objectOf<ScheduleView>('Schedule', {
+  runId: text(),
+  schedule: orNull(runSchedule),
+  changedAt: orNull(time),
+});
+
+const planned = { at: time, startsAt: orNull(time) };
+
+export const schedulePreview = objectOf<SchedulePreview>('SchedulePreview', {
+  problems: listOf(planProblem),
+  next: listOf(objectOf<PlannedRound>('PlannedRound', planned)),
+});
+
+export const calendar = objectOf<CalendarView>('Calendar', {
+  from: time,
+  to: time,
+  runs: listOf(
+    objectOf<CalendarRun>('CalendarRun', {
+      id: text(),
+      title: text(),
+      status: oneOf(runStatuses),
+      timeZone: orNull(text()),
+    }),
+  ),
+  rounds: listOf(
+    objectOf<CalendarRound>('CalendarRound', {
+      id: text(),
+      runId: text(),
+      number: integer,
+      phase: oneOf(phases),
+      cause: orNull(text()),
+      startedAt: time,
+      endedAt: orNull(time),
+      scheduledFor: orNull(time),
+    }),
+  ),
+  planned: listOf(objectOf<CalendarView['planned'][number]>('CalendarPlan', { runId: text(), ...planned })),
+  windows: listOf(
+    objectOf<CalendarView['windows'][number]>('CalendarWindow', { runId: text(), from: time, until: time }),
+  ),
+  isCut: boolean,
 });
 
 const versionMark = objectOf<VersionMark>('VersionMark', { at: time, reason: text() });

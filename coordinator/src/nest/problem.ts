@@ -47,6 +47,7 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   'run/not-paused': 409,
   'run/invalid-description': 422,
   'manifest/invalid': 422,
+  'schedule/invalid': 422,
   'round/unknown': 404,
   'round/over': 410,
   'round/not-a-participant': 403,

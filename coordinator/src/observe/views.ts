@@ -104,7 +104,8 @@ export class Views {
   }
 
   ofRun(run: Run): RunView {
-    return runView(run, this.parts.budget, this.parts.runService.reasonOf(run));
+    const { budget, runService, now } = this.parts;
+    return runView(run, budget, runService.reasonOf(run), now());
   }
 
   private async runsOf(seen: Seen): Promise<Run[]> {

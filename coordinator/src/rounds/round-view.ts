@@ -13,6 +13,7 @@ export function roundView(record: RoundRecord, state: RoundState): RoundView {
     phases: ['recruiting', ...phasesUnder(state.terms), 'applying'],
     cause: state.cause,
     startedAt: record.startedAt,
+    scheduledFor: record.scheduledFor,
     endedAt: state.endedAt,
     deadlineAt: state.deadlineAt,
     phaseDurationsMs: state.phaseDurationsMs,

@@ -101,8 +101,12 @@ export class RoundService {
     }
   }
 
-  /** Starts the next round of a run with these members of its roster. */
-  async start(run: Run, participants: readonly { readonly index: number; readonly name: string }[]): Promise<void> {
+  /** Starts the next round of a run with these members of its roster, for a time of its schedule if one asked for it. */
+  async start(
+    run: Run,
+    participants: readonly { readonly index: number; readonly name: string }[],
+    scheduledFor: number | null = null,
+  ): Promise<void> {
     const { rounds, crypto, log, now } = this.parts;
     const number = run.attempts + 1;
     const at = now();
@@ -115,6 +119,7 @@ export class RoundService {
       previousSid: run.previousSid,
       sid: nextSid(run, number),
       startedAt: at,
+      scheduledFor,
       ...NO_RESULT,
       finalState: null,
     };
@@ -266,7 +271,20 @@ export class RoundService {
 
   /** The rounds of a run, newest first. */
   async viewsOf(runId: string, limit: number, before?: number): Promise<RoundView[]> {
-    return (await this.parts.rounds.ofRun(runId, limit, before)).flatMap((record) => {
+    return this.viewsOfRecords(await this.parts.rounds.ofRun(runId, limit, before));
+  }
+
+  /** The rounds of some runs that went on within a range of time, newest first. */
+  async viewsWithin(
+    runIds: readonly string[],
+    range: { readonly from: number; readonly until: number },
+    limit: number,
+  ): Promise<RoundView[]> {
+    return this.viewsOfRecords(await this.parts.rounds.within(runIds, range, limit));
+  }
+
+  private viewsOfRecords(records: readonly RoundRecord[]): RoundView[] {
+    return records.flatMap((record) => {
       const state = record.finalState ?? this.open.get(record.id)?.state;
       return state === undefined ? [] : [roundView(record, state)];
     });

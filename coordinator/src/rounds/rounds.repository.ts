@@ -3,6 +3,7 @@
 import { sql, type Transaction } from 'kysely';
 import { requestPhases, type EvaluationView, type RequestPhase } from '@fedlora/shared';
 import type { Database, RoundsTable, Tables } from '../storage/database.js';
+import type { Measurement } from '../schedule/stop-rules.js';
 import { NO_RESULT, type RoundResult } from './round-result.js';
 import type { RoundEvent, RoundState } from './round.machine.js';
 
@@ -16,6 +17,8 @@ export interface RoundRecord extends RoundResult {
   readonly previousSid: string;
   readonly sid: string;
   readonly startedAt: number;
+  /** The time of the run's schedule that it was started for; `null` if no time asked for it. */
+  readonly scheduledFor: number | null;
   /** The machine's last state; `null` while the round runs. */
   readonly finalState: RoundState | null;
 }
@@ -97,6 +100,46 @@ export class RoundsRepository {
     return new Map(rows.map(({ id, number }) => [id, number]));
   }
 
+  /** How many rounds of a run were started for a time of its schedule. */
+  async attemptsAt(runId: string, scheduledFor: number): Promise<number> {
+    const { attempts } = await this.db
+      .selectFrom('rounds')
+      .select(({ fn }) => fn.countAll<number>().as('attempts'))
+      .where('run_id', '=', runId)
+      .where('scheduled_for', '=', scheduledFor)
+      .executeTakeFirstOrThrow();
+    return attempts;
+  }
+
+  /** What the rounds of a run measured on held-out rows, oldest first. */
+  async measurementsOf(runId: string): Promise<Measurement[]> {
+    return this.db
+      .selectFrom('rounds')
+      .select(['number as round', 'held_out_loss as loss', 'held_out_accuracy as accuracy'])
+      .where('run_id', '=', runId)
+      .where('held_out_loss', 'is not', null)
+      .orderBy('number')
+      .execute();
+  }
+
+  /** Rounds of some runs that went on within a range of time, newest first. */
+  async within(
+    runIds: readonly string[],
+    range: { readonly from: number; readonly until: number },
+    limit: number,
+  ): Promise<RoundRecord[]> {
+    if (runIds.length === 0) return [];
+    const query = this.db
+      .selectFrom('rounds')
+      .selectAll()
+      .where('run_id', 'in', runIds)
+      .where('started_at', '<', range.until)
+      .where((row) => row.or([row('ended_at', 'is', null), row('ended_at', '>=', range.from)]))
+      .orderBy('started_at', 'desc')
+      .limit(limit);
+    return (await query.execute()).map(fromRow);
+  }
+
   async add(round: RoundRecord, trx: Transaction<Tables>): Promise<void> {
     await trx
       .insertInto('rounds')
@@ -109,6 +152,7 @@ export class RoundsRepository {
         previous_sid: round.previousSid,
         sid: round.sid,
         started_at: round.startedAt,
+        scheduled_for: round.scheduledFor,
         ended_at: null,
         outcome: null,
         version: null,
@@ -245,6 +289,7 @@ function fromRow(row: RoundsTable): RoundRecord {
     previousSid: row.previous_sid,
     sid: row.sid,
     startedAt: row.started_at,
+    scheduledFor: row.scheduled_for,
     meanLoss: row.mean_loss,
     epsilon: row.epsilon,
     noiseToSignal: row.noise_to_signal,

@@ -3,9 +3,10 @@
 import { roundLength, trainedFactor, type Manifest } from '@fedlora/protocol';
 import type { RunView } from '@fedlora/shared';
 import type { Budget } from './budget.js';
-import type { Run } from './runs.repository.js';
+import { nextTime } from '../schedule/planned-rounds.js';
+import { isUnended, type Run } from './runs.repository.js';
 
-export function runView(run: Run, budget: Budget, reason: string | null): RunView {
+export function runView(run: Run, budget: Budget, reason: string | null, now: number): RunView {
   const { manifest } = run;
   return {
     id: run.id,
@@ -30,6 +31,7 @@ export function runView(run: Run, budget: Budget, reason: string | null): RunVie
     version: run.version,
     repository: run.repository,
     bytesUpPerClient: bytesUp(manifest, run.completedRounds),
+    nextRoundAt: isUnended(run) ? nextTime(run.schedule, now) : null,
   };
 }
 

@@ -1,7 +1,9 @@
 /**
  * Runs: made from a description, driven round after round until they are complete, stopped or failed; paused in between, if asked.
  *
- * The driver never polls. It looks again when an organisation comes or changes state, when a round ends, and when a wait is over.
+ * The driver never polls. It looks again when an organisation comes or changes state, when a round ends, when a schedule changes, and
+ * when a wait is over; a long wait is looked at every minute, since clocks are set and machines sleep. What time, organisations and stop
+ * rules say about the next round is decided in `schedule/`.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -15,9 +17,11 @@ import {
 } from '@fedlora/protocol';
 import {
   FedloraError,
+  type PlanProblem,
   type RunDescription,
   type RunPlanRequest,
   type RunPlanView,
+  type RunSchedule,
   type RunStatus,
 } from '@fedlora/shared';
 import type { OptimizerStore } from '../adapters/optimizer-store.js';
@@ -32,6 +36,12 @@ import type { Announcements } from '../observe/announcements.js';
 import type { Log } from '../observe/log.js';
 import type { RoundService } from '../rounds/round.service.js';
 import type { RoundsRepository } from '../rounds/rounds.repository.js';
+import { neededOrganisations } from '../schedule/needed-organisations.js';
+import { quorumOf } from '../schedule/quorum.js';
+import { expectNone, scheduleProblems } from '../schedule/schedule-problems.js';
+import { givenParts } from '../schedule/schedule-terms.js';
+import { startTime, type LastRound, type StartTime } from '../schedule/start-time.js';
+import { needsMeasurements, ruleThatStops } from '../schedule/stop-rules.js';
 import type { Presence } from '../session/presence.js';
 import type { CoordinatorKey } from '../storage/keys.js';
 import type { Budget } from './budget.js';
@@ -65,11 +75,8 @@ const PAUSED = 'An operator paused the run.';
 /** Of a plan: the factors would be made for a run id that no run will have, and a large model's take long. */
 const noDigest = (): Promise<string> => Promise.resolve('0'.repeat(64));
 const MAXIMUM_CONSECUTIVE_ABORTS = 20;
-/** With a quorum but not everyone: how long to wait for those who were here a moment ago. */
-const GRACE_MS = 3000;
-/** After an aborted round: this long, doubled for each abort in a row, up to half a minute. */
-const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 30_000;
+/** A timer does not know that a clock was set, or that the machine slept. */
+const LONGEST_WAIT_MS = 60_000;
 /** After a look that failed, as on a full disk. */
 const RETRY_MS = 10_000;
 /** The key of the timer that looks at all runs again; no run has it as its id. */
@@ -82,7 +89,6 @@ export class RunService {
   private readonly timers = new Map<string, NodeJS.Timeout>();
   /** Since when a run has had a quorum without everyone. */
   private readonly quorumSince = new Map<string, number>();
-  private readonly pausedUntil = new Map<string, number>();
   /** Looks at runs happen one after the other. */
   private tail: Promise<unknown> = Promise.resolve();
   private isLookAtAllDue = false;
@@ -118,7 +124,8 @@ export class RunService {
   /** Says what a description would become, and everything that is found wrong with it. */
   async plan({ epsilonCaps, ...description }: RunPlanRequest): Promise<RunPlanView> {
     const { terms, problems } = await termsOrProblems(description, (one) => this.termsOf(one, noDigest));
-    if (terms === undefined) return { problems, plan: null };
+    const wrong = [...problems, ...this.problemsOfSchedule(givenParts(description.schedule), terms)];
+    if (terms === undefined || wrong.length > 0) return { problems: wrong, plan: null };
     const { manifest, roster } = terms;
     const members = roster.members.map(({ name }) => name);
     return { problems: adviceOn(manifest, members.length), plan: await forecast(manifest, members, epsilonCaps ?? []) };
@@ -137,7 +144,10 @@ export class RunService {
   async start(description: RunDescription, by: Origin): Promise<Run> {
     const { runs, rounds, versions, versionStore, optimizerStore, budget, audit, announcements, key, log, now } =
       this.parts;
-    const { manifest, roster } = await this.termsOf(description);
+    const terms = await this.termsOf(description);
+    const { manifest, roster } = terms;
+    const schedule = givenParts(description.schedule);
+    expectNone(this.problemsOfSchedule(schedule, terms));
     const version = await versionStore.publish(manifest, await firstAdapter(manifest), {
       parent: null,
       roundId: null,
@@ -169,6 +179,8 @@ export class RunService {
         chargedRounds: 0,
         attempts: 0,
         previousSid: '0'.repeat(64),
+        schedule,
+        scheduleChangedAt: schedule === null ? null : now(),
       };
       await runs.add({ ...run, manifest, roster, manifestHash: version.manifestHash }, trx);
       await versions.add(version, trx);
@@ -223,11 +235,15 @@ export class RunService {
       const change = { before: { status: 'paused' }, after: { status: 'running' } };
       return [{ event: 'run.resumed', by, details: { runId }, ...change }, undefined] as const;
     });
-    this.pausedUntil.delete(runId);
     log.info('run.resumed', { runId });
     announcements.tell('run.changed', runId);
     this.consider(runId);
     return this.find(runId);
+  }
+
+  /** Looks at a run again, of which something changed that decides about its next round. */
+  lookAgain(runId: string): void {
+    this.consider(runId);
   }
 
   /** Stops a run: its open round is aborted, its newest version stays. @throws FedloraError run/unknown | run/not-running */
@@ -312,58 +328,85 @@ export class RunService {
       const who = revoked.map(({ name }) => name).join(', ');
       return this.end(run, 'failed', `The key of ${who} was revoked. A new run has the members that remain.`);
     }
+    const enough = await this.stopRuleOf(run);
+    if (enough !== undefined) return this.end(run, 'completed', enough);
     if (run.status === 'paused') return;
     if (run.consecutiveAborts >= run.maximumConsecutiveAborts) {
       const last = (await roundService.viewsOf(runId, 1))[0]?.cause ?? 'unknown';
       return this.end(run, 'failed', `${run.consecutiveAborts} rounds in a row were aborted. The last: ${last}`);
     }
-    const paused = this.pauseLeft(run);
-    if (paused > 0)
-      return this.wait(
-        run,
-        `The last round was aborted; the next attempt begins in ${Math.ceil(paused / 1000)} s.`,
-        paused,
-      );
-
+    const start = await this.startTimeOf(run);
+    if (start.kind === 'wait') {
+      this.quorumSince.delete(runId);
+      return this.wait(run, start.why, start.forMs);
+    }
     const members = run.roster.members.map(({ name }, index) => ({ name, index }));
     const suspended = await organisations.suspended();
     const ready = members.filter(
       ({ name }) => presence.isWilling(name) && !suspended.has(name) && !roundService.isBusy(name),
     );
     const absent = members.filter((member) => !ready.includes(member)).map(({ name }) => name);
-    const needed = Math.max(run.manifest.aggregation.threshold, run.manifest.privacy.minimumContributors);
-    if (ready.length < needed) {
-      this.quorumSince.delete(runId);
-      return this.wait(
-        run,
-        `Waits for organisations: ${ready.length} of ${needed} needed are ready. Not ready: ${absent.map((name) => (suspended.has(name) ? `${name} (suspended)` : name)).join(', ')}.`,
-      );
-    }
-    const awaited = absent.filter((name) => !suspended.has(name));
-    if (awaited.some((name) => presence.wasHereRecently(name))) {
-      const since = this.quorumSince.get(runId) ?? now();
-      this.quorumSince.set(runId, since);
-      const left = since + GRACE_MS - now();
-      if (left > 0) return this.wait(run, `Waits a moment for ${awaited.join(', ')}.`, left);
+    const attendance = {
+      needed: neededOrganisations(run.manifest),
+      ready: ready.length,
+      absent,
+      suspended,
+      justLeft: absent.filter((name) => presence.wasHereRecently(name)),
+      enoughSince: this.quorumSince.get(runId),
+    };
+    const quorum = quorumOf(attendance, run.schedule?.quorum, now());
+    if (quorum.kind === 'wait') {
+      if (quorum.isEnough) this.quorumSince.set(runId, attendance.enoughSince ?? now());
+      else this.quorumSince.delete(runId);
+      // A time of the schedule does not wait for ever.
+      const left = start.until === undefined ? undefined : start.until - now() + 1;
+      return this.wait(run, quorum.why, least(quorum.forMs, left));
     }
     this.quorumSince.delete(runId);
-    this.pausedUntil.delete(runId);
     this.waiting.delete(runId);
     this.clearTimer(runId);
-    await roundService.start(run, ready);
+    await roundService.start(run, ready, start.scheduledFor);
     this.parts.announcements.tell('run.changed', runId);
   }
 
-  /** How long a run still pauses after an aborted round, in milliseconds. */
-  private pauseLeft(run: Run): number {
-    if (run.consecutiveAborts === 0) return 0;
-    const now = this.parts.now();
-    let until = this.pausedUntil.get(run.id);
-    if (until === undefined) {
-      until = now + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (run.consecutiveAborts - 1));
-      this.pausedUntil.set(run.id, until);
-    }
-    return until - now;
+  private async startTimeOf(run: Run): Promise<StartTime> {
+    const { schedule, scheduleChangedAt, createdAt, consecutiveAborts } = run;
+    const last = schedule === null && consecutiveAborts === 0 ? undefined : await this.lastRoundOf(run.id);
+    return startTime({ schedule, since: scheduleChangedAt ?? createdAt, last, consecutiveAborts }, this.parts.now());
+  }
+
+  private async lastRoundOf(runId: string): Promise<LastRound | undefined> {
+    const { rounds } = this.parts;
+    const [last] = await rounds.ofRun(runId, 1);
+    if (last?.finalState == null) return undefined;
+    const { scheduledFor, startedAt, finalState } = last;
+    return {
+      scheduledFor,
+      attempts: scheduledFor === null ? 1 : await rounds.attemptsAt(runId, scheduledFor),
+      isDone: finalState.phase === 'done',
+      endedAt: finalState.endedAt ?? startedAt,
+    };
+  }
+
+  /** Which stop rule of its schedule ends a run now. */
+  private async stopRuleOf(run: Run): Promise<string | undefined> {
+    const { rounds, budget } = this.parts;
+    const stop = run.schedule?.stop;
+    if (stop === undefined) return undefined;
+    return ruleThatStops(stop, {
+      completedRounds: run.completedRounds,
+      measurements: needsMeasurements(stop) ? await rounds.measurementsOf(run.id) : [],
+      nextEpsilon: stop.epsilon === undefined ? null : budget.epsilonAfter(run.manifest, run.chargedRounds + 1),
+    });
+  }
+
+  private problemsOfSchedule(schedule: RunSchedule | null, terms: Terms | undefined): PlanProblem[] {
+    if (schedule === null) return [];
+    const known = terms === undefined ? undefined : { manifest: terms.manifest, members: terms.roster.members.length };
+    return scheduleProblems(schedule, known, this.parts.now(), {
+      code: 'run/invalid-description',
+      prefix: 'schedule.',
+    });
   }
 
   private wait(run: Run, why: string, forMs?: number): void {
@@ -373,7 +416,7 @@ export class RunService {
       this.parts.announcements.tell('run.changed', run.id);
     }
     this.clearTimer(run.id);
-    if (forMs !== undefined) this.after(forMs, run.id, () => this.consider(run.id));
+    if (forMs !== undefined) this.after(Math.min(forMs, LONGEST_WAIT_MS), run.id, () => this.consider(run.id));
   }
 
   private after(ms: number, key: string, look: () => void): void {
@@ -437,6 +480,11 @@ export class RunService {
     }
     return { version: 1, members: chosen };
   }
+}
+
+/** The shorter of two waits, of which either may be without end. */
+function least(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }
 
 function textOf(value: Manifest | Roster): string {

@@ -2,7 +2,7 @@
 
 import type { Kysely, Transaction } from 'kysely';
 import { manifestHash, type Manifest, type Roster } from '@fedlora/protocol';
-import type { RunStatus } from '@fedlora/shared';
+import type { RunSchedule, RunStatus } from '@fedlora/shared';
 import type { Database, RunsTable, Tables } from '../storage/database.js';
 
 const UNENDED: readonly RunStatus[] = ['running', 'paused'];
@@ -35,6 +35,10 @@ export interface Run {
   readonly chargedRounds: number;
   readonly attempts: number;
   readonly previousSid: string;
+  /** Without parts that ask for nothing; `null` without any. */
+  readonly schedule: RunSchedule | null;
+  /** Since when it is this one; `null` if there never was one. */
+  readonly scheduleChangedAt: number | null;
 }
 
 export class RunsRepository {
@@ -59,8 +63,8 @@ export class RunsRepository {
     return rows.map((row) => this.fromRow(row));
   }
 
-  async byId(id: string): Promise<Run | undefined> {
-    const row = await this.db.selectFrom('runs').selectAll().where('id', '=', id).executeTakeFirst();
+  async byId(id: string, db: Kysely<Tables> = this.db): Promise<Run | undefined> {
+    const row = await db.selectFrom('runs').selectAll().where('id', '=', id).executeTakeFirst();
     return row === undefined ? undefined : this.fromRow(row);
   }
 
@@ -98,8 +102,13 @@ export class RunsRepository {
         charged_rounds: run.chargedRounds,
         attempts: run.attempts,
         previous_sid: run.previousSid,
+        ...scheduleColumns(run.schedule, run.scheduleChangedAt),
       })
       .execute();
+  }
+
+  async setSchedule(id: string, schedule: RunSchedule | null, at: number, trx: Transaction<Tables>): Promise<void> {
+    await trx.updateTable('runs').set(scheduleColumns(schedule, at)).where('id', '=', id).execute();
   }
 
   async end(id: string, status: RunStatus, reason: string, at: number, trx: Transaction<Tables>): Promise<void> {
@@ -160,6 +169,15 @@ export class RunsRepository {
       chargedRounds: row.charged_rounds,
       attempts: row.attempts,
       previousSid: row.previous_sid,
+      schedule: row.schedule === null ? null : (JSON.parse(row.schedule) as RunSchedule),
+      scheduleChangedAt: row.schedule_changed_at,
     };
   }
+}
+
+function scheduleColumns(
+  schedule: RunSchedule | null,
+  changedAt: number | null,
+): Pick<RunsTable, 'schedule' | 'schedule_changed_at'> {
+  return { schedule: schedule === null ? null : JSON.stringify(schedule), schedule_changed_at: changedAt };
 }

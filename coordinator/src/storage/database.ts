@@ -77,6 +77,10 @@ export interface RunsTable {
   attempts: number;
   /** Session id of the newest round, hex. */
   previous_sid: string;
+  /** JSON, without parts that ask for nothing; `null` without any. */
+  schedule: string | null;
+  /** Since when it is this one; `null` if there never was one. */
+  schedule_changed_at: number | null;
 }
 
 export interface RoundsTable {
@@ -88,6 +92,8 @@ export interface RoundsTable {
   previous_sid: string;
   sid: string;
   started_at: number;
+  /** The time of the schedule that it was started for. */
+  scheduled_for: number | null;
   ended_at: number | null;
   /** `done`, `aborted`, or null while it runs. */
   outcome: string | null;

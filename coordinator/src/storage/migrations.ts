@@ -122,6 +122,13 @@ export const migrations: readonly Migration[] = [
     created_by TEXT NOT NULL, PRIMARY KEY (repository, name)
   ) STRICT
   `,
+  // Schedules of runs, and the times that rounds were started for.
+  `
+  ALTER TABLE runs ADD COLUMN schedule TEXT;
+  ALTER TABLE runs ADD COLUMN schedule_changed_at INTEGER;
+  ALTER TABLE rounds ADD COLUMN scheduled_for INTEGER;
+  CREATE INDEX rounds_by_start ON rounds (started_at)
+  `,
 ];
 
 /** Each run of before there were repositories gets one of its own. */

@@ -10,6 +10,7 @@ import type { InvitationRequest, InvitationResponse, PauseRequest, SuspensionReq
 import type {
   AuditExportQuery,
   AuditQuery,
+  CalendarQuery,
   InvitationsQuery,
   OrganisationsQuery,
   PageQuery,
@@ -17,6 +18,7 @@ import type {
 } from '../messages/query.js';
 import type { DeprecationRequest, PromotionRequest, RevocationRequest, TagRequest } from '../messages/release.js';
 import type { RunDescription, RunPlanRequest } from '../run/description.js';
+import type { RunSchedule } from '../run/schedule.js';
 import { routes } from '../wire/session.js';
 import {
   CSRF_HEADER,
@@ -33,6 +35,7 @@ import {
 } from './access.js';
 import type { AuditLine } from './audit.js';
 import type { InvitationView, OrganisationDetails, OrganisationView } from './organisations.js';
+import type { CalendarView, SchedulePreview, ScheduleView } from './schedule.js';
 import type { FieldProblem, Overview, Page, RoundView, RunPlanView, RunView, VersionView } from './views.js';
 import type {
   ChannelMoveView,
@@ -87,6 +90,12 @@ export interface ChangeOptions {
   readonly ifMatch?: string;
   /** The same key again gives the first answer again, and changes nothing: for tries after a lost answer. */
   readonly idempotencyKey?: string;
+}
+
+/** A value with its entity tag, for the `ifMatch` of a change. */
+export interface Tagged<Value> {
+  readonly value: Value;
+  readonly tag: string | undefined;
 }
 
 export class OperatorApi {
@@ -229,6 +238,25 @@ export class OperatorApi {
 
   stopRun(id: string): Promise<RunView> {
     return this.change('POST', routes.runStop(id));
+  }
+
+  async schedule(runId: string): Promise<Tagged<ScheduleView>> {
+    const answer = await this.ask('GET', routes.runSchedule(runId), {});
+    return { value: valueOf<ScheduleView>(answer), tag: answer.header('etag') ?? undefined };
+  }
+
+  /** Replaces the whole schedule; one without any part takes it away. */
+  setSchedule(runId: string, schedule: RunSchedule, options?: ChangeOptions): Promise<ScheduleView> {
+    return this.change('PUT', routes.runSchedule(runId), schedule, options);
+  }
+
+  /** What is wrong with a schedule for this run, and when its next rounds would be; changes nothing. */
+  previewSchedule(runId: string, schedule: RunSchedule): Promise<SchedulePreview> {
+    return this.change('POST', routes.runSchedulePreview(runId), schedule);
+  }
+
+  calendar(query: Query<CalendarQuery>): Promise<CalendarView> {
+    return this.read(routes.calendar, query);
   }
 
   version(id: string): Promise<VersionView> {

@@ -52,6 +52,8 @@ export interface RunView {
   /** Where its versions are published, `owner/name`. */
   readonly repository: string;
   readonly bytesUpPerClient: number;
+  /** When the schedule's next round is due; `null` if it says no time, or the run has ended. */
+  readonly nextRoundAt: number | null;
 }
 
 /** What is wrong with a run description, or unwise in it. */
@@ -148,6 +150,8 @@ export interface RoundView {
   /** Why it ended as it did. */
   readonly cause: string | null;
   readonly startedAt: number;
+  /** The time of the schedule that it was started for; `null` if no `cron` asked for it. */
+  readonly scheduledFor: number | null;
   readonly endedAt: number | null;
   readonly deadlineAt: number | null;
   /** Duration of each finished phase, milliseconds. */

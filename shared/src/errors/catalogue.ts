@@ -1030,6 +1030,12 @@ const coordinatorErrors = {
     meaning: 'The run description cannot become a manifest.',
     remedy: 'Change what the message names and send it again.',
   },
+  'schedule/invalid': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The schedule does not fit the run, or contradicts itself.',
+    remedy: 'Change the fields that the message names; a preview says what is wrong without changing anything.',
+  },
   'round/unknown': {
     blame: 'peer',
     retry: 'never',

@@ -11,6 +11,9 @@ import {
 } from '../api/organisations.js';
 import { runStatuses, type RunStatus } from '../api/views.js';
 
+/** The last instant of a `Date`: 13 September 275760. */
+const MAXIMUM_TIME = 8.64e15;
+
 /** A page of a list. */
 export class PageQuery {
   /** Where the page before ended: its `nextCursor`. */
@@ -36,6 +39,15 @@ export class InvitationsQuery extends PageQuery {
 /** `GET /runs`. */
 export class RunsQuery extends PageQuery {
   @IsOptional() @IsIn(runStatuses) status?: RunStatus;
+}
+
+/** `GET /calendar`: at most 100 days. */
+export class CalendarQuery {
+  /** Unix milliseconds, from inclusive to exclusive. */
+  @Type(() => Number) @IsInt() @Min(0) @Max(MAXIMUM_TIME) from!: number;
+  @Type(() => Number) @IsInt() @Min(0) @Max(MAXIMUM_TIME) to!: number;
+  /** Of this run only. */
+  @IsOptional() @IsString() @Length(1, 100) run?: string;
 }
 
 /** `GET /audit`: newest first. */

@@ -25,6 +25,7 @@ import {
   ValidateNested,
 } from 'class-validator';
 import { LONGEST_REPOSITORY_NAME, repositoryPattern, repositoryRule } from './repository.js';
+import { RunSchedule } from './schedule.js';
 
 /** The hyper-parameters of the base model that fix the adapter's shapes, under the names of Hugging Face's config.json. */
 export class BaseShape {
@@ -166,6 +167,8 @@ export class RunDescription {
   @IsOptional() @IsArray() @ArrayMaxSize(4096) @IsString({ each: true }) organisations?: string[];
   /** Aborted rounds in a row after which the run fails. */
   @IsOptional() @IsInt() @Min(1) @Max(1000) maximumConsecutiveAborts?: number;
+  /** When rounds start and when the run ends. No part of the manifest: it may change while the run goes on. */
+  @IsOptional() @ValidateNested() @Type(() => RunSchedule) @IsObject() schedule?: RunSchedule;
 }
 
 /** A larger epsilon promises nothing, and takes long to account for. */
