@@ -159,7 +159,7 @@ describe('readRows', () => {
     await expect(readRows([join(directory, 'none.json')], { format: 'alpaca' })).rejects.toMatchObject({
       code: 'data/not-found',
     });
-    await expect(read('a.csv', 'x')).rejects.toMatchObject({ code: 'data/unknown-format' });
+    await expect(read('a.xlsx', 'x')).rejects.toMatchObject({ code: 'data/unknown-format' });
   });
 
   it('reads texts, and chats that end with an answer', async () => {

@@ -1,21 +1,19 @@
 /**
- * Reads the owner's rows from .json and .jsonl files, and says of bad ones where they are.
+ * Reads the owner's rows from .json, .jsonl, .csv and .parquet files, and says of bad ones where they are.
  *
  * Secrets    A problem names file, line and field, and never quotes the row: problems are logged and shown. JSON.parse quotes its
  *            input in its messages, so they are not passed on, not even as a cause.
  */
 
 import { FedloraError } from '@fedlora/shared';
-import { createReadStream } from 'node:fs';
-import { extname } from 'node:path';
-import { ArraySplitter, LineSplitter, type Piece, type Splitter } from './split-json.js';
+import { recordsOf } from './records.js';
 
 export type RowFormat = 'alpaca' | 'text' | 'messages';
 
 /** Where a row was read. */
 export interface RowOrigin {
   readonly file: string;
-  /** From 1; in a .json array the line on which the row begins. */
+  /** From 1; in a .json array the line on which the row begins; in a .parquet file the row's number. */
   readonly line: number;
 }
 
@@ -73,7 +71,8 @@ const ROLES: readonly unknown[] = ['system', 'user', 'assistant', 'tool', 'devel
  * Reads all rows of the files, in order.
  *
  * Edge cases BOM, CRLF, blank lines of .jsonl -> skipped | further fields of a row -> ignored | `input` absent or null -> none
- *            | a row over the limit -> a problem, never in memory as a whole | .json cut short -> refused as a whole
+ *            | a row over the limit -> a problem, never in memory as a whole | file cut short -> refused as a whole
+ *            | `messages` of a .csv -> the same as JSON in its cell
  * Guarantee  rows and problems together are all rows of the files.
  * @throws FedloraError data/not-found | data/unknown-format | data/malformed-file | data/too-many-bad-rows | data/empty
  */
@@ -82,13 +81,13 @@ export async function readRows(paths: readonly string[], options: ReadOptions): 
   const rows: Row[] = [];
   const problems: RowProblem[] = [];
   for (const path of paths) {
-    for await (const { line, bytes } of pieces(path, maximumRowBytes)) {
-      const origin: RowOrigin = { file: path, line };
-      if (bytes === null) {
+    for await (const record of recordsOf(path, maximumRowBytes)) {
+      const origin: RowOrigin = { file: path, line: record.line };
+      if (record.kind === 'too-large') {
         problems.push({ ...origin, code: 'data/row-too-large', reason: `is over ${maximumRowBytes} bytes` });
         continue;
       }
-      const parsed = parseRow(bytes, format, origin);
+      const parsed = record.kind === 'bad' ? record.reason : parseRow(record.fields, format, origin);
       if (typeof parsed === 'string') problems.push({ ...origin, code: 'data/malformed-row', reason: parsed });
       else rows.push(parsed);
     }
@@ -110,68 +109,8 @@ export async function readRows(paths: readonly string[], options: ReadOptions): 
   return { rows, problems };
 }
 
-async function* pieces(path: string, limit: number): AsyncGenerator<Piece> {
-  const splitter = splitterFor(path, limit);
-  let first = true;
-  const stream = createReadStream(path, { highWaterMark: 1 << 20 });
-  try {
-    for await (const read of stream) {
-      let chunk = read as Uint8Array;
-      if (first) chunk = withoutMark(chunk, path);
-      first = false;
-      yield* splitter.push(chunk);
-    }
-  } catch (error) {
-    if (error instanceof FedloraError) throw error;
-    throw new FedloraError('data/not-found', 'The file cannot be read.', { where: path, cause: error });
-  }
-  const { pieces: last, ending } = splitter.end();
-  yield* last;
-  if (ending.kind === 'broken') {
-    if (ending.reason === 'is empty') return; // as an empty .jsonl: no rows
-    throw new FedloraError('data/malformed-file', `The file ${ending.reason}.`, { where: `${path}:${ending.line}` });
-  }
-}
-
-function splitterFor(path: string, limit: number): Splitter {
-  switch (extname(path).toLowerCase()) {
-    case '.json':
-      return new ArraySplitter(limit);
-    case '.jsonl':
-    case '.ndjson':
-      return new LineSplitter(limit);
-    default:
-      throw new FedloraError('data/unknown-format', undefined, { where: path });
-  }
-}
-
-/** The first chunk without a byte order mark. Streams deliver at least three bytes at first unless the file has fewer. */
-function withoutMark(chunk: Uint8Array, path: string): Uint8Array {
-  if (chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf) return chunk.subarray(3);
-  if ((chunk[0] === 0xff && chunk[1] === 0xfe) || (chunk[0] === 0xfe && chunk[1] === 0xff)) {
-    throw new FedloraError('data/malformed-file', 'The file is UTF-16; save it as UTF-8.', { where: path });
-  }
-  return chunk;
-}
-
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 /** The row, or what is wrong with it. */
-function parseRow(bytes: Uint8Array, format: RowFormat, origin: RowOrigin): Row | string {
-  let text: string;
-  try {
-    text = decoder.decode(bytes);
-  } catch {
-    return 'is not UTF-8'; // The decoder says no more.
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return 'is no valid JSON'; // Its message would quote the row.
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'is no JSON object';
-  const fields = new Map<string, unknown>(Object.entries(value));
+function parseRow(fields: ReadonlyMap<string, unknown>, format: RowFormat, origin: RowOrigin): Row | string {
   switch (format) {
     case 'alpaca':
       return parseAlpaca(fields, origin);

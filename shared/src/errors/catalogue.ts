@@ -261,8 +261,8 @@ const dataErrors = {
     blame: 'owner',
     retry: 'never',
     exitCode: exitCodes.data,
-    meaning: 'A file of training data is neither .json nor .jsonl.',
-    remedy: 'Save the rows as a JSON array (.json) or as one JSON object a line (.jsonl).',
+    meaning: 'A file of training data is neither .json, .jsonl, .csv nor .parquet.',
+    remedy: 'Save the rows as a JSON array (.json), as one JSON object a line (.jsonl), as .csv or as .parquet.',
   },
   'data/output-exists': {
     blame: 'owner',
@@ -282,7 +282,7 @@ const dataErrors = {
     blame: 'owner',
     retry: 'never',
     exitCode: exitCodes.data,
-    meaning: 'A file of training data is not one JSON array of rows.',
+    meaning: 'A file of training data is not what its ending says.',
     remedy: 'Look at the line that the message names; a file that was cut short ends too early.',
   },
   'data/malformed-row': {
