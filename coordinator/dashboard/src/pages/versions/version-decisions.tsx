@@ -130,8 +130,9 @@ export function VersionDecisions({ release }: { release: ReleaseView }) {
             <>
               <p>
                 <strong>This cannot be undone.</strong> Its files are given to nobody any more but the organisations
-                whose run still trains from it, and every channel that has it falls back to what it had before
-                {release.channels.length > 0 && `: now ${release.channels.join(', ')}`}.
+                whose run still trains from it, and every channel that has it
+                {release.channels.length > 0 && `, now ${release.channels.join(' and ')},`} falls back to what it had
+                before.
               </p>
               <p>
                 Versions that were trained from it stay, and no longer pass the gate. A run that goes on: stop it too.
