@@ -3,6 +3,7 @@
  * which is loaded when it is first opened; the coordinator's README shows how.
  */
 
+import IconCalendar from '@tabler/icons-react/icons/IconCalendar';
 import IconLayoutDashboard from '@tabler/icons-react/icons/IconLayoutDashboard';
 import IconVersions from '@tabler/icons-react/icons/IconVersions';
 import { page, root } from './shell/page-route.js';
@@ -14,6 +15,13 @@ export const routeTree = root.addChildren([
     permissions: ['runs.read', 'organisations.read'],
     navigation: { group: 'Network', icon: IconLayoutDashboard },
     load: () => import('./pages/overview/overview-page.js'),
+  }),
+  page('/calendar', {
+    title: 'Calendar',
+    permissions: ['runs.read'],
+    navigation: { group: 'Network', icon: IconCalendar },
+    search: (typed) => calendarSearch(typed),
+    load: () => import('./pages/calendar/calendar-page.js'),
   }),
   page('/versions', {
     title: 'Versions',
@@ -37,4 +45,17 @@ export const routeTree = root.addChildren([
 
 function versionPair({ left, right }: Record<string, unknown>): { left?: string; right?: string } {
   return { ...(typeof left === 'string' ? { left } : {}), ...(typeof right === 'string' ? { right } : {}) };
+}
+
+function calendarSearch({ view, at, run }: Record<string, unknown>): {
+  view?: 'month' | 'week';
+  at?: number;
+  run?: string;
+} {
+  return {
+    ...(view === 'week' ? { view } : {}),
+    // What a date can be.
+    ...(typeof at === 'number' && Math.abs(at) < 4e12 ? { at } : {}),
+    ...(typeof run === 'string' ? { run } : {}),
+  };
 }
