@@ -23,7 +23,15 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       project('architecture', ['test/architecture/**/*.test.ts'], 60_000),
-      project('unit', ['{protocol,shared,client,coordinator}/src/**/*.test.ts', 'test/demo/**/*.test.ts'], 60_000),
+      project(
+        'unit',
+        [
+          '{protocol,shared,client,coordinator}/src/**/*.test.ts',
+          'coordinator/dashboard/src/**/*.test.ts',
+          'test/demo/**/*.test.ts',
+        ],
+        60_000,
+      ),
       project('vectors', ['test/vectors/**/*.test.ts'], 120_000),
       // By `npm run test:nightly` with very many cases.
       project(

@@ -38,6 +38,7 @@ import { Announcements } from './observe/announcements.js';
 import { LiveGateway } from './observe/live.gateway.js';
 import type { Log } from './observe/log.js';
 import { Metrics } from './observe/metrics.js';
+import { Readiness } from './observe/readiness.js';
 import { OrganisationViews } from './observe/organisation-views.js';
 import { ObserveController } from './observe/observe.controller.js';
 import type { TrackRecord } from './observe/track-record.js';
@@ -81,6 +82,7 @@ export interface Parts {
   readonly publicKey: string;
   readonly providerSignIn: ProviderSignIn;
   readonly rateLimits: RateLimits;
+  readonly readiness: Readiness;
   readonly releaseService: ReleaseService;
   readonly releaseViews: ReleaseViews;
   readonly roundService: RoundService;
@@ -148,6 +150,7 @@ export class AppModule {
         { provide: RateLimits, useValue: parts.rateLimits },
         { provide: ReleaseService, useValue: parts.releaseService },
         { provide: ReleaseViews, useValue: parts.releaseViews },
+        { provide: Readiness, useValue: parts.readiness },
         { provide: RoundService, useValue: parts.roundService },
         { provide: RunService, useValue: parts.runService },
         { provide: ScheduleService, useValue: parts.schedules },

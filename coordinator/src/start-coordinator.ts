@@ -38,11 +38,12 @@ import { Downloads } from './hub/downloads.js';
 import { HubFiles } from './hub/hub-files.js';
 import { HubService } from './hub/hub.service.js';
 import { setUpHttp } from './nest/http-shell.js';
-import { logOver, nestLoggerOver, openLog, requestLog } from './nest/pino-log.js';
+import { bindRequestId, logOver, nestLoggerOver, openLog, requestLog } from './nest/pino-log.js';
 import { ProblemFilter } from './nest/problem.filter.js';
 import { Announcements } from './observe/announcements.js';
 import type { Log } from './observe/log.js';
 import { Metrics } from './observe/metrics.js';
+import { Readiness } from './observe/readiness.js';
 import { OrganisationViews } from './observe/organisation-views.js';
 import { TrackRecord } from './observe/track-record.js';
 import { Views } from './observe/views.js';
@@ -111,9 +112,11 @@ export async function startCoordinator(
       forceCloseConnections: true,
     });
     app.use(requestLog(logger));
+    app.use(bindRequestId);
     setUpHttp(app, config.trustedProxies ?? []);
     app.useWebSocketAdapter(new IoAdapter(app));
-    app.useGlobalFilters(new ProblemFilter(log));
+    app.useGlobalFilters(new ProblemFilter(log, parts.metrics));
+    parts.metrics.watch(app.getHttpServer());
     await app.init();
     await parts.trackRecord.load();
     await parts.runService.tidy();
@@ -133,6 +136,7 @@ export async function startCoordinator(
       close: async ({ abruptly = false } = {}) => {
         if (isClosed) return;
         isClosed = true;
+        parts.readiness.stop();
         parts.runService.close();
         if (abruptly) {
           parts.roundService.abandon();
@@ -292,7 +296,11 @@ function construct(
     announcements,
     now,
   });
-  const metrics = new Metrics(views, presence, announcements, log);
+  const metrics = new Metrics({ ...common, views, roundService, programVersion: version });
+  audit.onRecorded = (event) => {
+    if (event === 'user.sign-in.refused') metrics.signInFailed();
+  };
+  const readiness = new Readiness(folder.root, () => runs.countByStatus());
   return {
     announcements,
     apiTokens,
@@ -320,6 +328,7 @@ function construct(
     publicKey: key.publicKey,
     providerSignIn,
     rateLimits,
+    readiness,
     releaseService,
     releaseViews,
     roundService,

@@ -48,7 +48,8 @@ afterAll(async () => {
 async function problemOf(response: Response): Promise<[number, string]> {
   expect(response.headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
   const problem = JSON.parse(await response.text()) as Record<string, unknown>;
-  const { fields: _fields, ...always } = problem;
+  const { fields: _fields, requestId, ...always } = problem;
+  expect(requestId).toBe(response.headers.get('x-request-id'));
   expect(Object.keys(always)).toEqual(['type', 'title', 'status', 'code', 'detail', 'retry', 'remedy']);
   expect(problem).toMatchObject({ type: `urn:fedlora:error:${String(problem.code)}`, status: response.status });
   return [response.status, String(problem.code)];

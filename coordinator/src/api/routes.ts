@@ -686,7 +686,12 @@ export const routeTable: Readonly<Record<string, Route>> = {
   },
   'GET /api/v1/openapi.json': { access: open, summary: 'This document', answer: { status: 200 } },
   'GET /healthz': { access: open, summary: 'The process answers', answer: ok(views.health) },
-  'GET /readyz': { access: open, summary: 'The database answers', answer: ok(views.health) },
+  'GET /readyz': {
+    access: open,
+    summary: 'It is not shutting down, its database answers, and its data folder can be written to',
+    answer: ok(views.health),
+    errors: ['coordinator/not-ready'],
+  },
   'GET /metrics': {
     access: open,
     summary: 'Numbers for Prometheus',

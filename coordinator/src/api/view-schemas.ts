@@ -549,5 +549,6 @@ export const problem = objectOf<Omit<Problem, 'code'> & { readonly code: string 
   detail: text(),
   retry: text({ enum: ['never', 'later', 'next-round'] }),
   remedy: text(),
+  requestId: text({ description: 'Under which logs and the audit log know the request.' }),
   fields: orAbsent(listOf(fieldProblem)),
 });

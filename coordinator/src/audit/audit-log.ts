@@ -33,6 +33,9 @@ export interface AuditFilter {
 const EXPORT_ROWS = 500;
 
 export class AuditLog {
+  /** Called when something that changed nothing was recorded. */
+  onRecorded: (event: string) => void = () => undefined;
+
   constructor(
     private readonly db: Database,
     private readonly now: () => number,
@@ -48,8 +51,9 @@ export class AuditLog {
   }
 
   /** Records what changed nothing in the database, such as a refusal. */
-  record(record: AuditRecord): Promise<void> {
-    return this.transaction((trx) => this.append(record, trx));
+  async record(record: AuditRecord): Promise<void> {
+    await this.transaction((trx) => this.append(record, trx));
+    this.onRecorded(record.event);
   }
 
   /** For changes of which only some are recorded: with `append`. */

@@ -1,8 +1,9 @@
 /** The `Log` of business code over pino, and Nest's own messages into the same stream. */
 
 import type { LoggerService } from '@nestjs/common';
-import { pino, type Logger } from 'pino';
+import { pino, type DestinationStream, type Logger } from 'pino';
 import { pinoHttp, type HttpLogger } from 'pino-http';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import pretty from 'pino-pretty';
@@ -14,9 +15,19 @@ const REDACTED = ['authorization', 'token', 'password', 'seed', 'secret', 'key',
   (name) => [name, `*.${name}`, `*.*.${name}`],
 );
 
+/** What every line tells that is written while a request is handled. */
+const context = new AsyncLocalStorage<LogFields>();
+
 /** JSON lines on standard output; readable lines on a terminal. */
-export function openLog(level: LogLevel): Logger {
-  const options = { level, redact: { paths: REDACTED, censor: '[redacted]' }, base: {}, messageKey: 'event' };
+export function openLog(level: LogLevel, destination?: DestinationStream): Logger {
+  const options = {
+    mixin: () => context.getStore() ?? {},
+    level,
+    redact: { paths: REDACTED, censor: '[redacted]' },
+    base: {},
+    messageKey: 'event',
+  };
+  if (destination !== undefined) return pino(options, destination);
   return process.stdout.isTTY
     ? pino(options, pretty({ sync: true, messageKey: 'event', ignore: 'pid,hostname' }))
     : pino(options);
@@ -68,4 +79,9 @@ export function requestLog(logger: Logger): HttpLogger {
       res: (response: { statusCode: unknown }) => ({ statusCode: response.statusCode }),
     },
   });
+}
+
+/** Binds the id of a request to every line that is written while it is handled; after `requestLog`, which gives it. */
+export function bindRequestId(request: IncomingMessage, _response: ServerResponse, next: () => void): void {
+  context.run({ requestId: request.id }, next);
 }

@@ -4,12 +4,17 @@ import { FedloraError, uploadHeaders } from '@fedlora/shared';
 import { isHubAddress } from '../hub/hub-address.js';
 import { hubHeaders } from '../hub/hub-errors.js';
 import type { Log } from '../observe/log.js';
+import type { Metrics } from '../observe/metrics.js';
+import type { KnownRequest } from './access.guard.js';
 import { problemOf } from './problem.js';
 
 /** Turns every error of an HTTP handler into problem details. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  constructor(private readonly log: Log) {}
+  constructor(
+    private readonly log: Log,
+    private readonly metrics: Pick<Metrics, 'refused'>,
+  ) {}
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const response = host.switchToHttp().getResponse<Response>();
@@ -18,7 +23,9 @@ export class ProblemFilter implements ExceptionFilter {
       return; // Nobody is there to be answered: a broken connection, most likely within an upload.
     }
     const error = fromNest(thrown);
-    const problem = problemOf(error);
+    const { path, headers, id } = host.switchToHttp().getRequest<KnownRequest>();
+    const problem = { ...problemOf(error), requestId: id };
+    this.metrics.refused('http', problem.code);
     if (problem.status >= 500) this.log.error('http.handler.failed', { code: problem.code, err: thrown });
     if (response.headersSent) {
       response.destroy();
@@ -28,7 +35,6 @@ export class ProblemFilter implements ExceptionFilter {
     if (typeof retryAfterMs === 'number') response.setHeader('retry-after', Math.ceil(retryAfterMs / 1000));
     const offset = error instanceof FedloraError ? error.details.offset : undefined;
     if (typeof offset === 'number') response.setHeader(uploadHeaders.offset, offset);
-    const { path, headers } = host.switchToHttp().getRequest<Request>();
     if (isHubAddress(path)) response.set(hubHeaders(problem, headers.authorization !== undefined));
     response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
   }

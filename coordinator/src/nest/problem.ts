@@ -11,12 +11,15 @@ export interface Problem {
   readonly detail: string;
   readonly retry: string;
   readonly remedy: string;
+  /** Under which logs and the audit log know the request. */
+  readonly requestId: string;
   /** Of a body or query whose fields are wrong. */
   readonly fields?: readonly FieldProblem[];
 }
 
 /** Statuses that tell more than whose fault it is. */
 const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
+  'coordinator/not-ready': 503,
   'request/not-found': 404,
   'request/too-large': 413,
   'request/unsupported-type': 415,
@@ -93,7 +96,7 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
 };
 
 /** The problem that an error is. What was not thrown on purpose tells nothing about itself. */
-export function problemOf(error: unknown): Problem {
+export function problemOf(error: unknown): Omit<Problem, 'requestId'> {
   const known = FedloraError.from(error);
   const { code, summary } = known;
   const { meaning, retry, remedy } = errorEntry(code);

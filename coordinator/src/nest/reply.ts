@@ -2,13 +2,14 @@
 
 import { errorEntry, FedloraError, toWireError, type Reply } from '@fedlora/shared';
 import type { Log } from '../observe/log.js';
+import type { Metrics } from '../observe/metrics.js';
 import { validated } from './validated.js';
 
 /** Validates a message, hands it on, and answers how it went. */
 export async function replyTo<Message extends object>(
   type: new () => Message,
   body: unknown,
-  log: Log,
+  { log, metrics }: { readonly log: Log; readonly metrics: Pick<Metrics, 'refused'> },
   handle: (message: Message) => void | Promise<void>,
 ): Promise<Reply> {
   try {
@@ -16,6 +17,7 @@ export async function replyTo<Message extends object>(
     return { ok: true };
   } catch (error) {
     const { code } = FedloraError.from(error);
+    metrics.refused('socket', code);
     if (errorEntry(code).blame === 'us') log.error('socket.handler.failed', { code, err: error });
     else log.debug('socket.message.refused', { code });
     return { ok: false, error: toWireError(error) };

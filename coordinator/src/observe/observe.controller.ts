@@ -3,13 +3,15 @@ import type { Overview } from '@fedlora/shared';
 import type { Operator } from '../access/principal.js';
 import { Asking } from '../nest/asking.js';
 import { Metrics } from './metrics.js';
-import { EVERYTHING, Views } from './views.js';
+import { Readiness } from './readiness.js';
+import { Views } from './views.js';
 
 @Controller()
 export class ObserveController {
   constructor(
     @Inject(Views) private readonly views: Views,
     @Inject(Metrics) private readonly metrics: Metrics,
+    @Inject(Readiness) private readonly readiness: Readiness,
   ) {}
 
   @Get('api/v1/overview')
@@ -23,10 +25,10 @@ export class ObserveController {
     return { status: 'ok' };
   }
 
-  /** The process can do its work: the database answers. */
+  /** The process can do its work. */
   @Get('readyz')
   async ready(): Promise<{ status: 'ok' }> {
-    await this.views.runs(EVERYTHING);
+    await this.readiness.expectReady();
     return { status: 'ok' };
   }
 

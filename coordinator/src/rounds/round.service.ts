@@ -143,6 +143,16 @@ export class RoundService {
     }
   }
 
+  /** What open rounds have to do: answers that wait to be handled, and effects that are still to be performed. */
+  backlog(): { readonly openRounds: number; readonly answers: number; readonly effects: number } {
+    const rounds = [...this.open.values()];
+    return {
+      openRounds: rounds.length,
+      answers: rounds.reduce((sum, { waiting }) => sum + waiting.size, 0),
+      effects: rounds.reduce((sum, { pending }) => sum + pending.length, 0),
+    };
+  }
+
   /** The open round of a run, if there is one. */
   openRoundOf(runId: string): string | undefined {
     return [...this.open.values()].find((round) => round.run.id === runId)?.id;

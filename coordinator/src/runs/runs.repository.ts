@@ -63,6 +63,15 @@ export class RunsRepository {
     return rows.map((row) => this.fromRow(row));
   }
 
+  async countByStatus(): Promise<Map<string, number>> {
+    const rows = await this.db
+      .selectFrom('runs')
+      .select(({ fn }) => ['status', fn.countAll<number>().as('count')])
+      .groupBy('status')
+      .execute();
+    return new Map(rows.map(({ status, count }) => [status, count]));
+  }
+
   async byId(id: string, db: Kysely<Tables> = this.db): Promise<Run | undefined> {
     const row = await db.selectFrom('runs').selectAll().where('id', '=', id).executeTakeFirst();
     return row === undefined ? undefined : this.fromRow(row);

@@ -25,6 +25,7 @@ import { gatewayOptions } from '../nest/gateway-options.js';
 import { replyTo } from '../nest/reply.js';
 import { LOG } from '../nest/tokens.js';
 import type { Log } from '../observe/log.js';
+import { Metrics } from '../observe/metrics.js';
 import { RoundService } from '../rounds/round.service.js';
 import { Presence, type Connection } from './presence.js';
 import { SessionService } from './session.service.js';
@@ -48,7 +49,8 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
     @Inject(Presence) private readonly presence: Presence,
     @Inject(RoundService) private readonly rounds: RoundService,
     @Inject(StandingService) private readonly standing: StandingService,
-    @Inject(LOG) private readonly log: Log,
+    @Inject(LOG) readonly log: Log,
+    @Inject(Metrics) readonly metrics: Metrics,
   ) {}
 
   afterInit(server: ClientServer): void {
@@ -84,7 +86,7 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
 
   @SubscribeMessage('session.hello')
   hello(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
-    return replyTo(SessionHelloMessage, body, this.log, async (hello) => {
+    return replyTo(SessionHelloMessage, body, this, async (hello) => {
       await this.presence.hello(data.organisation, data.connection, hello);
       await this.standing.tell(data.organisation);
       await this.rounds.greet(data.organisation);
@@ -93,19 +95,19 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
 
   @SubscribeMessage('session.state')
   state(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
-    return replyTo(SessionStateMessage, body, this.log, ({ state }) =>
+    return replyTo(SessionStateMessage, body, this, ({ state }) =>
       this.presence.state(data.organisation, data.connection, state),
     );
   }
 
   @SubscribeMessage('round.reply')
   reply(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
-    return replyTo(RoundReplyMessage, body, this.log, (reply) => this.rounds.reply(data.organisation, reply));
+    return replyTo(RoundReplyMessage, body, this, (reply) => this.rounds.reply(data.organisation, reply));
   }
 
   @SubscribeMessage('round.decline')
   decline(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
-    return replyTo(RoundDeclineMessage, body, this.log, (decline) => this.rounds.decline(data.organisation, decline));
+    return replyTo(RoundDeclineMessage, body, this, (decline) => this.rounds.decline(data.organisation, decline));
   }
 }
 

@@ -1030,6 +1030,12 @@ const coordinatorErrors = {
     meaning: 'The run description cannot become a manifest.',
     remedy: 'Change what the message names and send it again.',
   },
+  'coordinator/not-ready': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'The coordinator cannot do its work at the moment.',
+    remedy: 'Wait if it is shutting down; else see whether the disk of its data folder is full or read-only.',
+  },
   'schedule/invalid': {
     blame: 'operator',
     retry: 'never',
