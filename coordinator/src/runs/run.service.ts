@@ -39,7 +39,7 @@ import type { RoundsRepository } from '../rounds/rounds.repository.js';
 import { neededOrganisations } from '../schedule/needed-organisations.js';
 import { quorumOf } from '../schedule/quorum.js';
 import { expectNone, scheduleProblems } from '../schedule/schedule-problems.js';
-import { givenParts } from '../schedule/schedule-terms.js';
+import { asAudited, givenParts } from '../schedule/schedule-terms.js';
 import { startTime, type LastRound, type StartTime } from '../schedule/start-time.js';
 import { needsMeasurements, ruleThatStops } from '../schedule/stop-rules.js';
 import type { Presence } from '../session/presence.js';
@@ -186,7 +186,8 @@ export class RunService {
       await versions.add(version, trx);
       const { runId, title } = manifest;
       const details = { runId, title, repository, manifestHash: version.manifestHash };
-      await audit.append({ event: 'run.started', by, details }, trx);
+      const after = { schedule: asAudited(schedule) };
+      await audit.append({ event: 'run.started', by, details, ...(schedule === null ? {} : { after }) }, trx);
     });
     log.info('run.started', { runId: manifest.runId, rounds: manifest.rounds, organisations: roster.members.length });
     announcements.tell('version.published', version.id);

@@ -1,6 +1,6 @@
 /** A schedule's defaults, and its form without the parts that ask for nothing. */
 
-import type { NoProgressRule, RunSchedule } from '@fedlora/shared';
+import type { NoProgressRule, PlainObject, RunSchedule } from '@fedlora/shared';
 
 const MINUTE_MS = 60_000;
 
@@ -41,6 +41,12 @@ export function metricOf({ of }: NoProgressRule): 'loss' | 'accuracy' {
 export function givenParts(schedule: RunSchedule | null | undefined): RunSchedule | null {
   // Safe: parts are only left out, and every part may be.
   return (given(schedule) as RunSchedule | undefined) ?? null;
+}
+
+/** As the audit log keeps it. */
+export function asAudited(schedule: RunSchedule | null): PlainObject | null {
+  // Safe: `givenParts` makes plain JSON.
+  return schedule as unknown as PlainObject | null;
 }
 
 function given(value: unknown): unknown {

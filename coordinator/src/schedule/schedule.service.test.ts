@@ -208,6 +208,8 @@ describe('the schedule of a run', () => {
     expect(await get<ScheduleView>(routes.runSchedule(id))).toEqual(changed);
 
     expect(await json<ScheduleView>(await put(id, {}))).toMatchObject({ schedule: null });
+    const started = await get<Page<AuditLine>>(`${routes.audit}?event=run.started`);
+    expect(started.items[0].entry.after).toEqual({ schedule: { cron: '0 4 * * *' } });
     const { items } = await get<Page<AuditLine>>(`${routes.audit}?event=run.schedule.changed`);
     expect(items.map(({ entry: { before, after } }) => [before, after])).toEqual([
       [{ schedule: nightly }, { schedule: null }],

@@ -4,7 +4,6 @@ import {
   FedloraError,
   type CalendarQuery,
   type CalendarView,
-  type PlainObject,
   type RunSchedule,
   type SchedulePreview,
   type ScheduleView,
@@ -21,7 +20,7 @@ import { isUnended, type Run, type RunsRepository } from '../runs/runs.repositor
 import { calendarOf, MOST_ENTRIES } from './calendar.js';
 import { plannedRounds } from './planned-rounds.js';
 import { expectNone, scheduleProblems } from './schedule-problems.js';
-import { givenParts } from './schedule-terms.js';
+import { asAudited, givenParts } from './schedule-terms.js';
 
 export interface ScheduleParts {
   readonly runs: RunsRepository;
@@ -62,7 +61,7 @@ export class ScheduleService {
       expectUnchanged(ifMatch, viewOf(run));
       expectNone(problemsOf(run, schedule, changedAt));
       await runs.setSchedule(runId, schedule, changedAt, trx);
-      const change = { before: { schedule: plain(run.schedule) }, after: { schedule: plain(schedule) } };
+      const change = { before: { schedule: asAudited(run.schedule) }, after: { schedule: asAudited(schedule) } };
       const record = { event: 'run.schedule.changed', by, details: { runId }, ...change };
       return [record, { runId, schedule, changedAt }] as const;
     });
@@ -102,9 +101,4 @@ function viewOf(run: Run): ScheduleView {
 function problemsOf(run: Run, schedule: RunSchedule | null, now: number): SchedulePreview['problems'] {
   const terms = { manifest: run.manifest, members: run.roster.members.length };
   return schedule === null ? [] : scheduleProblems(schedule, terms, now);
-}
-
-function plain(schedule: RunSchedule | null): PlainObject | null {
-  // Safe: `givenParts` makes plain JSON.
-  return schedule as unknown as PlainObject | null;
 }
