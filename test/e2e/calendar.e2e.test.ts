@@ -65,7 +65,7 @@ describe.skipIf(whyNoBrowser !== undefined)(
       await form.getByLabel('Cron').fill('30 4 * * mon-fri');
       await form.getByRole('button', { name: 'Add one for every week' }).click();
       await expect.poll(() => form.getByTestId('schedule-next').locator('li').count()).toBe(5);
-      await form.getByLabel('Beginning of weekly window 1').fill('22:15');
+      await form.getByLabel('From, weekly window 1').fill('22:15');
       await form.getByLabel('Rounds are done').fill('4');
       await form.getByTestId('schedule-next').waitFor();
       await screenshot(page, 'calendar-schedule');

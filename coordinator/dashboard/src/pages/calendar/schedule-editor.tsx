@@ -263,7 +263,7 @@ function WindowRow({ name, kind, window, problems, path, onChange, onRemove, chi
           key={end}
           type={kind}
           label={end === 'from' ? 'From' : 'Until'}
-          aria-label={`${end === 'from' ? 'Beginning' : 'End'} of ${name}`}
+          aria-label={`${end === 'from' ? 'From' : 'Until'}, ${name}`}
           value={window[end]}
           error={problems[`${path}.${end}`]}
           onChange={({ currentTarget: { value } }) => onChange({ [end]: value })}
