@@ -34,7 +34,7 @@ describe('the built dashboard', () => {
     const firstLoad = filesOf(chunks, [
       'index.html',
       'src/pages/overview/overview-page.tsx',
-      'src/charts/training-charts.tsx',
+      'src/run/training-charts.tsx',
     ]);
     const sizes = await Promise.all(
       [...firstLoad].map(async (file) => gzipSync(await readFile(join(dist, file))).length),

@@ -97,7 +97,13 @@ describe.skipIf(whyNoBrowser !== undefined)(
       await screenshot(page, 'dashboard-after-run');
     });
 
-    it('shows what was measured on held-out rows, and the clip that it suggests', async () => {
+    it('shows on the run’s page what was measured on held-out rows, and the clip that it suggests', async () => {
+      await page.getByRole('link', { name: 'Runs', exact: true }).click();
+      await page
+        .getByTestId('runs')
+        .getByRole('link', { name: /Route requests/ })
+        .click();
+      await page.getByTestId('run-terms').getByText('fedlora-demo-base').first().waitFor();
       const charts = {
         loss: page.getByTestId('chart-loss').getByText('held-out').first(),
         accuracy: page.getByTestId('chart-held-out').locator('svg .recharts-line').first(),
@@ -113,6 +119,7 @@ describe.skipIf(whyNoBrowser !== undefined)(
         rounds.reduce((sum, { suggestedL2Bound }) => sum + Math.log(suggestedL2Bound ?? Number.NaN), 0) / rounds.length,
       );
       await page.getByTestId('chart-clip').getByText(suggested.toPrecision(3)).waitFor();
+      await screenshot(page, 'run');
     });
 
     it('stays readable at the width of a phone', async () => {

@@ -33,6 +33,11 @@ function runs(context: CliContext): Command {
     .addCommand(asking(context, 'list', 'every run, newest first', (api) => all((at) => api.runs(at))))
     .addCommand(asking(context, 'show', 'one run', (api, id: string) => api.run(id)).argument('<id>'))
     .addCommand(
+      asking(context, 'terms', 'the signed terms of a run, and who may take part', (api, id: string) =>
+        api.runTerms(id),
+      ).argument('<id>'),
+    )
+    .addCommand(
       asking(context, 'rounds', 'rounds of a run, newest first', (api, id: string) =>
         all((at) => api.rounds(id, at)),
       ).argument('<id>'),

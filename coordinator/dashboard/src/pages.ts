@@ -6,6 +6,8 @@
 import IconCalendar from '@tabler/icons-react/icons/IconCalendar';
 import IconLayoutDashboard from '@tabler/icons-react/icons/IconLayoutDashboard';
 import IconVersions from '@tabler/icons-react/icons/IconVersions';
+import IconRepeat from '@tabler/icons-react/icons/IconRepeat';
+import { runsSearch } from './run/status-words.js';
 import { page, root } from './shell/page-route.js';
 
 /** In the order of the navigation. */
@@ -15,6 +17,18 @@ export const routeTree = root.addChildren([
     permissions: ['runs.read', 'organisations.read'],
     navigation: { group: 'Network', icon: IconLayoutDashboard },
     load: () => import('./pages/overview/overview-page.js'),
+  }),
+  page('/runs', {
+    title: 'Runs',
+    permissions: ['runs.read'],
+    navigation: { group: 'Network', icon: IconRepeat },
+    search: runsSearch,
+    load: () => import('./pages/runs/runs-page.js'),
+  }),
+  page('/runs/$runId', {
+    title: 'Run',
+    permissions: ['runs.read'],
+    load: () => import('./pages/runs/run-page.js'),
   }),
   page('/calendar', {
     title: 'Calendar',

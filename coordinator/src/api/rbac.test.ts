@@ -41,6 +41,7 @@ const matrix: Readonly<Record<string, string>> = {
   'POST /api/v1/runs/plan': '                   .    .    .    .    .    +    +    +',
   'GET /api/v1/runs': '                         .    .    .    +    +    +    +    +',
   'GET /api/v1/runs/:id': '                     .    .    .    +    .    +    +    +',
+  'GET /api/v1/runs/:id/terms': '               .    .    .    +    .    +    +    +',
   'GET /api/v1/runs/:id/rounds': '              .    .    .    +    .    +    +    +',
   'POST /api/v1/runs/:id/pause': '              .    .    .    .    .    +    +    +',
   'POST /api/v1/runs/:id/resume': '             .    .    .    .    .    +    +    +',

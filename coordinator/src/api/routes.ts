@@ -275,6 +275,12 @@ export const routeTable: Readonly<Record<string, Route>> = {
     answer: ok(views.run),
     errors: ['run/unknown'],
   },
+  'GET /api/v1/runs/:id/terms': {
+    access: may('runs.read', { run: 'id' }),
+    summary: 'The signed terms of a run, and who may take part',
+    answer: ok(views.runTerms),
+    errors: ['run/unknown'],
+  },
   'GET /api/v1/runs/:id/rounds': {
     access: may('runs.read', { run: 'id' }),
     summary: 'Rounds of a run, newest first',

@@ -57,6 +57,7 @@ import {
   type RoundView,
   type RunForecast,
   type RunPlanView,
+  type RunTermsView,
   type RunView,
   type SchedulePreview,
   type ScheduleView,
@@ -207,6 +208,13 @@ export const run = objectOf<RunView>('Run', {
   nextRoundAt: orNull(time),
 });
 
+export const runTerms = objectOf<RunTermsView>('RunTerms', {
+  manifest: anyObject('The manifest, as it was signed.'),
+  manifestHash: hex(64),
+  signature: text(),
+  members: listOf(objectOf<RunTermsView['members'][number]>('Member', { name: text(), identity: hex(64) })),
+});
+
 const planProblem = objectOf<PlanProblem>('PlanProblem', {
   field: orNull(text({ description: 'Path in the description; null if it is about no single field.' })),
   code: text({ description: 'Of the error that starting it would give; plan/ for advice.' }),
@@ -253,6 +261,7 @@ const participant = objectOf<ParticipantView>('Participant', {
     'dropped',
   ]),
   reason: orNull(text()),
+  receivedBytes: orNull(integer),
 });
 
 export const round = objectOf<RoundView>('Round', {
@@ -268,6 +277,7 @@ export const round = objectOf<RoundView>('Round', {
   deadlineAt: orNull(time),
   phaseDurationsMs: mapOf(number),
   participants: listOf(participant),
+  contributionBytes: orNull(integer),
   baseVersion: text(),
   version: orNull(text()),
   meanLoss: orNull(number),

@@ -4,7 +4,14 @@ import type { RoundView } from '@fedlora/shared';
 import { phasesUnder, type RoundState } from './round.machine.js';
 import type { RoundRecord } from './rounds.repository.js';
 
-export function roundView(record: RoundRecord, state: RoundState): RoundView {
+/** How far the contributions of an open round are. */
+export interface Uploads {
+  readonly bytesEach: number;
+  readonly receivedOf: (participant: number) => number;
+}
+
+/** `uploads`: `null` for a round that has ended, of which nothing is kept. */
+export function roundView(record: RoundRecord, state: RoundState, uploads: Uploads | null): RoundView {
   return {
     id: record.id,
     runId: record.runId,
@@ -17,7 +24,13 @@ export function roundView(record: RoundRecord, state: RoundState): RoundView {
     endedAt: state.endedAt,
     deadlineAt: state.deadlineAt,
     phaseDurationsMs: state.phaseDurationsMs,
-    participants: state.participants.map(({ name, status, reason }) => ({ name, status, reason })),
+    participants: state.participants.map(({ index, name, status, reason }) => ({
+      name,
+      status,
+      reason,
+      receivedBytes: uploads?.receivedOf(index) ?? null,
+    })),
+    contributionBytes: uploads?.bytesEach ?? null,
     baseVersion: record.baseVersion,
     version: state.version,
     meanLoss: record.meanLoss,

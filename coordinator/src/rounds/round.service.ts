@@ -36,7 +36,8 @@ import { Deadlines } from './deadlines.js';
 import { nextSid, OpenRound } from './open-round.js';
 import { asked, isIn, isOver, isRequestPhase, transition, type RoundEffect, type RoundEvent } from './round.machine.js';
 import { noMessages, type RoundRecord, type RoundsRepository } from './rounds.repository.js';
-import { roundView } from './round-view.js';
+import { roundView, type Uploads } from './round-view.js';
+import { UploadProgress } from './upload-progress.js';
 
 export interface RoundParts {
   readonly rounds: RoundsRepository;
@@ -65,6 +66,7 @@ type RoundEnded = Parameters<ServerToClientEvents['round.ended']>[0];
 export class RoundService {
   private readonly open = new Map<string, OpenRound>();
   private readonly deadlines: Deadlines;
+  private readonly progress: UploadProgress;
   /** The newest end that each organisation may have missed: repeated after its next hello. */
   private readonly lastEnded = new Map<string, RoundEnded>();
   private isClosing = false;
@@ -73,6 +75,7 @@ export class RoundService {
 
   constructor(private readonly parts: RoundParts) {
     this.deadlines = new Deadlines(parts.now);
+    this.progress = new UploadProgress((roundId) => parts.announcements.tell('round.changed', roundId), parts.now);
   }
 
   /** Goes on with the rounds that were open when the coordinator stopped. */
@@ -246,7 +249,7 @@ export class RoundService {
     const stored = await this.parts.contributions.append(
       { roundId, participant, totalBytes },
       piece.offset,
-      piece.bytes,
+      this.progress.counting(roundId, participant, piece.offset, piece.bytes),
       limits.uploadPieceBytes,
     );
     if (stored === totalBytes) {
@@ -274,9 +277,9 @@ export class RoundService {
   /** What a round shows. */
   async view(roundId: string): Promise<RoundView | undefined> {
     const round = this.open.get(roundId);
-    if (round !== undefined && !isOver(round.state)) return roundView(round.record, round.state);
+    if (round !== undefined && !isOver(round.state)) return roundView(round.record, round.state, this.uploadsOf(round));
     const record = await this.parts.rounds.byId(roundId);
-    return record?.finalState == null ? undefined : roundView(record, record.finalState);
+    return record?.finalState == null ? undefined : roundView(record, record.finalState, null);
   }
 
   /** The rounds of a run, newest first. */
@@ -295,16 +298,24 @@ export class RoundService {
 
   private viewsOfRecords(records: readonly RoundRecord[]): RoundView[] {
     return records.flatMap((record) => {
-      const state = record.finalState ?? this.open.get(record.id)?.state;
-      return state === undefined ? [] : [roundView(record, state)];
+      if (record.finalState !== null) return [roundView(record, record.finalState, null)];
+      const round = this.open.get(record.id);
+      return round === undefined ? [] : [roundView(record, round.state, this.uploadsOf(round))];
     });
   }
 
   /** The newest rounds of all runs that have ended, newest first. */
   async latestViews(limit: number): Promise<RoundView[]> {
     return (await this.parts.rounds.latest(limit)).flatMap((record) =>
-      record.finalState === null ? [] : [roundView(record, record.finalState)],
+      record.finalState === null ? [] : [roundView(record, record.finalState, null)],
     );
+  }
+
+  private uploadsOf(round: OpenRound): Uploads {
+    return {
+      bytesEach: round.contributionBytes,
+      receivedOf: (participant) => this.progress.of(round.id, participant),
+    };
   }
 
   /** Lets go of everything without ending any round: the next start goes on. */
@@ -488,6 +499,7 @@ export class RoundService {
   private async endRound(round: OpenRound): Promise<void> {
     this.deadlines.disarm(round.id);
     this.deadlines.disarm(retryOf(round));
+    this.progress.forget(round.id);
     try {
       await this.parts.contributions.scrub(round.id);
       await this.parts.rounds.truncateLog();

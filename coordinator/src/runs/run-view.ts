@@ -1,7 +1,7 @@
 /** A run as the API and the dashboard show it. */
 
 import { roundLength, trainedFactor, type Manifest } from '@fedlora/protocol';
-import type { RunView } from '@fedlora/shared';
+import type { RunTermsView, RunView } from '@fedlora/shared';
 import type { Budget } from './budget.js';
 import { nextTime } from '../schedule/planned-rounds.js';
 import { isUnended, type Run } from './runs.repository.js';
@@ -33,6 +33,11 @@ export function runView(run: Run, budget: Budget, reason: string | null, now: nu
     bytesUpPerClient: bytesUp(manifest, run.completedRounds),
     nextRoundAt: isUnended(run) ? nextTime(run.schedule, now) : null,
   };
+}
+
+export function runTermsView({ manifest, manifestHash, manifestSignature, roster }: Run): RunTermsView {
+  const members = roster.members.map(({ name, identity }) => ({ name, identity }));
+  return { manifest, manifestHash, signature: manifestSignature, members };
 }
 
 /** Bytes of masked words that a participant of so many completed rounds has sent. */

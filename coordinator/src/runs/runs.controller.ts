@@ -8,6 +8,7 @@ import {
   type Page,
   type RoundView,
   type RunPlanView,
+  type RunTermsView,
   type RunView,
 } from '@fedlora/shared';
 import type { Operator } from '../access/principal.js';
@@ -16,6 +17,7 @@ import { pageByAge } from '../api/page.js';
 import { Asking, By } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { Views } from '../observe/views.js';
+import { runTermsView } from './run-view.js';
 import { RunService } from './run.service.js';
 
 @Controller('api/v1/runs')
@@ -53,6 +55,11 @@ export class RunsController {
   @Get(':id')
   async run(@Param('id') id: string): Promise<RunView> {
     return this.views.ofRun(await this.runs.find(id));
+  }
+
+  @Get(':id/terms')
+  async terms(@Param('id') id: string): Promise<RunTermsView> {
+    return runTermsView(await this.runs.find(id));
   }
 
   @Get(':id/rounds')

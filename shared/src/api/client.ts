@@ -36,7 +36,16 @@ import {
 import type { AuditLine } from './audit.js';
 import type { InvitationView, OrganisationDetails, OrganisationView } from './organisations.js';
 import type { CalendarView, SchedulePreview, ScheduleView } from './schedule.js';
-import type { FieldProblem, Overview, Page, RoundView, RunPlanView, RunView, VersionView } from './views.js';
+import type {
+  FieldProblem,
+  Overview,
+  Page,
+  RoundView,
+  RunPlanView,
+  RunTermsView,
+  RunView,
+  VersionView,
+} from './views.js';
 import type {
   ChannelMoveView,
   ChannelView,
@@ -212,6 +221,10 @@ export class OperatorApi {
 
   run(id: string): Promise<RunView> {
     return this.read(routes.run(id));
+  }
+
+  runTerms(id: string): Promise<RunTermsView> {
+    return this.read(routes.runTerms(id));
   }
 
   rounds(runId: string, query: Query<PageQuery> = {}): Promise<Page<RoundView>> {

@@ -56,6 +56,17 @@ export interface RunView {
   readonly nextRoundAt: number | null;
 }
 
+/** The terms of a run, as every participant checked them. */
+export interface RunTermsView {
+  readonly manifest: Manifest;
+  /** 64 hex digits; every key of every round depends on it. */
+  readonly manifestHash: string;
+  /** The coordinator's, over the manifest. */
+  readonly signature: string;
+  /** Who may take part, each with its identity key as 64 hex digits. */
+  readonly members: readonly { readonly name: string; readonly identity: string }[];
+}
+
 /** What is wrong with a run description, or unwise in it. */
 export interface PlanProblem {
   /** Path in the description, such as `privacy.delta`, also of a field that was left out; `null` if it is about no single one. */
@@ -138,6 +149,8 @@ export interface ParticipantView {
   readonly status:
     'waiting' | 'advertised' | 'revealed' | 'shared' | 'uploaded' | 'checked' | 'unmasked' | 'declined' | 'dropped';
   readonly reason: string | null;
+  /** Bytes of its masked contribution that are here; `null` in a round that has ended. */
+  readonly receivedBytes: number | null;
 }
 
 export interface RoundView {
@@ -157,6 +170,8 @@ export interface RoundView {
   /** Duration of each finished phase, milliseconds. */
   readonly phaseDurationsMs: Readonly<Record<string, number>>;
   readonly participants: readonly ParticipantView[];
+  /** Length of each masked contribution; `null` in a round that has ended. */
+  readonly contributionBytes: number | null;
   readonly baseVersion: string;
   readonly version: string | null;
   /** From the noised sum: mean training loss, nats per answer token. */

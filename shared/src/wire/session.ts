@@ -166,6 +166,7 @@ export const routes = {
   runSchedule: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/schedule`,
   runSchedulePreview: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/schedule/preview`,
   calendar: '/api/v1/calendar',
+  runTerms: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/terms`,
   rounds: (runId: string) => `/api/v1/runs/${encodeURIComponent(runId)}/rounds`,
   setup: '/api/v1/setup',
   signIn: '/api/v1/sign-in',

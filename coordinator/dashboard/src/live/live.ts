@@ -1,6 +1,12 @@
 /** Values that stay fresh: asked for once, then kept by live events, and asked for again now and then while there are none. */
 
-import { useQuery, useQueryClient, type QueryKey, type UseQueryResult } from '@tanstack/react-query';
+import {
+  useQuery,
+  useQueryClient,
+  type keepPreviousData,
+  type QueryKey,
+  type UseQueryResult,
+} from '@tanstack/react-query';
 import { createContext, useContext, useEffect } from 'react';
 import { isRefusal } from '../api.js';
 import { LiveFeed, type LiveEvent } from './live-feed.js';
@@ -28,9 +34,12 @@ interface LiveQuery<Value> {
   readonly fetch: () => Promise<Value>;
   /** Puts an event into the value; the same value, if it is about something else. Outside of components: its identity counts. */
   readonly merge: (value: Value, event: LiveEvent) => Value;
+  /** What to show while a key that was not asked for before is. */
+  readonly placeholderData?: typeof keepPreviousData;
 }
 
-export function useLiveQuery<Value>({ queryKey, fetch, merge }: LiveQuery<Value>): UseQueryResult<Value> {
+export function useLiveQuery<Value>(options: LiveQuery<Value>): UseQueryResult<Value> {
+  const { queryKey, fetch, merge, placeholderData } = options;
   const client = useQueryClient();
   const { connection, feed } = useLive();
   const query = useQuery({
@@ -44,6 +53,7 @@ export function useLiveQuery<Value>({ queryKey, fetch, merge }: LiveQuery<Value>
     refetchInterval: connection === 'live' ? REFETCH_WHILE_LIVE_MS : REFETCH_WHILE_AWAY_MS,
     refetchIntervalInBackground: true,
     staleTime: 5_000,
+    ...(placeholderData === undefined ? {} : { placeholderData }),
   });
   const keyText = JSON.stringify(queryKey);
   useEffect(

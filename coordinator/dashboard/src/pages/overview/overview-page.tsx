@@ -1,4 +1,5 @@
 import { Skeleton } from '@mantine/core';
+import { Link } from '@tanstack/react-router';
 import { lazy, Suspense } from 'react';
 import type { Overview as OverviewState } from '@fedlora/shared';
 import { api } from '../../api.js';
@@ -9,11 +10,11 @@ import { mergeIntoOverview, newestRun } from '../../live/merge.js';
 import { isOver } from '../../phases.js';
 import { useDocumentTitle } from '../../shell/document-title.js';
 import { Organisations } from './organisations.js';
-import { RoundLive } from './round-live.js';
-import { RoundsHistory } from './rounds-history.js';
-import { RunSummary } from './run-summary.js';
+import { RoundLive } from '../../run/round-live.js';
+import { RoundsHistory } from '../../run/rounds-history.js';
+import { RunSummary } from '../../run/run-summary.js';
 
-const TrainingCharts = lazy(() => import('../../charts/training-charts.js'));
+const TrainingCharts = lazy(() => import('../../run/training-charts.js'));
 
 export default function OverviewPage() {
   const query = useLiveQuery({ queryKey: ['overview'], fetch: () => api.overview(), merge: mergeIntoOverview });
@@ -25,6 +26,7 @@ export default function OverviewPage() {
   );
   return (
     <div className="page">
+      <h1 className="visually-hidden">Overview</h1>
       {data ? (
         <Overview overview={data} />
       ) : error ? (
@@ -37,15 +39,16 @@ export default function OverviewPage() {
 }
 
 function Overview({ overview }: { overview: OverviewState }) {
-  const run = newestRun(overview.runs);
-  const [newest] = overview.rounds;
+  const { runs, rounds, organisations } = overview;
+  const run = newestRun(runs);
+  const others = runs.filter((one) => one !== run && (one.status === 'running' || one.status === 'paused'));
+  const [newest] = rounds;
   return (
     <>
       {run === null ? (
         <Section testId="run-summary" title="No run yet">
           <Nothing title="The coordinator is ready">
-            Invite the organisations and certify them; then start a run with <code>POST /api/v1/runs</code>. It appears
-            here by itself.
+            Invite the organisations and certify them; then plan a run. It appears here by itself.
           </Nothing>
         </Section>
       ) : (
@@ -54,16 +57,32 @@ function Overview({ overview }: { overview: OverviewState }) {
           <RoundLive
             run={run}
             round={newest !== undefined && (!isOver(newest.phase) || run.status === 'running') ? newest : null}
+            organisations={organisations}
           />
         </>
       )}
-      <Organisations organisations={overview.organisations} />
+      {others.map((one) => (
+        <RunSummary key={one.id} run={one} />
+      ))}
+      <Organisations organisations={organisations} />
       {run !== null && (
         <>
           <Suspense fallback={<Skeleton height={300} />}>
-            <TrainingCharts rounds={overview.rounds} run={run} />
+            <TrainingCharts rounds={rounds} run={run} show="main" />
           </Suspense>
-          <RoundsHistory rounds={overview.rounds} />
+          <RoundsHistory
+            rounds={rounds}
+            firstRows={5}
+            after={
+              <p className="faint more">
+                More of this run, with all curves and its terms, is on{' '}
+                <Link to="/runs/$runId" params={{ runId: run.id }}>
+                  its page
+                </Link>
+                .
+              </p>
+            }
+          />
         </>
       )}
       <footer className="faint footer">Fedlora coordinator {overview.version}</footer>

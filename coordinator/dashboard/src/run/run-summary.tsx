@@ -1,26 +1,24 @@
 import { Progress } from '@mantine/core';
-import type { RunStatus, RunView } from '@fedlora/shared';
-import { count, formatBytes, formatDelta, formatNumber, formatTime, shorten } from '../../format.js';
-import { CopyButton } from '../../blocks/copy-button.js';
-import { Big, Fact, Small } from '../../blocks/fact.js';
+import { Link } from '@tanstack/react-router';
+import type { RunView } from '@fedlora/shared';
+import { count, formatBytes, formatDelta, formatNumber, formatTime, shorten } from '../format.js';
+import { CopyButton } from '../blocks/copy-button.js';
+import { Big, Fact, Small } from '../blocks/fact.js';
+import { RunStatusTag } from './run-status.js';
 
-const statusWords: Record<RunStatus, { label: string; tone: string }> = {
-  running: { label: 'Running', tone: 'good' },
-  paused: { label: 'Paused', tone: 'warn' },
-  completed: { label: 'Completed', tone: 'plain' },
-  stopped: { label: 'Stopped', tone: 'warn' },
-  failed: { label: 'Failed', tone: 'bad' },
-};
-
-export function RunSummary({ run }: { run: RunView }) {
-  const status = statusWords[run.status];
+/** How far a run is. On its own page the title stands above; elsewhere it leads there. */
+export function RunSummary({ run, isOnItsPage = false }: { run: RunView; isOnItsPage?: boolean }) {
   return (
-    <section className="section summary" data-testid="run-summary" aria-label="Run">
+    <section className="section summary" data-testid="run-summary" aria-label={`Run: ${run.title}`}>
       <div className="summary-head">
-        <h1>{run.title}</h1>
-        <span className={`tag tone-${status.tone}`} data-testid="run-status">
-          {status.label}
-        </span>
+        {!isOnItsPage && (
+          <h2 className="summary-title">
+            <Link to="/runs/$runId" params={{ runId: run.id }}>
+              {run.title}
+            </Link>
+          </h2>
+        )}
+        <RunStatusTag status={run.status} />
         <span className="faint">
           {run.baseName} ·{' '}
           {run.endedAt === null ? `started ${formatTime(run.createdAt)}` : `ended ${formatTime(run.endedAt)}`}

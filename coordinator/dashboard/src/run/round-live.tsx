@@ -1,12 +1,20 @@
-import type { ParticipantView, RoundView, RunView } from '@fedlora/shared';
-import { useServerNow } from '../../clock.js';
-import { formatAgo, formatCountdown, formatDuration } from '../../format.js';
-import { isOut, isOver, phases, type WorkPhase } from '../../phases.js';
-import { Hint } from '../../blocks/hint.js';
-import { Nothing, Section } from '../../blocks/section.js';
+import { Progress } from '@mantine/core';
+import type { OrganisationView, ParticipantView, RoundView, RunView } from '@fedlora/shared';
+import { useServerNow } from '../clock.js';
+import { formatAgo, formatBytes, formatCountdown, formatDuration } from '../format.js';
+import { isOut, isOver, phases, type WorkPhase } from '../phases.js';
+import { Hint } from '../blocks/hint.js';
+import { Nothing, Section } from '../blocks/section.js';
+
+interface RoundLiveProps {
+  readonly run: RunView;
+  readonly round: RoundView | null;
+  /** For each participant's connection and device. */
+  readonly organisations: readonly OrganisationView[];
+}
 
 /** Shows the newest round: while it goes on, and until the next one starts. */
-export function RoundLive({ run, round }: { run: RunView; round: RoundView | null }) {
+export function RoundLive({ run, round, organisations }: RoundLiveProps) {
   if (round === null) {
     return (
       <Section testId="round-live" title="No round under way">
@@ -17,7 +25,7 @@ export function RoundLive({ run, round }: { run: RunView; round: RoundView | nul
         ) : run.status === 'paused' ? (
           <Nothing title="This run is paused">No round starts until an operator resumes it.</Nothing>
         ) : (
-          <Nothing title="This run has ended">Its rounds are listed below; start another run to continue.</Nothing>
+          <Nothing title="This run has ended">Its newest version stays; start another run to train on.</Nothing>
         )}
       </Section>
     );
@@ -31,7 +39,12 @@ export function RoundLive({ run, round }: { run: RunView; round: RoundView | nul
       ) : (
         <ul className="participants" aria-label="Participants">
           {round.participants.map((one) => (
-            <Participant key={one.name} participant={one} round={round} />
+            <Participant
+              key={one.name}
+              participant={one}
+              round={round}
+              organisation={organisations.find(({ name }) => name === one.name)}
+            />
           ))}
         </ul>
       )}
@@ -143,23 +156,68 @@ const statusMeanings: Record<ParticipantView['status'], string> = {
   dropped: 'Did not answer in time or its answer was refused; it is out of this round.',
 };
 
-function Participant({ participant, round }: { participant: ParticipantView; round: RoundView }) {
+interface ParticipantProps {
+  readonly participant: ParticipantView;
+  readonly round: RoundView;
+  readonly organisation: OrganisationView | undefined;
+}
+
+function Participant({ participant, round, organisation }: ParticipantProps) {
   const isWorking =
     !isOver(round.phase) && !isOut(participant) && round.phase !== 'applying' && round.phase !== 'recruiting';
   const isAwaited = isWorking && !hasAnswered(participant, round.phase);
+  const isAway = isAwaited && organisation !== undefined && !organisation.connected;
   const tone = isOut(participant) ? 'bad' : isAwaited ? 'wait' : 'good';
+  const upload = isAwaited ? uploadOf(participant, round) : null;
   return (
-    <li className="participant" data-tone={tone} data-status={participant.status}>
+    <li className="participant" data-tone={tone} data-status={participant.status} data-participant={participant.name}>
       <i className="dot" aria-hidden />
       <div>
         <span className="participant-name">{participant.name}</span>
         <Hint plain text={`${statusMeanings[participant.status]}${isAwaited ? ` Now awaited in ${round.phase}.` : ''}`}>
           <span className="participant-status">
-            {isAwaited ? (round.phase === 'training' ? 'training' : 'awaited') : participant.status}
+            {!isAwaited
+              ? participant.status
+              : upload !== null
+                ? 'uploading'
+                : round.phase === 'training'
+                  ? 'training'
+                  : 'awaited'}
           </span>
         </Hint>
+        {organisation?.device != null && (
+          <>
+            {' '}
+            <Hint plain text="The kind of hardware it trains on.">
+              <span className="faint">on {organisation.device}</span>
+            </Hint>
+          </>
+        )}
+        {upload !== null && (
+          <Hint
+            plain
+            text="How much of its masked update is here. What is missing continues after a broken connection."
+          >
+            <Progress value={(100 * upload.received) / upload.total} size="sm" aria-label="Uploaded, percent" />
+            <span className="faint">
+              {formatBytes(upload.received)} of {formatBytes(upload.total)}
+            </span>
+          </Hint>
+        )}
+        {isAway && (
+          <p className="participant-reason warn">
+            Not connected; it is asked again when it is back before the deadline.
+          </p>
+        )}
         {participant.reason !== null && <p className="participant-reason">{participant.reason}</p>}
       </div>
     </li>
   );
+}
+
+/** While a participant's upload is under way. */
+function uploadOf(participant: ParticipantView, round: RoundView): { received: number; total: number } | null {
+  const { receivedBytes: received } = participant;
+  const { contributionBytes: total } = round;
+  return round.phase === 'training' && received !== null && received > 0 && total !== null ? { received, total } : null;
 }

@@ -1,17 +1,24 @@
 import { Button, Table } from '@mantine/core';
-import { Fragment, memo, useState } from 'react';
+import { Fragment, memo, useState, type ReactNode } from 'react';
 import type { RoundView } from '@fedlora/shared';
-import { PhaseBar, PhaseLegend } from '../../charts/phase-bar.js';
-import { formatDuration, formatNumber, formatTime, shorten } from '../../format.js';
-import { isOut, isOver } from '../../phases.js';
-import { Hint } from '../../blocks/hint.js';
-import { Nothing, Section } from '../../blocks/section.js';
+import { PhaseBar, PhaseLegend } from './phase-bar.js';
+import { formatDuration, formatNumber, formatTime, shorten } from '../format.js';
+import { isOut, isOver } from '../phases.js';
+import { Hint } from '../blocks/hint.js';
+import { Nothing, Section } from '../blocks/section.js';
 
-const FIRST_ROWS = 10;
 const MORE_ROWS = 30;
 
-export function RoundsHistory({ rounds }: { rounds: readonly RoundView[] }) {
-  const [shown, setShown] = useState(FIRST_ROWS);
+interface RoundsHistoryProps {
+  /** Newest first. */
+  readonly rounds: readonly RoundView[];
+  readonly firstRows?: number;
+  /** Below the last row: where there are more. */
+  readonly after?: ReactNode;
+}
+
+export function RoundsHistory({ rounds, firstRows = 10, after }: RoundsHistoryProps) {
+  const [shown, setShown] = useState(firstRows);
   const ended = rounds.filter((round) => isOver(round.phase));
   const longestMs = Math.max(1, ...ended.map(totalMs));
   const left = ended.length - shown;
@@ -71,6 +78,7 @@ export function RoundsHistory({ rounds }: { rounds: readonly RoundView[] }) {
               Show {Math.min(left, MORE_ROWS)} more of {left}
             </Button>
           )}
+          {left <= 0 && after}
         </>
       )}
     </Section>

@@ -27,15 +27,19 @@ interface Series {
 }
 
 interface TrainingChartsProps {
+  /** Newest first. */
   readonly rounds: readonly RoundView[];
   readonly run: RunView;
+  /** `main`: loss and privacy only. */
+  readonly show?: 'main' | 'all';
 }
 
 /** Rounds of which the suggested clip is the mean: single rounds scatter. */
 const SUGGESTING_ROUNDS = 10;
 
 /** Default export, since React loads it lazily. */
-export default function TrainingCharts({ rounds, run }: TrainingChartsProps) {
+export default function TrainingCharts({ rounds, run, show = 'all' }: TrainingChartsProps) {
+  const base = baselineOf(rounds);
   const loss = toPoints(rounds, (round) => round.meanLoss);
   const heldOutLoss = toPoints(rounds, (round) => round.heldOutLoss);
   const epsilon = toPoints(rounds, (round) => round.epsilon);
@@ -65,6 +69,7 @@ export default function TrainingCharts({ rounds, run }: TrainingChartsProps) {
             ]}
             unit="nats per token"
             digits={3}
+            limit={base?.heldOutLoss == null ? null : { value: base.heldOutLoss, label: 'base model', digits: 3 }}
           />
         )}
       </Section>
@@ -93,17 +98,58 @@ export default function TrainingCharts({ rounds, run }: TrainingChartsProps) {
           />
         )}
       </Section>
-      {run.heldOutFraction !== null && (
-        <HeldOutAccuracy rounds={rounds} fraction={run.heldOutFraction} scatter={scatter} />
+      {show === 'all' && isNoisy && <NoiseAgainstSignal rounds={rounds} />}
+      {show === 'all' && run.heldOutFraction !== null && (
+        <HeldOutAccuracy rounds={rounds} base={base} fraction={run.heldOutFraction} scatter={scatter} />
       )}
-      {run.clippingQuantile !== null && (
+      {show === 'all' && run.clippingQuantile !== null && (
         <WithinClip rounds={rounds} run={run} quantile={run.clippingQuantile} scatter={scatter} />
       )}
     </div>
   );
 }
 
-function HeldOutAccuracy(props: { rounds: readonly RoundView[]; fraction: number; scatter: string }) {
+/** The round that measured the untouched base model: the first, whose adapter changes nothing yet. */
+function baselineOf(rounds: readonly RoundView[]): RoundView | null {
+  const first = rounds.findLast(({ phase }) => phase === 'done');
+  const isMeasured = first !== undefined && rounds.at(-1)?.number === 1;
+  return isMeasured ? first : null;
+}
+
+function NoiseAgainstSignal({ rounds }: { rounds: readonly RoundView[] }) {
+  const ratio = toPoints(rounds, (round) => round.noiseToSignal);
+  return (
+    <Section
+      testId="chart-noise"
+      title="Noise against signal"
+      aside={
+        <Hint text="Expected norm of the privacy noise in each round’s sum, over the norm of the sum itself: a ratio without unit. At 1 there is as much noise as signal; many rounds average it out.">
+          noise ÷ sum
+        </Hint>
+      }
+    >
+      {ratio.length === 0 ? (
+        <Nothing title="No sum yet">The first finished round gives the first point.</Nothing>
+      ) : (
+        <RoundChart
+          series={[{ name: 'noise ÷ sum', points: ratio, color: 'var(--chart-noise)' }]}
+          unit=""
+          digits={2}
+          limit={{ value: 1, label: 'equal' }}
+          startsAtZero
+        />
+      )}
+    </Section>
+  );
+}
+
+function HeldOutAccuracy(props: {
+  rounds: readonly RoundView[];
+  base: RoundView | null;
+  fraction: number;
+  scatter: string;
+}) {
+  const base = percent(props.base?.heldOutAccuracy ?? null);
   const accuracy = toPoints(props.rounds, (round) => percent(round.heldOutAccuracy));
   return (
     <Section
@@ -124,6 +170,7 @@ function HeldOutAccuracy(props: { rounds: readonly RoundView[]; fraction: number
           series={[{ name: 'exact', points: accuracy, color: 'var(--chart-held-out)' }]}
           unit="%"
           digits={1}
+          limit={base === null ? null : { value: base, label: 'base model', digits: 1 }}
           startsAtZero
           most={100}
         />
@@ -193,7 +240,7 @@ interface RoundChartProps {
   readonly unit: string;
   readonly digits: number;
   /** A dashed line across. */
-  readonly limit?: { readonly value: number; readonly label: string } | null;
+  readonly limit?: { readonly value: number; readonly label: string; readonly digits?: number } | null;
   /** From zero, to the largest value or to `most`. */
   readonly startsAtZero?: boolean;
   readonly most?: number;
@@ -273,7 +320,7 @@ function RoundChart({ series, unit, digits, limit = null, startsAtZero = false, 
               stroke="var(--faint)"
               strokeDasharray="5 4"
               label={{
-                value: `${limit.label} ${formatNumber(limit.value)}`,
+                value: `${limit.label} ${formatNumber(limit.value, limit.digits ?? 2)}`,
                 position: 'insideTopLeft',
                 fill: 'var(--faint)',
                 fontSize: 12,
