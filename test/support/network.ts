@@ -204,9 +204,10 @@ export class Network {
     });
   }
 
-  startClient(organisation: string, options: readonly string[] = []): ChildProcess {
+  startClient(organisation: string, options: readonly string[] = [], env: NodeJS.ProcessEnv = {}): ChildProcess {
     const child = this.processes.start([this.cli, 'run', '--home', this.home(organisation), ...options], {
       log: join(this.options.directory, 'logs', `${organisation}.log`),
+      env,
     });
     this.clients.set(organisation, child);
     return child;

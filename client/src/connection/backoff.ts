@@ -23,7 +23,11 @@ export class Backoff {
 
   /** Waits for the next delay. Rejects with the signal's reason when it is aborted. */
   async wait(signal?: AbortSignal): Promise<void> {
-    await wait(this.nextMs(), undefined, signal === undefined ? {} : { signal });
+    await wait(this.nextMs(), undefined, signal === undefined ? {} : { signal }).catch((error: unknown) => {
+      // The timer rejects with an error of its own.
+      signal?.throwIfAborted();
+      throw error;
+    });
   }
 
   reset(): void {

@@ -63,13 +63,14 @@ describe('downloadVersion', () => {
     await server.close();
   });
 
-  const offer = async (files: Files, cut?: string): Promise<void> => {
+  const offer = async (files: Files, cut?: string, times = Infinity): Promise<void> => {
+    let cuts = 0;
     server = await serve((request, _body, response) => {
       const name = (request.url ?? '').split('/').at(-1) ?? '';
       asked.push(name);
       const file = files[name];
       if (file === undefined) response.writeHead(404).end();
-      else if (name === cut) {
+      else if (name === cut && cuts++ < times) {
         response.writeHead(200, { 'content-length': file.length });
         response.write(file.subarray(0, 5));
         setTimeout(() => response.destroy(), 5);
@@ -77,7 +78,12 @@ describe('downloadVersion', () => {
     });
   };
   const download = (id: string) =>
-    downloadVersion(id, { http: new Http(server.url), signIn: fakeSignIn(), coordinatorKey });
+    downloadVersion(id, {
+      http: new Http(server.url),
+      signIn: fakeSignIn(),
+      coordinatorKey,
+      backoff: { firstMs: 1, mostMs: 4 },
+    });
 
   it('gives the files of a version that is what it says', async () => {
     const { id, files } = aVersion();
@@ -105,7 +111,27 @@ describe('downloadVersion', () => {
     await expect(download(id)).rejects.toMatchObject({ code: 'version/file-mismatch' });
     await server.close();
     await offer(files, 'adapter_model.safetensors');
-    await expect(download(id)).rejects.toThrow();
+    await expect(download(id)).rejects.toMatchObject({ code: 'connection/unreachable' });
+  });
+
+  it('asks again for a file whose connection broke in the middle, and for no other', async () => {
+    const { id, files } = aVersion();
+    await offer(files, 'adapter_model.safetensors', 3);
+    const version = await download(id);
+    expect(Buffer.from(version.files.get('adapter_model.safetensors')!)).toEqual(contents['adapter_model.safetensors']);
+    expect(asked.filter((name) => name === 'adapter_model.safetensors')).toHaveLength(4);
+    expect(asked.filter((name) => name === 'README.md')).toHaveLength(1);
+  });
+
+  it('ends at once when the round is over', async () => {
+    const { id, files } = aVersion();
+    await offer(files, 'adapter_model.safetensors');
+    const over = new AbortController();
+    const backoff = { firstMs: 60_000, mostMs: 60_000 };
+    const http = new Http(server.url);
+    const result = downloadVersion(id, { http, signIn: fakeSignIn(), coordinatorKey, signal: over.signal, backoff });
+    setTimeout(() => over.abort(new Error('the round is over')), 50);
+    await expect(result).rejects.toThrow(/^the round is over$/);
   });
 
   it('refuses a version that another key signed, before it fetches any file of it', async () => {

@@ -5,7 +5,8 @@
 
 import { routes } from '@fedlora/shared';
 import { checkFile, checkRecord, type CheckedVersion } from '../storage/version-check.js';
-import { readAtMost, refusal, type Http } from './http.js';
+import { Backoff, type BackoffOptions } from './backoff.js';
+import { mayRetry, readAtMost, refusal, type Http } from './http.js';
 import type { SignIn } from './sign-in.js';
 
 export interface DownloadParts {
@@ -13,8 +14,13 @@ export interface DownloadParts {
   readonly signIn: Pick<SignIn, 'token' | 'forget'>;
   /** 64 hex digits. */
   readonly coordinatorKey: string;
+  /** Ends the attempts. */
   readonly signal?: AbortSignal | undefined;
+  readonly backoff?: BackoffOptions;
 }
+
+/** A file is asked for so often, for as long as the signal lets it: a round ends by its deadline. */
+const MOST_ATTEMPTS = 8;
 
 /** The record and its signature are small. */
 const RECORD_BYTES = 1024 * 1024;
@@ -36,7 +42,21 @@ export async function downloadVersion(id: string, parts: DownloadParts): Promise
   return { record, files: new Map([...files, ['manifest.json', recordBytes], ['manifest.sig', signature]]) };
 }
 
+/** A file, asked for again after each loss of the connection. */
 async function fetchFile(id: string, name: string, limit: number, parts: DownloadParts): Promise<Uint8Array> {
+  const backoff = new Backoff(parts.backoff);
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await fetchOnce(id, name, limit, parts);
+    } catch (error) {
+      parts.signal?.throwIfAborted();
+      if (attempt >= MOST_ATTEMPTS || !mayRetry(error)) throw error;
+      await backoff.wait(parts.signal);
+    }
+  }
+}
+
+async function fetchOnce(id: string, name: string, limit: number, parts: DownloadParts): Promise<Uint8Array> {
   const path = routes.versionFile(id, name);
   let response = await parts.http.send({
     method: 'GET',

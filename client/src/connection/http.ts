@@ -14,6 +14,8 @@ export interface HttpRequest {
 
 /** Nothing we ask for takes longer to begin its answer. */
 const TIMEOUT_MS = 60_000;
+/** Bytes of an answer in JSON. */
+const LONGEST_ANSWER = 1 << 20;
 
 export class Http {
   constructor(
@@ -58,8 +60,21 @@ export class Http {
       body: JSON.stringify(body),
     });
     if (!response.ok) throw await refusal(response);
-    return (await response.json()) as Answer;
+    const text = Buffer.from(await readAtMost(response, LONGEST_ANSWER)).toString('utf8');
+    try {
+      return JSON.parse(text) as Answer;
+    } catch (cause) {
+      throw new FedloraError('connection/bad-answer', undefined, { cause });
+    }
   }
+}
+
+/** Whether the same request may have another answer in a while: there was none, or the coordinator is in trouble or busy. */
+export function mayRetry(error: unknown): boolean {
+  if (!(error instanceof FedloraError)) return false;
+  if (error.code === 'connection/unreachable') return true;
+  const status = error.details.status;
+  return typeof status === 'number' && (status >= 500 || status === 429 || status === 408);
 }
 
 /** What an unwelcome answer (problem+json, RFC 9457) means, with the coordinator's own code where it gave one. */
@@ -85,15 +100,26 @@ export async function refusal(response: Response): Promise<FedloraError> {
   });
 }
 
-/** Reads a body of at most `limit` bytes, however long the server says it is. @throws FedloraError version/file-mismatch */
+/**
+ * Reads a body of at most `limit` bytes, however long the server says it is.
+ *
+ * @throws FedloraError version/file-mismatch | connection/unreachable: the connection broke in the middle
+ */
 export async function readAtMost(response: Response, limit: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let length = 0;
   if (response.body !== null) {
-    for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
-      length += piece.length;
-      if (length > limit) throw new FedloraError('version/file-mismatch', 'A file is longer than its record says.');
-      pieces.push(piece);
+    try {
+      for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
+        length += piece.length;
+        if (length > limit) throw new FedloraError('version/file-mismatch', 'A file is longer than its record says.');
+        pieces.push(piece);
+      }
+    } catch (cause) {
+      if (cause instanceof FedloraError) throw cause;
+      throw new FedloraError('connection/unreachable', `The connection broke in an answer (${reasonOf(cause)}).`, {
+        cause,
+      });
     }
   }
   return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);

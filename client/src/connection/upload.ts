@@ -8,7 +8,7 @@
 import type { MaskedUpdate } from '@fedlora/protocol';
 import { FedloraError, limits, routes, uploadHeaders } from '@fedlora/shared';
 import { Backoff, type BackoffOptions } from './backoff.js';
-import { refusal, type Http } from './http.js';
+import { mayRetry, refusal, type Http } from './http.js';
 import type { SignIn } from './sign-in.js';
 
 export interface UploadParts {
@@ -90,13 +90,6 @@ function offsetOf(response: Response): number {
   const offset = Number(response.headers.get(uploadHeaders.offset) ?? 'none');
   if (!Number.isSafeInteger(offset) || offset < 0) throw new FedloraError('connection/bad-answer');
   return offset;
-}
-
-function mayRetry(error: unknown): boolean {
-  if (!(error instanceof FedloraError)) return false;
-  if (error.code === 'connection/unreachable') return true;
-  const status = error.details.status;
-  return typeof status === 'number' && (status >= 500 || status === 429 || status === 408);
 }
 
 /** Bulk vectors are little-endian words on the wire, whatever this machine's own order is. */
