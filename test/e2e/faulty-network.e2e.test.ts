@@ -1,5 +1,5 @@
 /**
- * Rounds of real processes over a network that delays, cuts, swallows and corrupts. Six rounds in `npm test`; fifty in
+ * Rounds of real processes over a network that delays, cuts, swallows and corrupts. Five rounds in `npm test`; fifty in
  * `npm run test:nightly`, with another seed each time (FEDLORA_FUZZ_SEED repeats one).
  */
 
@@ -11,7 +11,7 @@ import { FaultyProxy } from '../support/faulty-proxy.js';
 import type { Network } from '../support/network.js';
 import { smallNetwork, smallRun } from './small-network.js';
 
-const ROUNDS = Number(process.env['FEDLORA_FAULTY_ROUNDS'] ?? 6);
+const ROUNDS = Number(process.env['FEDLORA_FAULTY_ROUNDS'] ?? 5);
 const SEED = Number(process.env['FEDLORA_FUZZ_SEED'] ?? 20_261_126);
 /** A round may take its deadlines, and several may be aborted for each that is done. */
 const TIMEOUT_MS = 60_000 + ROUNDS * 60_000;

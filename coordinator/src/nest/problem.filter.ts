@@ -18,9 +18,10 @@ export class ProblemFilter implements ExceptionFilter {
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const response = host.switchToHttp().getResponse<Response>();
-    if (host.switchToHttp().getRequest<Request>().destroyed && !response.writable) {
+    const request = host.switchToHttp().getRequest<Request>();
+    if ((request.destroyed && !response.writable) || (request.socket.destroyed && isBrokenConnection(thrown))) {
       this.log.debug('http.request.abandoned', { code: FedloraError.from(thrown).code });
-      return; // Nobody is there to be answered: a broken connection, most likely within an upload.
+      return; // Nobody is there to be answered: the connection broke in the middle of an upload or of a download.
     }
     const error = fromNest(thrown);
     const { path, headers, id } = host.switchToHttp().getRequest<KnownRequest>();
@@ -38,6 +39,14 @@ export class ProblemFilter implements ExceptionFilter {
     if (isHubAddress(path)) response.set(hubHeaders(problem, headers.authorization !== undefined));
     response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
   }
+}
+
+/** What streams throw when the other side goes away. */
+function isBrokenConnection(thrown: unknown): boolean {
+  const { code } = (thrown ?? {}) as { code?: unknown };
+  return (
+    typeof code === 'string' && ['ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'].includes(code)
+  );
 }
 
 /** Errors of Nest and of its body parser, by their status. */
