@@ -68,9 +68,34 @@ describe.skipIf(whyNoBrowser !== undefined)(
       await screenshot(page, 'dashboard-before-run');
     });
 
-    it('follows a run live, round by round, to its end without a reload', async () => {
+    it('plans, starts, pauses and resumes a run, and follows it live, round by round, to its end without a reload', async () => {
       const metrics = { clipping: { quantile: 0.5 }, evaluation: { fraction: 0.2 } };
-      const run = await network.startRun(await smallRun(4, { metrics }));
+      await page.getByRole('link', { name: 'Runs', exact: true }).click();
+      await page.getByRole('link', { name: 'Plan a run' }).click();
+      const description = JSON.stringify(await smallRun(4, { metrics }));
+      await page
+        .locator('input[type=file]')
+        .setInputFiles({ name: 'run.json', mimeType: 'application/json', buffer: Buffer.from(description) });
+      await page.getByTestId('forecast').waitFor();
+      const delta = page.getByLabel('Delta');
+      await delta.fill('0');
+      await page.getByText(/Take a positive number well below/).waitFor();
+      await screenshot(page, 'plan-refused');
+      await delta.fill('0.00001');
+      await page.getByTestId('forecast').getByText('Epsilon at the end').waitFor();
+      problems.length = 0; // The browser reports the 400 of a form that is not filled in.
+      await screenshot(page, 'plan');
+      await page.getByRole('button', { name: 'Start', exact: true }).click();
+      await page.getByRole('button', { name: 'Start run' }).click();
+      await page.getByTestId('run-summary').waitFor();
+      const run = { id: new URL(page.url()).pathname.split('/').at(-1) ?? '' };
+      await page.getByRole('button', { name: 'Pause', exact: true }).click();
+      await page.getByRole('button', { name: 'Pause run' }).click();
+      await page.getByTestId('run-status').getByText('Paused').waitFor();
+      await page.getByRole('button', { name: 'Resume', exact: true }).click();
+      await page.getByRole('button', { name: 'Resume run' }).click();
+      await page.getByTestId('run-status').getByText('Running').waitFor();
+      await page.getByRole('link', { name: 'Overview', exact: true }).click();
       await page
         .getByTestId('run-summary')
         .getByText(/Route requests/)

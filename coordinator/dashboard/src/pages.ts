@@ -25,6 +25,11 @@ export const routeTree = root.addChildren([
     search: runsSearch,
     load: () => import('./pages/runs/runs-page.js'),
   }),
+  page('/runs/plan', {
+    title: 'Plan a run',
+    permissions: ['runs.manage'],
+    load: () => import('./pages/runs/plan-page.js'),
+  }),
   page('/runs/$runId', {
     title: 'Run',
     permissions: ['runs.read'],

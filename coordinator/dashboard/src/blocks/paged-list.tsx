@@ -21,7 +21,6 @@ export function usePagedList<Row>(
     initialPageParam: null as string | null,
     getNextPageParam: ({ nextCursor }) => nextCursor,
     retry: (failures, error) => !isRefusal(error) && failures < 2,
-    staleTime: 5_000,
   });
   return {
     rows: query.data?.pages.flatMap(({ items }) => items),

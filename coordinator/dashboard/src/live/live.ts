@@ -52,7 +52,8 @@ export function useLiveQuery<Value>(options: LiveQuery<Value>): UseQueryResult<V
     retry: (failures, error) => !isRefusal(error) && failures < 2,
     refetchInterval: connection === 'live' ? REFETCH_WHILE_LIVE_MS : REFETCH_WHILE_AWAY_MS,
     refetchIntervalInBackground: true,
-    staleTime: 5_000,
+    // Events were not heard while nothing that shows the value was there.
+    staleTime: 0,
     ...(placeholderData === undefined ? {} : { placeholderData }),
   });
   const keyText = JSON.stringify(queryKey);

@@ -1,6 +1,7 @@
 import type { Manifest } from '@fedlora/protocol';
 import type { RoundView, RunView } from '@fedlora/shared';
 import { Fact, Small } from '../blocks/fact.js';
+import { Nothing } from '../blocks/section.js';
 import { formatBytes, formatDuration, formatNumber } from '../format.js';
 
 /** Rounds that the pace is the median of: recent ones say what the next will take. */
@@ -16,7 +17,8 @@ interface PaceProps {
 /** How fast a run goes, of the rounds that gave a version. */
 export function Pace({ run, rounds, manifest }: PaceProps) {
   const recent = rounds.filter(({ phase }) => phase === 'done').slice(0, RECENT_ROUNDS);
-  if (recent.length === 0) return null;
+  if (recent.length === 0)
+    return <Nothing title="No pace yet">The first finished round tells how long one takes.</Nothing>;
   const roundMs = median(recent.map(({ startedAt, endedAt }) => (endedAt ?? startedAt) - startedAt));
   const trainingMs = median(recent.map(({ phaseDurationsMs }) => phaseDurationsMs['training'] ?? 0));
   const left = run.plannedRounds - run.completedRounds;

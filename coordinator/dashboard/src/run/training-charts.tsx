@@ -258,7 +258,7 @@ function toRows(series: readonly Series[]): Row[] {
   return ([...rows.values()] as Row[]).sort((a, b) => a.number - b.number);
 }
 
-function RoundChart({ series, unit, digits, limit = null, startsAtZero = false, most }: RoundChartProps) {
+export function RoundChart({ series, unit, digits, limit = null, startsAtZero = false, most }: RoundChartProps) {
   const tick = { fill: 'var(--faint)', fontSize: 12 };
   const rows = toRows(series);
   return (

@@ -1,4 +1,4 @@
-import { SegmentedControl } from '@mantine/core';
+import { Button, SegmentedControl } from '@mantine/core';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import type { RunView } from '@fedlora/shared';
 import { api } from '../../api.js';
@@ -9,6 +9,7 @@ import { MoreButton, usePagedList } from '../../blocks/paged-list.js';
 import { Nothing, Section } from '../../blocks/section.js';
 import { formatNumber, shorten } from '../../format.js';
 import { useRefetchOn } from '../../live/use-refetch-on.js';
+import { useMay } from '../../session.js';
 import { RunStatusTag } from '../../run/run-status.js';
 import { runStatuses, statusWords } from '../../run/status-words.js';
 
@@ -65,6 +66,7 @@ const columns: readonly Column<RunView>[] = [
 
 /** Every run that the user may see. */
 export default function RunsPage() {
+  const mayPlan = useMay('runs.manage');
   const { status } = useSearch({ from: '/runs' });
   const navigate = useNavigate({ from: '/runs' });
   useRefetchOn(['runs', 'list'], 'run.changed');
@@ -73,6 +75,13 @@ export default function RunsPage() {
     <PageFrame
       title="Runs"
       lead="Each run trains one adapter, round after round, under terms that its members signed off."
+      actions={
+        mayPlan && (
+          <Button size="xs" renderRoot={(props) => <Link to="/runs/plan" {...props} />}>
+            Plan a run
+          </Button>
+        )
+      }
     >
       <Section
         testId="runs"
