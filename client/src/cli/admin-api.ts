@@ -7,11 +7,11 @@ import { isSafeAddress } from '../config/address.js';
 import { Http } from '../connection/http.js';
 import type { CliContext } from './context.js';
 
-/** @throws FedloraError config/invalid: names what is missing */
-export async function operatorApi(
+/** Address and API token of the options, else of the environment. @throws FedloraError config/invalid: names what is missing */
+export async function operatorAccess(
   options: { readonly url?: string; readonly tokenFile?: string },
   { environment }: CliContext,
-): Promise<OperatorApi> {
+): Promise<{ readonly http: Http; readonly token: string }> {
   const url = (options.url ?? environment.FEDLORA_COORDINATOR ?? '').replace(/\/+$/, '');
   if (!isSafeAddress(url))
     throw new FedloraError(
@@ -21,7 +21,15 @@ export async function operatorApi(
   const token = (await tokenOf(options.tokenFile, environment.FEDLORA_API_TOKEN)).trim();
   if (!/^[\w-]+$/.test(token))
     throw new FedloraError('config/invalid', 'Give an API token with --token-file or FEDLORA_API_TOKEN.');
-  const http = new Http(url);
+  return { http: new Http(url), token };
+}
+
+/** @throws FedloraError config/invalid: names what is missing */
+export async function operatorApi(
+  options: { readonly url?: string; readonly tokenFile?: string },
+  context: CliContext,
+): Promise<OperatorApi> {
+  const { http, token } = await operatorAccess(options, context);
   return new OperatorApi(async ({ method, path, headers, body }) => {
     const response = await http.send({ method, path, headers, token, ...(body === undefined ? {} : { body }) });
     return { status: response.status, text: await response.text(), header: (name) => response.headers.get(name) };

@@ -16,6 +16,7 @@ import { identity } from './identity.js';
 import { pause, resume } from './pause.js';
 import { policy } from './policy.js';
 import { privacy } from './privacy.js';
+import { pull } from './pull.js';
 import { rounds } from './rounds.js';
 import { run } from './run.js';
 import { status } from './status.js';
@@ -71,6 +72,7 @@ export function buildProgram(context: CliContext): Command {
     generate,
     base,
     adapter,
+    pull,
     federation,
     admin,
   ];

@@ -555,6 +555,12 @@ const connectionErrors = {
     meaning: 'The coordinator does not take the masked update.',
     remedy: 'The round is lost for this client; look at the coordinator if it repeats.',
   },
+  'pull/not-loaded': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'A version was pulled and checked, but what was to load it did not.',
+    remedy: 'Look at the log of the server or command; with --watch it is told again.',
+  },
   'adapter/not-authentic': {
     blame: 'owner',
     retry: 'never',
