@@ -12,7 +12,7 @@
 
 import { existsSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
-import { sha256, toHex } from '@fedlora/protocol';
+import { decodeMaskedInput, sha256, toHex } from '@fedlora/protocol';
 import {
   FedloraError,
   type ClientState,
@@ -243,10 +243,13 @@ export class Daemon {
     before?.talk.abort(new FedloraError('round/superseded'));
     // For the book of rounds; what is sent again counts once.
     const sent: Sent[] = [];
+    let wordsHash = '';
     const talk = new Conversation(request.roundId, {
       send: (phase, message) => {
         if (!sent.some(({ what }) => what === phase))
           sent.push({ what: phase, bytes: message.length, sha256: toHex(sha256(message)) });
+        // The receipt, which names the words that were sent.
+        if (phase === 'training') wordsHash = toHex(decodeMaskedInput(message).wordsHash);
         this.reply(request.roundId, phase, message);
       },
     });
@@ -258,13 +261,18 @@ export class Daemon {
     }
     const running: Running = {
       talk,
-      over: (before?.over ?? Promise.resolve()).then(() => this.takePart(talk, request, sent)),
+      over: (before?.over ?? Promise.resolve()).then(() => this.takePart(talk, request, sent, () => wordsHash)),
     };
     this.running = running;
   }
 
   /** One round from offer to end. Never throws: whatever happens is logged and declined, and the daemon goes on. */
-  private async takePart(talk: Conversation, request: RoundRequest, sent: Sent[]): Promise<void> {
+  private async takePart(
+    talk: Conversation,
+    request: RoundRequest,
+    sent: Sent[],
+    wordsHash: () => string,
+  ): Promise<void> {
     const { roundId } = talk;
     const log = this.parts.log.child({ roundId });
     const startedAt = this.parts.round.now();
@@ -283,7 +291,7 @@ export class Daemon {
         ...this.parts.round,
         observe: (stage, facts) => {
           if (stage === 'uploaded')
-            sent.push({ what: 'masked update', bytes: Number(facts?.bytes), sha256: String(facts?.sha256) });
+            sent.push({ what: 'masked update', bytes: Number(facts?.bytes), sha256: wordsHash() });
           this.observe(log, stage, facts ?? {});
         },
       });

@@ -13,7 +13,6 @@ import {
   sha256,
   toHex,
   usingOnce,
-  wordsHash,
   type MaskedUpdate,
   type ParticipantParts,
   type RandomSource,
@@ -105,7 +104,7 @@ export async function contribute(round: VerifiedRound, talk: Conversation, parts
     const { masked, receipt } = usingOnce(noised.levels, () => seat.mask(noised)); //              [d]    u32 mod 2^32
     const bytes = await parts.upload(round.roundId, masked, talk.signal);
     talk.answer('training', receipt);
-    parts.observe('uploaded', { bytes, sha256: toHex(wordsHash(parts.secagg.crypto, masked)) });
+    parts.observe('uploaded', { bytes });
     talk.answer('checking', seat.sign(await talk.asked('checking')));
     parts.observe('checked');
 

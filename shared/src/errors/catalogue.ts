@@ -755,7 +755,7 @@ const policyErrors = {
     retry: 'never',
     exitCode: exitCodes.configuration,
     meaning: 'No manifest of this hash was offered to this client.',
-    remedy: '`fedlora policy offers` lists those that were.',
+    remedy: 'Choose one of those that `fedlora policy offers` lists.',
   },
   'policy/too-few-colluders-assumed': {
     blame: 'owner',
