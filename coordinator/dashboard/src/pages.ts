@@ -3,8 +3,13 @@
  * which is loaded when it is first opened; the coordinator's README shows how.
  */
 
+import IconBuilding from '@tabler/icons-react/icons/IconBuilding';
 import IconCalendar from '@tabler/icons-react/icons/IconCalendar';
+import IconKey from '@tabler/icons-react/icons/IconKey';
 import IconLayoutDashboard from '@tabler/icons-react/icons/IconLayoutDashboard';
+import IconListDetails from '@tabler/icons-react/icons/IconListDetails';
+import IconUserCircle from '@tabler/icons-react/icons/IconUserCircle';
+import IconUsers from '@tabler/icons-react/icons/IconUsers';
 import IconVersions from '@tabler/icons-react/icons/IconVersions';
 import IconRepeat from '@tabler/icons-react/icons/IconRepeat';
 import { runsSearch } from './run/status-words.js';
@@ -35,6 +40,17 @@ export const routeTree = root.addChildren([
     permissions: ['runs.read'],
     load: () => import('./pages/runs/run-page.js'),
   }),
+  page('/organisations', {
+    title: 'Organisations',
+    permissions: ['organisations.read'],
+    navigation: { group: 'Network', icon: IconBuilding },
+    load: () => import('./pages/organisations/organisations-page.js'),
+  }),
+  page('/organisations/$name', {
+    title: 'Organisation',
+    permissions: ['organisations.read'],
+    load: () => import('./pages/organisations/organisation-page.js'),
+  }),
   page('/calendar', {
     title: 'Calendar',
     permissions: ['runs.read'],
@@ -59,6 +75,30 @@ export const routeTree = root.addChildren([
     title: 'Version',
     permissions: ['versions.read'],
     load: () => import('./pages/versions/version-page.js'),
+  }),
+  page('/users', {
+    title: 'Users',
+    permissions: ['users.manage'],
+    navigation: { group: 'Access', icon: IconUsers },
+    load: () => import('./pages/users/users-page.js'),
+  }),
+  page('/tokens', {
+    title: 'API tokens',
+    permissions: ['tokens.manage'],
+    navigation: { group: 'Access', icon: IconKey },
+    load: () => import('./pages/tokens/tokens-page.js'),
+  }),
+  page('/audit', {
+    title: 'Audit log',
+    permissions: ['audit.read'],
+    navigation: { group: 'Access', icon: IconListDetails },
+    load: () => import('./pages/audit/audit-page.js'),
+  }),
+  page('/account', {
+    title: 'Account',
+    permissions: [],
+    navigation: { group: 'Access', icon: IconUserCircle },
+    load: () => import('./pages/account/account-page.js'),
   }),
 ]);
 

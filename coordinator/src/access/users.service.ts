@@ -256,7 +256,7 @@ export class UserService {
 
   async me(operator: Operator): Promise<MeView> {
     const { kind, id, name, permissions, runs, signIn, userId } = operator;
-    const { totp_secret: secret } = await this.expect(userId);
+    const { totp_secret: secret, password_hash: password } = await this.expect(userId);
     return {
       kind,
       id,
@@ -264,6 +264,7 @@ export class UserService {
       permissions: [...permissions],
       runs: runs === null ? null : [...runs],
       csrfToken: signIn?.csrfToken ?? null,
+      hasPassword: kind === 'user' && password !== null,
       hasSecondFactor: kind === 'user' && secret !== null,
     };
   }

@@ -493,6 +493,7 @@ export const me = objectOf<MeView>('Me', {
   permissions: listOf(oneOf(permissions)),
   runs: orNull(listOf(text())),
   csrfToken: orNull(text({ description: 'Goes into the header x-csrf-token of every change; API tokens need none.' })),
+  hasPassword: boolean,
   hasSecondFactor: boolean,
 });
 

@@ -83,6 +83,8 @@ export interface MeView {
   readonly runs: readonly string[] | null;
   /** Goes into the header `x-csrf-token` of every change; `null` for API tokens, which need none. */
   readonly csrfToken: string | null;
+  /** Of the user; `false` for tokens, and for users whom the identity provider signs in. */
+  readonly hasPassword: boolean;
   /** For users. */
   readonly hasSecondFactor: boolean;
 }

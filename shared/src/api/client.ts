@@ -93,6 +93,13 @@ export class ApiProblem extends Error {
   }
 }
 
+/** A value with the tag that a change of it may name, so that only what was looked at is changed. */
+export interface Tagged<Value> {
+  readonly value: Value;
+  /** For `ifMatch`; `undefined` if the answer had none. */
+  readonly tag: string | undefined;
+}
+
 /** What goes with a single change. */
 export interface ChangeOptions {
   /** The tag of the value that was looked at: the change is refused if it is another by now. */
@@ -368,6 +375,12 @@ export class OperatorApi {
 
   user(id: string): Promise<UserView> {
     return this.read(routes.user(id));
+  }
+
+  /** For a change: `changeUser(id, change, { ifMatch: tag })`. */
+  async taggedUser(id: string): Promise<Tagged<UserView>> {
+    const answer = await this.ask('GET', routes.user(id), {});
+    return { value: valueOf(answer), tag: answer.header('etag') ?? undefined };
   }
 
   createUser(request: NewUser, options?: ChangeOptions): Promise<SetupLinkView> {
