@@ -60,6 +60,20 @@ export const privacyUnits = ['record', 'record-local', 'client', 'none'] as cons
  *            arXiv:2305.05644 (FedIT); Singhal et al. 2025, arXiv:2502.15436 (Fed-SB)
  */
 export type AggregationRule = (typeof aggregationRules)[number];
+/** What a row is: an instruction with its answer, messages of a chat, or a text. */
+export const dataFormats = ['alpaca', 'messages', 'text'] as const;
+export type DataFormat = (typeof dataFormats)[number];
+
+/**
+ * The templates of each format: of `messages` the base model's own, by its digest, since it is no part of what the digest of the base
+ * model is over; a `plain` text is all answer.
+ */
+const dataTemplates: Readonly<Record<DataFormat, RegExp>> = {
+  alpaca: /^alpaca$/,
+  messages: /^[0-9a-f]{64}$/,
+  text: /^plain$/,
+};
+
 export const aggregationRules = ['ffa-svd', 'alternate', 'fedavg', 'fed-sb'] as const;
 
 export interface ManifestPrivacy {
@@ -155,8 +169,9 @@ export interface Manifest {
     readonly frozenDigest?: string;
   };
   readonly data: {
-    readonly format: 'alpaca';
-    readonly template: 'alpaca';
+    readonly format: DataFormat;
+    /** How a row becomes a prompt and an answer: see `dataTemplates`. */
+    readonly template: string;
     readonly maximumLength: number;
   };
   readonly training: TrainingTerms;
@@ -451,8 +466,9 @@ export function checkManifest(manifest: Manifest, members: number): void {
   text('title', manifest.title, LONGEST_TEXT);
   text('base.name', manifest.base.name, LONGEST_TEXT);
   oneOf('adapter.rule', adapter.rule, aggregationRules);
-  oneOf('data.format', manifest.data.format, ['alpaca']);
-  oneOf('data.template', manifest.data.template, ['alpaca']);
+  oneOf('data.format', manifest.data.format, dataFormats);
+  if (typeof manifest.data.template !== 'string' || !dataTemplates[manifest.data.format].test(manifest.data.template))
+    refuse('data.template', 'is not one of the format.');
   oneOf('training.kind', training.kind, ['record-step', 'local-steps', 'local-record-steps']);
   oneOf('privacy.unit', privacy.unit, privacyUnits);
   oneOf('server.kind', server.kind, ['sgd', 'adam']);

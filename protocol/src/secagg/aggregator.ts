@@ -9,7 +9,8 @@
  *
  * With a graph `planReveals` comes after `planKeyList`, and its list goes into everything that follows (`revealList`).
  *
- * `checkX` looks at one message as it arrives, so that its sender gets an answer at once; `planX` checks all again.
+ * `checkX`, and the check that `xCheck` makes for the lists of a phase, look at one message as it arrives, so that its sender gets an
+ * answer at once; `planX` checks all again.
  *
  * Learns     who took part and when; the sum; of who dropped after sharing, the mask key of this session, which hides nothing,
  *            since that participant's words are not in the sum.
@@ -93,6 +94,9 @@ export interface Deliveries {
   readonly receivers: readonly number[];
   messageFor(receiver: number): Uint8Array;
 }
+
+/** Looks at one message of a phase as it arrives. The lists that it goes by were read once, when the check was made. */
+export type Check<Message> = (bytes: Uint8Array) => Message;
 
 /** What the coordinator has settled, phase after phase. Plain data. */
 export interface RoundView {
@@ -178,16 +182,18 @@ export function planKeyList(
 
 // With a graph: randomness, SPEC §10.3
 
-/** Checks one RevealRandomness message against the key list. @throws ProtocolError: see `planReveals` */
-export function checkRevealRandomness(
+/** Checks RevealRandomness messages against the key list. The check throws ProtocolError: see `planReveals` */
+export function revealRandomnessCheck(
   crypto: CryptoProvider,
   terms: SecaggTerms,
   keyList: Uint8Array,
-  bytes: Uint8Array,
-): RevealRandomness {
-  const message = decodeRevealRandomness(bytes);
-  checkReveal(crypto, terms, committedList(keyList), message);
-  return message;
+): Check<RevealRandomness> {
+  const list = committedList(keyList);
+  return (bytes) => {
+    const message = decodeRevealRandomness(bytes);
+    checkReveal(crypto, terms, list, message);
+    return message;
+  };
 }
 
 /**
@@ -227,15 +233,15 @@ export function planReveals(
 
 // Phase 2: shares, SPEC §8.2
 
-/** Checks one ShareKeys message against the key list. @throws ProtocolError: see `planDeliveries` */
-export function checkShareKeys(
+/** Checks ShareKeys messages against the key list. The check throws ProtocolError: see `planDeliveries` */
+export function shareKeysCheck(
   crypto: CryptoProvider,
   terms: SecaggTerms,
   keyList: Uint8Array,
-  bytes: Uint8Array,
   revealList?: Uint8Array,
-): ShareKeys {
-  return checkShares(crypto, terms, readCohort(terms, keyList, revealList), bytes).message;
+): Check<ShareKeys> {
+  const cohort = readCohort(terms, keyList, revealList);
+  return (bytes) => checkShares(crypto, terms, cohort, bytes).message;
 }
 
 /**
@@ -335,14 +341,14 @@ export function planSurvivors(
 
 // Phase 4: consistency, SPEC §8.4
 
-/** Checks one ConsistencySignature. @throws ProtocolError: see `planSurvivorProof` */
-export function checkConsistencySignature(
+/** Checks ConsistencySignatures. The check throws ProtocolError: see `planSurvivorProof` */
+export function consistencySignatureCheck(
   crypto: CryptoProvider,
   terms: SecaggTerms,
   view: RoundView,
-  bytes: Uint8Array,
-): ConsistencySignature {
-  return checkConsistency(crypto, terms, view, viewHash(terms, view), bytes);
+): Check<ConsistencySignature> {
+  const hash = viewHash(terms, view);
+  return (bytes) => checkConsistency(crypto, terms, view, hash, bytes);
 }
 
 /**
@@ -357,8 +363,7 @@ export function planSurvivorProof(
   view: RoundView,
   messages: readonly Uint8Array[],
 ): Plan<Uint8Array> {
-  const hash = viewHash(terms, view);
-  const { accepted, refused } = sift(messages, (bytes) => checkConsistency(crypto, terms, view, hash, bytes));
+  const { accepted, refused } = sift(messages, consistencySignatureCheck(crypto, terms, view));
   return plan(
     terms,
     accepted,
@@ -375,19 +380,13 @@ export function planSurvivorProof(
 // Phase 5: unmasking, SPEC §8.5
 
 /**
- * Checks form and signature of one UnmaskShares message: exactly one entry for each of U2
+ * Checks form and signature of UnmaskShares messages: exactly one entry for each of U2
  * whose shares the sender holds, of the kind that U3 calls for.
- * Whether the shares are right is for `planUnmasking`, which needs the commitments.
- *
- * @throws ProtocolError: see `planUnmasking`
+ * Whether the shares are right is for `planUnmasking`, which needs the commitments. The check throws ProtocolError: see there.
  */
-export function checkUnmaskShares(
-  crypto: CryptoProvider,
-  terms: SecaggTerms,
-  view: RoundView,
-  bytes: Uint8Array,
-): UnmaskShares {
-  return checkAnswer(crypto, terms, readView(terms, view), bytes);
+export function unmaskSharesCheck(crypto: CryptoProvider, terms: SecaggTerms, view: RoundView): Check<UnmaskShares> {
+  const read = readView(terms, view);
+  return (bytes) => checkAnswer(crypto, terms, read, bytes);
 }
 
 function checkAnswer(crypto: CryptoProvider, terms: SecaggTerms, view: ReadView, bytes: Uint8Array): UnmaskShares {

@@ -9,6 +9,7 @@
  */
 
 import { ProtocolError } from '../errors.js';
+import { logChoose, logFactorial } from '../privacy/accountant/special.js';
 
 /** What a lying coordinator is able to do. `consistent` is our protocol: survivors sign one list before anyone gives a share. */
 export type ListModel = 'consistent' | 'may-differ';
@@ -168,26 +169,6 @@ function neighboursAmong(
     log += Math.log(((special - x) * (k - x)) / ((x + 1) * (n - special - k + x + 1)));
   }
   return { from, chances };
-}
-
-function logChoose(n: number, k: number): number {
-  return logFactorial(n) - logFactorial(k) - logFactorial(n - k);
-}
-
-/** Below this, factorials are multiplied out; from it on, Stirling's series has 16 digits. */
-const STIRLING_FROM = 20;
-
-/** log(n!). Source: Abramowitz and Stegun 6.1.41. */
-function logFactorial(n: number): number {
-  if (n < STIRLING_FROM) {
-    let product = 1;
-    for (let i = 2; i <= n; i++) product *= i;
-    return Math.log(product);
-  }
-  const x = n + 1;
-  const inverse = 1 / (x * x);
-  const series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse * (1 / 1680 - inverse / 1188)))) / x;
-  return (x - 0.5) * Math.log(x) - x + Math.log(2 * Math.PI) / 2 + series;
 }
 
 function checkSetting({ participants, colluders, dropouts }: GraphSetting): void {

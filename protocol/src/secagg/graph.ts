@@ -80,18 +80,25 @@ export function hararyGraph(seed: Uint8Array, participants: readonly number[], n
     .sort((a, b) => (a.rank < b.rank ? -1 : 1))
     .map(({ participant }) => participant);
   const places = new Map(circle.map((participant, place) => [participant, place]));
+  const known = new Map<number, readonly number[]>();
+  const holdersAround = (participant: number): readonly number[] => {
+    const place = places.get(participant);
+    if (place === undefined) throw new ProtocolError('secagg/not-in-roster', undefined, { sender: participant });
+    const reach = neighbours / 2;
+    const holders = Array.from(
+      { length: neighbours + 1 },
+      // Each place modulo the circle is one of it.
+      (_, i) => circle[(place - reach + i + circle.length) % circle.length],
+    );
+    return holders.sort((a, b) => a - b);
+  };
   return {
     participants,
+    // A coordinator asks for the same ones again and again: for each dealer and each receiver.
     holdersOf: (participant) => {
-      const place = places.get(participant);
-      if (place === undefined) throw new ProtocolError('secagg/not-in-roster', undefined, { sender: participant });
-      const reach = neighbours / 2;
-      const holders = Array.from(
-        { length: neighbours + 1 },
-        // Each place modulo the circle is one of it.
-        (_, i) => circle[(place - reach + i + circle.length) % circle.length],
-      );
-      return holders.sort((a, b) => a - b);
+      const holders = known.get(participant) ?? holdersAround(participant);
+      known.set(participant, holders);
+      return holders;
     },
   };
 }

@@ -1,9 +1,10 @@
 /**
- * The normal distribution to full relative precision, far into its tails.
+ * The normal distribution to full relative precision, far into its tails; binomial coefficients, and sums, as logarithms.
  *
  * Written from the series and the continued fraction, not from a table of fitted coefficients: a reader can check each line.
  *
- * Source     Abramowitz and Stegun 7.1.6 (series), 7.1.14 (continued fraction), 25.4.30 (Gauss-Legendre quadrature)
+ * Source     Abramowitz and Stegun 7.1.6 (series), 7.1.14 (continued fraction), 25.4.30 (Gauss-Legendre quadrature),
+ *            6.1.41 (Stirling's series)
  */
 
 const SQRT_PI = Math.sqrt(Math.PI);
@@ -87,4 +88,25 @@ export function logAdd(a: number, b: number): number {
 /** log(1 + exp(a)): the way back from log(A - 1) to log A that keeps tiny values. */
 export function log1pExp(a: number): number {
   return a > 36 ? a + Math.exp(-a) : Math.log1p(Math.exp(a));
+}
+
+/** log of n over k. */
+export function logChoose(n: number, k: number): number {
+  return logFactorial(n) - logFactorial(k) - logFactorial(n - k);
+}
+
+/** Below this, factorials are multiplied out; from it on, Stirling's series has 16 digits. */
+const STIRLING_FROM = 20;
+
+/** log(n!). */
+export function logFactorial(n: number): number {
+  if (n < STIRLING_FROM) {
+    let product = 1;
+    for (let i = 2; i <= n; i++) product *= i;
+    return Math.log(product);
+  }
+  const x = n + 1;
+  const inverse = 1 / (x * x);
+  const series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse * (1 / 1680 - inverse / 1188)))) / x;
+  return (x - 0.5) * Math.log(x) - x + Math.log(2 * Math.PI) / 2 + series;
 }
