@@ -8,6 +8,7 @@ import {
   MAXIMUM_HEADER_BYTES,
   readSafetensors,
   safetensorsHeaderLength,
+  writeEncodedSafetensors,
   writeSafetensors,
 } from './safetensors.js';
 
@@ -177,6 +178,16 @@ describe('writeSafetensors', () => {
     expect(header.dataStart % 8).toBe(0);
     expect(header.metadata.get('format')).toBe('pt');
     expect([...header.tensors.keys()]).toEqual(['b', 'ä']);
+  });
+
+  it('writes the same of tensors that are encoded already, and refuses bytes that do not fill their shape', () => {
+    const values = Float32Array.of(1, -2, 0.5);
+    const bytes = encodeFloats(values, 'BF16');
+    const file = writeEncodedSafetensors([{ name: 'a', shape: [3], bytes }], 'BF16', { format: 'pt' });
+    expect(file).toEqual(writeSafetensors([{ name: 'a', shape: [3], values }], { dtype: 'BF16' }));
+    expect(() => writeEncodedSafetensors([{ name: 'a', shape: [3], bytes }], 'F32', {})).toThrow(
+      /6 bytes for its shape/,
+    );
   });
 
   it('refuses a name twice, a reserved name and values that do not fill their shape', () => {

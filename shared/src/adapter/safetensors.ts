@@ -239,16 +239,58 @@ export function writeSafetensors(
   options: { readonly dtype?: 'F32' | 'F16' | 'BF16'; readonly metadata?: Readonly<Record<string, string>> } = {},
 ): Uint8Array {
   const { dtype = 'F32', metadata = { format: 'pt' } } = options;
+  // Encoded one by one, while the file is filled.
+  const encoded = tensors.map(({ name, shape, values }) => ({
+    name,
+    shape,
+    encode: () => encodeFloats(values, dtype),
+  }));
+  for (const { name, shape, values } of tensors)
+    if (elementCount(shape) !== values.length)
+      malformed(`Tensor ${JSON.stringify(name)} has ${values.length} values for its shape.`, 0);
+  return fileOf(encoded, dtype, metadata);
+}
+
+/** The bytes of a tensor in the format of its file. */
+export interface EncodedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * The same of tensors that are encoded already.
+ *
+ * @throws FedloraError safetensors/malformed: a name twice, or bytes that do not fill their shape
+ */
+export function writeEncodedSafetensors(
+  tensors: readonly EncodedTensor[],
+  dtype: 'F32' | 'F16' | 'BF16',
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
+  for (const { name, shape, bytes } of tensors)
+    if (elementCount(shape) * floatBytes(dtype) !== bytes.length)
+      malformed(`Tensor ${JSON.stringify(name)} has ${bytes.length} bytes for its shape.`, 0);
+  return fileOf(
+    tensors.map(({ name, shape, bytes }) => ({ name, shape, encode: () => bytes })),
+    dtype,
+    metadata,
+  );
+}
+
+function fileOf(
+  tensors: readonly (Omit<EncodedTensor, 'bytes'> & { readonly encode: () => Uint8Array })[],
+  dtype: 'F32' | 'F16' | 'BF16',
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
   const sorted = [...tensors].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   const fields = [`"__metadata__":${JSON.stringify(metadata)}`];
   let end = 0;
-  sorted.forEach(({ name, shape, values }, i) => {
+  sorted.forEach(({ name, shape }, i) => {
     if (name === sorted[i - 1]?.name || RESERVED_NAMES.includes(name))
       malformed(`Tensor name ${JSON.stringify(name)} cannot be written.`, 0);
-    if (elementCount(shape) !== values.length)
-      malformed(`Tensor ${JSON.stringify(name)} has ${values.length} values for its shape.`, 0);
     const begin = end;
-    end += values.length * floatBytes(dtype);
+    end += elementCount(shape) * floatBytes(dtype);
     fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`);
   });
   // Names are printed in ASCII, so that characters are bytes.
@@ -258,8 +300,8 @@ export function writeSafetensors(
   new DataView(file.buffer).setUint32(0, headerLength, true);
   for (let i = 0; i < headerLength; i++) file[HEADER_LENGTH_BYTES + i] = i < json.length ? json.charCodeAt(i) : 0x20;
   let at = HEADER_LENGTH_BYTES + headerLength;
-  for (const { values } of sorted) {
-    const bytes = encodeFloats(values, dtype);
+  for (const { encode } of sorted) {
+    const bytes = encode();
     file.set(bytes, at);
     at += bytes.length;
   }
@@ -309,7 +351,7 @@ function escapeToAscii(json: string): string {
 }
 
 /** Strict UTF-8: no overlong forms, surrogates or values over U+10FFFF. */
-function decodeUtf8(bytes: Uint8Array): string {
+export function decodeUtf8(bytes: Uint8Array): string {
   const parts: string[] = [];
   let units: number[] = [];
   let i = 0;

@@ -5,8 +5,10 @@
  *            manifest.json (this record), manifest.sig (Ed25519 over `versionMessage`, hex) and the same as an in-toto statement.
  */
 
-import { canonicalJson, sha256, toHex, type PrivacyUnit } from '@fedlora/protocol';
+import { canonicalJson, sha256, toHex, type PrivacyUnit, type RunRelease } from '@fedlora/protocol';
 import { ATTESTATION_FILE } from './attestation.js';
+import type { WeightDtype } from './convert.js';
+import type { MergeMethod } from './merge.js';
 
 export interface VersionFile {
   readonly name: string;
@@ -17,6 +19,10 @@ export interface VersionFile {
 /** Where a version comes from. Everything but `id` is hashed into `id`. */
 export interface VersionRecord {
   readonly id: string;
+  /** Of a version that was merged from others: from which. The run, its hashes, `parent` and the rounds are then those of the first. */
+  readonly merge?: MergeLineage;
+  /** Of a version whose weights were rounded to another number format: from which. All else but `files` is then that version's. */
+  readonly conversion?: { readonly version: string; readonly dtype: WeightDtype };
   readonly runId: string;
   /** Version that the round started from; `null` for the first of a run. */
   readonly parent: string | null;
@@ -34,9 +40,21 @@ export interface VersionRecord {
   readonly files: readonly VersionFile[];
 }
 
+/** What a version was merged from, and what that tells about its privacy. */
+export interface MergeLineage {
+  readonly method: MergeMethod;
+  /** Of the result. */
+  readonly rank: number;
+  readonly parents: readonly { readonly version: string; readonly weight: number }[];
+  /** Every run that it rests on, with the most that was taken from each: `composeReleases` of them is the promise. */
+  readonly releases: readonly RunRelease[];
+}
+
 /** 40 hex digits derived from everything else in the record. */
 export function versionId(record: Omit<VersionRecord, 'id'>): string {
   const {
+    merge,
+    conversion,
     runId,
     parent,
     roundId,
@@ -63,6 +81,8 @@ export function versionId(record: Omit<VersionRecord, 'id'>): string {
     delta,
     createdAt,
     files,
+    ...(merge === undefined ? {} : { merge }),
+    ...(conversion === undefined ? {} : { conversion }),
   };
   return toHex(sha256(canonicalJson({ domain: 'fedlora/version/v1', ...content }))).slice(0, 40);
 }

@@ -8,6 +8,7 @@ export const permissions = [
   'runs.manage',
   'versions.read',
   'versions.manage',
+  'outcomes.write',
   'audit.read',
   'users.manage',
   'tokens.manage',
@@ -21,6 +22,7 @@ export const runPermissions: readonly Permission[] = [
   'runs.manage',
   'versions.read',
   'versions.manage',
+  'outcomes.write',
 ];
 
 export const roles = ['admin', 'operator', 'viewer'] as const;
@@ -32,6 +34,7 @@ const operator: readonly Permission[] = [
   'organisations.manage',
   'runs.manage',
   'versions.manage',
+  'outcomes.write',
   'tokens.manage',
 ];
 

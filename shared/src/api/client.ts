@@ -16,7 +16,15 @@ import type {
   PageQuery,
   RunsQuery,
 } from '../messages/query.js';
-import type { DeprecationRequest, PromotionRequest, RevocationRequest, TagRequest } from '../messages/release.js';
+import type {
+  AuditFindingRequest,
+  DeprecationRequest,
+  MergeRequest,
+  PromotionRequest,
+  RevocationRequest,
+  TagRequest,
+} from '../messages/release.js';
+import type { OutcomeMetricsRequest, OutcomesRequest } from '../messages/outcomes.js';
 import type { RunDescription, RunPlanRequest } from '../run/description.js';
 import type { RunSchedule } from '../run/schedule.js';
 import { routes } from '../wire/session.js';
@@ -35,6 +43,7 @@ import {
 } from './access.js';
 import type { AuditLine } from './audit.js';
 import type { InvitationView, OrganisationDetails, OrganisationView } from './organisations.js';
+import type { OutcomeComparisonView, OutcomeMetricsView, OutcomesView } from './outcomes.js';
 import type { CalendarView, SchedulePreview, ScheduleView } from './schedule.js';
 import type {
   FieldProblem,
@@ -345,6 +354,39 @@ export class OperatorApi {
     return this.change('DELETE', routes.channel(repository, channel), undefined, options);
   }
 
+  /** Merges versions into a new one of the first one's repository. */
+  mergeVersions(repository: string, request: MergeRequest, options?: ChangeOptions): Promise<ReleaseView> {
+    return this.change('POST', routes.merges(repository), request, options);
+  }
+
+  /** What may be reported of versions in use. */
+  outcomeMetrics(repository: string): Promise<OutcomeMetricsView> {
+    return this.read(routes.outcomeMetrics(repository));
+  }
+
+  /** Replaces them. */
+  declareOutcomeMetrics(repository: string, request: OutcomeMetricsRequest): Promise<OutcomeMetricsView> {
+    return this.change('PUT', routes.outcomeMetrics(repository), request);
+  }
+
+  /** Adds what came of using a version since the last report: numbers only. With one key for a report, trying again adds nothing. */
+  reportOutcomes(version: string, request: OutcomesRequest, options?: ChangeOptions): Promise<void> {
+    return this.change('POST', routes.outcomes(version), request, options);
+  }
+
+  /** Notes what an owner's audit found; the same again changes nothing. */
+  reportAudit(version: string, request: AuditFindingRequest, options?: ChangeOptions): Promise<ReleaseView> {
+    return this.change('POST', routes.audits(version), request, options);
+  }
+
+  outcomes(version: string): Promise<OutcomesView> {
+    return this.read(routes.outcomes(version));
+  }
+
+  compareOutcomes(left: string, right: string): Promise<OutcomeComparisonView> {
+    return this.read(routes.outcomeComparison(left, right));
+  }
+
   /** Names a version for good. */
   tagVersion(repository: string, tag: string, request: TagRequest): Promise<TagView> {
     return this.change('PUT', routes.tag(repository, tag), request);
@@ -490,7 +532,8 @@ function valueOf<Answer>({ text }: ApiAnswer): Answer {
   return (text === '' ? undefined : JSON.parse(text)) as Answer;
 }
 
-function problemOf({ status, text, header }: ApiAnswer): ApiProblem {
+/** The refusal that an answer is. */
+export function problemOf({ status, text, header }: ApiAnswer): ApiProblem {
   let said: { code?: unknown; detail?: unknown; remedy?: unknown; fields?: unknown } = {};
   try {
     said = (JSON.parse(text) ?? {}) as typeof said;

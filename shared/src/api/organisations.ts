@@ -1,12 +1,12 @@
 /** The organisations of a federation, as the HTTP API and the live namespace show them; times as Unix milliseconds. */
 
-import type { ClientState } from '../wire/session.js';
+import type { ClientState, DeclaredBudget } from '../wire/session.js';
 
 /**
- * The first of these that holds, from the right: enrolled but not certified, taking part, kept out of rounds by an operator, or with
- * a key that the federation has revoked.
+ * The first of these that holds, from the right: enrolled but not certified, taking part, kept out of rounds by an operator, gone of
+ * its own accord, or with a key that the federation has revoked.
  */
-export const organisationStatuses = ['pending', 'active', 'suspended', 'revoked'] as const;
+export const organisationStatuses = ['pending', 'active', 'suspended', 'left', 'revoked'] as const;
 export type OrganisationStatus = (typeof organisationStatuses)[number];
 
 export interface OrganisationView {
@@ -17,6 +17,8 @@ export interface OrganisationView {
   readonly identity: string;
   readonly status: OrganisationStatus;
   readonly suspension: SuspensionView | null;
+  /** When it left the federation; `null`: it is in it. */
+  readonly leftAt: number | null;
   /** When its present key was enrolled. */
   readonly enrolledAt: number;
   readonly connected: boolean;
@@ -25,6 +27,8 @@ export interface OrganisationView {
   readonly clientVersion: string | null;
   /** Kind of device that it trains on, or `auto` until its engine has chosen one. */
   readonly device: string | null;
+  /** What its owner lets be known of its budget; `null`: nothing. */
+  readonly declaredBudget: DeclaredBudget | null;
   /** `null` until a client that tells its time has signed in. */
   readonly clock: ClockReading | null;
   /** What is amiss, and what to do; the gravest first. */

@@ -11,7 +11,7 @@ export const STABLE_CHANNEL = 'stable';
 export const gateOutcomes = ['passed', 'failed', 'not-measured'] as const;
 export type GateOutcome = (typeof gateOutcomes)[number];
 
-export const gateChecks = ['trained', 'lineage', 'privacy', 'better-than-start', 'loss', 'accuracy'] as const;
+export const gateChecks = ['trained', 'lineage', 'privacy', 'audit', 'better-than-start', 'loss', 'accuracy'] as const;
 export type GateCheckName = (typeof gateChecks)[number];
 
 export interface GateCheck {
@@ -40,6 +40,21 @@ export interface EvaluationView {
   readonly roundNumber: number;
 }
 
+/** What an owner's audit with canaries found out about a version: counts alone, from which the bound is computed here. */
+export interface AuditFindingView {
+  /** Hash of the canaries' record, fixed before they were learned from: 64 hex digits. */
+  readonly seal: string;
+  readonly canaries: number;
+  readonly guesses: number;
+  /** Guesses that were right. */
+  readonly right: number;
+  /** Of epsilon for one record, in 19 of 20 audits. */
+  readonly epsilonLowerBound: number;
+  /** What the version promises of one record; `null`: nothing. */
+  readonly epsilonPromised: number | null;
+  readonly at: number;
+}
+
 /** A version with everything that a decision about it needs. */
 export interface ReleaseView extends VersionView {
   /** Channels that have this version now. */
@@ -59,6 +74,8 @@ export interface ReleaseView extends VersionView {
   readonly rosterHash: string;
   /** `null`: not measured, or not yet. */
   readonly evaluation: EvaluationView | null;
+  /** Oldest first. */
+  readonly audits: readonly AuditFindingView[];
   readonly gate: GateView;
   /** How often its weights were fetched. */
   readonly downloads: number;

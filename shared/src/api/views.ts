@@ -1,6 +1,8 @@
 /** What the HTTP API and the live namespace show; plain JSON, times as Unix milliseconds. */
 
 import type { Manifest, PrivacyUnit } from '@fedlora/protocol';
+import type { MergeMethod } from '../adapter/merge.js';
+import type { MemoryKind } from '../memory/memory-plan.js';
 import type { OrganisationView } from './organisations.js';
 
 /** One page of a list. */
@@ -102,10 +104,36 @@ export interface RunForecast {
   readonly bytesUpInAll: number;
   /** Epsilon at the run's delta after so many rounds, at most 41 points from 0 to all; empty for unit `none`. */
   readonly epsilonCurve: readonly EpsilonPoint[];
+  /** The same at other noise multipliers, a fifth less and a quarter more than the run's; empty for unit `none`. */
+  readonly otherNoise: readonly NoiseCurve[];
   /** One for each cap that was asked for; empty for unit `none`. */
   readonly caps: readonly CapForecast[];
+  /** Of the members that declare their budget, those with the fewest rounds left first; empty for unit `none`. */
+  readonly organisations: readonly OrganisationForecast[];
   /** `null` where no noise is added to the sum. */
   readonly noise: NoiseForecast | null;
+  readonly memory: MemoryForecast;
+}
+
+/** Memory that a client's engine `onnx` needs with the base as NF4, bytes at the fullest moment, the process included. */
+export interface MemoryForecast {
+  /** By the plan that it takes where that much is free: the fastest. */
+  readonly totalBytes: number;
+  /** By the most sparing of its plans: below it, the client refuses the run. */
+  readonly leastBytes: number;
+  /** What `totalBytes` consists of; nothing that takes nothing. */
+  readonly parts: readonly MemoryPart[];
+  /** `false`: the description has no `vocab_size`, so that embedding, head and logits are in none of these numbers. */
+  readonly countsVocabulary: boolean;
+  /** Tokens of the rows that were counted: the longest that the run allows. */
+  readonly rowTokens: number;
+}
+
+export interface MemoryPart {
+  readonly kind: MemoryKind;
+  /** In words for people. */
+  readonly title: string;
+  readonly bytes: number;
 }
 
 export interface EpsilonPoint {
@@ -114,7 +142,22 @@ export interface EpsilonPoint {
   readonly epsilon: number | null;
 }
 
+export interface NoiseCurve {
+  readonly noiseMultiplier: number;
+  readonly curve: readonly EpsilonPoint[];
+}
+
 /** What a cap on epsilon allows to organisations that have spent nothing on these data before. */
+/** What one organisation has left for a run, by what it declares. */
+export interface OrganisationForecast {
+  readonly name: string;
+  readonly epsilonCap: number;
+  /** At the run's delta, for what the run protects; `null`: what it spent before promises nothing of the kind. */
+  readonly spentEpsilon: number | null;
+  /** Rounds of this run that it has left; `null`: without end. */
+  readonly rounds: number | null;
+}
+
 export interface CapForecast {
   readonly epsilon: number;
   /** Rounds of this run within the cap; `null`: without end. */
@@ -212,6 +255,21 @@ export interface VersionView {
   readonly revoked: VersionMark | null;
   /** Still there, but better not used; `null`: it is not. */
   readonly deprecated: VersionMark | null;
+  /** What it was merged from; run, parent and number are then those of the first. `null`: a round made it. */
+  readonly merge: MergeView | null;
+}
+
+/** What a version was merged from. */
+export interface MergeView {
+  readonly method: MergeMethod;
+  /** Of the result. */
+  readonly rank: number;
+  readonly parents: readonly { readonly version: string; readonly weight: number }[];
+  /** What is promised of the whole. */
+  readonly unit: PrivacyUnit;
+  readonly delta: number | null;
+  /** Every run that it rests on. */
+  readonly runs: readonly string[];
 }
 
 export interface Overview {

@@ -2,7 +2,8 @@
  * Every error code of the product: the protocol's and ours.
  *
  * To add codes, append to the section of your area below, or add a section and spread it into `errorCatalogue`.
- * The runbook has a page for each code (STYLE 4.9).
+ * The runbook has a section for each code (STYLE 4.9): `npm run runbook` writes its facts, and what helps beyond them is written there by
+ * hand. A new family needs a page in `runbook.ts`.
  */
 
 import { protocolErrorCatalogue, type ErrorEntry } from '@fedlora/protocol';
@@ -118,6 +119,13 @@ const engineErrors = {
     meaning: 'The device that was asked for does not work on this machine.',
     remedy: 'Run `fedlora doctor` to see what works here and what the others lack, or let `auto` choose.',
   },
+  'engine/failed': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'The engine failed in the middle of its work: its device may be gone.',
+    remedy:
+      'The next round opens it again, on another device where the configuration says `auto`. `fedlora doctor` shows what works; what was charged for the round stays charged.',
+  },
   'engine/diverged': {
     blame: 'owner',
     retry: 'never',
@@ -225,6 +233,13 @@ const adapterErrors = {
     meaning: 'A tensor of the adapter has another shape than the base model calls for.',
     remedy: 'Check that the adapter was made for this base model and this r.',
   },
+  'adapter/not-mergeable': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The adapters cannot be merged in this way.',
+    remedy: 'Merge adapters of one base model; where their ranks differ, use svd or cat.',
+  },
   'adapter/not-finite': {
     blame: 'environment',
     retry: 'never',
@@ -238,6 +253,14 @@ const adapterErrors = {
     exitCode: exitCodes.model,
     meaning: 'The adapter of a round has values far larger than those of any honest run.',
     remedy: 'Its training diverged, or the coordinator made it to amplify what single rows do; ask the operator which.',
+  },
+  'adapter/promise-contradicted': {
+    blame: 'operator',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The audit found that the adapter tells more about single rows than it promises.',
+    remedy:
+      'Do not release or use the adapter before this is explained: compare the noise of the run’s terms with what its clients ran, and repeat the audit with new canaries. One audit of twenty says so although all is well.',
   },
   'adapter/frozen-mismatch': {
     blame: 'coordinator',
@@ -278,12 +301,28 @@ const dataErrors = {
     meaning: 'The file is no key for pseudonyms.',
     remedy: 'Give a file that `fedlora data anonymise --key` made, or the name of one that is not there yet.',
   },
+  'data/bad-canaries': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.state,
+    meaning: 'The file is no record of canaries, or it was changed after it was sealed.',
+    remedy:
+      'Give the file that `fedlora audit canaries` wrote beside the canaries. Of a record that was changed nothing can be said any more: make new canaries.',
+  },
   'data/malformed-file': {
     blame: 'owner',
     retry: 'never',
     exitCode: exitCodes.data,
     meaning: 'A file of training data is not what its ending says.',
     remedy: 'Look at the line that the message names; a file that was cut short ends too early.',
+  },
+  'data/other-format': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.data,
+    meaning: 'The data set’s rows have another format than the run learns from.',
+    remedy:
+      'Write the rows in the run’s format, or ask the operator for a run of yours; `fedlora data check` says which they have.',
   },
   'data/malformed-row': {
     blame: 'owner',
@@ -401,6 +440,41 @@ const clientErrors = {
     meaning: 'The client was stopped at once, in the middle of what it did.',
     remedy: 'Nothing; start the client again.',
   },
+  'resources/memory-limit': {
+    blame: 'owner',
+    retry: 'next-round',
+    meaning: 'The client held more memory than its owner allows, and left the round.',
+    remedy:
+      'Raise limits.memoryMiB in config.yaml, or make training smaller: engine.tokensPerBatch, shorter rows, a smaller base model.',
+  },
+  'client/left': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'This organisation has left the federation.',
+    remedy:
+      'To take part again, have the operator invite it under the same name, then run `fedlora enrol` with this home folder.',
+  },
+  'client/still-running': {
+    blame: 'owner',
+    retry: 'later',
+    meaning: 'The client that runs with this home folder does not stop.',
+    remedy: 'End it, for example with `systemctl stop fedlora-client`, then run the command again.',
+  },
+  'client/departure-untold': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'The client has stopped for good, but the coordinator could not be told.',
+    remedy:
+      'Run `fedlora leave` again when the coordinator can be reached, or ask its operator to suspend this organisation. Until then its runs wait for it.',
+  },
+  'client/not-confirmed': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'What cannot be undone was not confirmed.',
+    remedy: 'Type the name of the organisation when asked, or give --yes where there is no terminal.',
+  },
   'client/not-built': {
     blame: 'owner',
     retry: 'never',
@@ -418,8 +492,9 @@ const clientErrors = {
   'home/disk-full': {
     blame: 'environment',
     retry: 'later',
-    meaning: 'The disk of the home folder is almost full.',
-    remedy: 'Free some space, or move the home folder.',
+    meaning: 'The disk of the home folder is full, or almost.',
+    remedy:
+      'Free some space, or move the home folder. Nothing is lost meanwhile: rounds are declined, and what was spent stays written.',
   },
   'identity/missing': {
     blame: 'owner',
@@ -520,6 +595,14 @@ const clientErrors = {
     meaning: 'There is no new key to change to.',
     remedy: 'Make one with `fedlora identity next`, and let the operator certify it.',
   },
+  'ledger/bad-record-key': {
+    blame: 'environment',
+    retry: 'never',
+    exitCode: exitCodes.state,
+    meaning: 'The key by which records are known again, ledger/records.key, is not 64 hex digits.',
+    remedy:
+      'Put it back from a backup. If there is none, remove it: then the spending of every other data set counts for the present one, since nobody can tell which records it had.',
+  },
   'ledger/in-use': {
     blame: 'owner',
     retry: 'never',
@@ -536,6 +619,13 @@ const connectionErrors = {
     retry: 'later',
     meaning: 'The coordinator does not answer.',
     remedy: 'Check the address and the network; the client tries again by itself.',
+  },
+  'connection/untrusted-certificate': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'The coordinator’s TLS certificate is not one that this machine trusts: nothing was sent.',
+    remedy:
+      'Ask the operator, by another channel, whether it was replaced. Where it is of an authority of your own, name the authority’s file in NODE_EXTRA_CA_CERTS; one that is out of its time may mean that a clock is wrong.',
   },
   'connection/refused': {
     blame: 'coordinator',
@@ -671,6 +761,14 @@ const roundErrors = {
     meaning: 'The base model on this machine is not the one that the run trains.',
     remedy: 'Fetch the model that the message names; `fedlora base digest DIR` prints what is there.',
   },
+  'base-model/chat-template-mismatch': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.model,
+    meaning: 'The base model’s chat template is not the one that the run names.',
+    remedy:
+      'Get the tokenizer_config.json, or chat_template.jinja, that goes with the base model of the run; `fedlora base digest --chat-template` shows which is here.',
+  },
   'base-model/modules-mismatch': {
     blame: 'operator',
     retry: 'never',
@@ -736,7 +834,7 @@ const policyErrors = {
     retry: 'never',
     meaning: 'The round would spend more privacy than the owner allows for the data set.',
     remedy:
-      'This is the end of the data set’s budget; `fedlora privacy` shows how it was spent. Only the owner can raise epsilonCap.',
+      'This is the end of the budget of the data set’s records; `fedlora privacy` shows how it was spent, also under other names. Only the owner can raise epsilonCap.',
   },
   'policy/epsilon-cap-of-period': {
     blame: 'owner',
@@ -824,6 +922,14 @@ const policyErrors = {
     meaning: 'The run measures the adapter on rows held out from training, which the owner’s policy does not allow.',
     remedy: 'Ask for a run without evaluation, or change evaluation in policy.yaml.',
   },
+  'policy/canaries-not-allowed': {
+    blame: 'owner',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'A file of canaries is named in config.yaml, and the owner allows none.',
+    remedy:
+      'Set `canaries: "allowed"` in policy.yaml if the owner wants an audit; else take `dataset.canaries` out of config.yaml.',
+  },
   'policy/base-not-allowed': {
     blame: 'owner',
     retry: 'never',
@@ -841,6 +947,20 @@ const coordinatorErrors = {
     exitCode: exitCodes.configuration,
     meaning: 'Another coordinator already runs on this data folder.',
     remedy: 'Stop the other process, or give this one a folder of its own.',
+  },
+  'database/unreachable': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'PostgreSQL does not answer.',
+    remedy:
+      'See whether the server runs and can be reached from here; what was to be stored is not, and is tried again.',
+  },
+  'database/refused': {
+    blame: 'operator',
+    retry: 'never',
+    exitCode: exitCodes.configuration,
+    meaning: 'PostgreSQL does not let the coordinator in.',
+    remedy: 'Correct the user, password, database or certificate that the message names in FEDLORA_DATABASE_URL.',
   },
   'data-folder/foreign': {
     blame: 'operator',
@@ -1006,6 +1126,12 @@ const coordinatorErrors = {
     meaning: 'An operator has suspended the organisation: it is offered no rounds.',
     remedy: 'Settle the reason with the operator, who then reinstates it.',
   },
+  'organisation/left': {
+    blame: 'owner',
+    retry: 'never',
+    meaning: 'The organisation has left the federation.',
+    remedy: 'To take part again, have the operator invite it under the same name, then enrol.',
+  },
   'organisation/not-suspended': {
     blame: 'operator',
     retry: 'never',
@@ -1036,11 +1162,24 @@ const coordinatorErrors = {
     meaning: 'The run description cannot become a manifest.',
     remedy: 'Change what the message names and send it again.',
   },
+  'coordinator/blobs-unavailable': {
+    blame: 'operator',
+    retry: 'later',
+    meaning: 'The S3 bucket in which the coordinator keeps versions and contributions does not do what it is asked.',
+    remedy:
+      'Check that the bucket of blobs.s3 exists, that its server answers, and that the keys may list, read, write and delete there.',
+  },
   'coordinator/not-ready': {
     blame: 'environment',
     retry: 'later',
     meaning: 'The coordinator cannot do its work at the moment.',
     remedy: 'Wait if it is shutting down; else see whether the disk of its data folder is full or read-only.',
+  },
+  'coordinator/standing-by': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'This coordinator stands by: another one drives the rounds.',
+    remedy: 'Ask again: the proxy in front should send you to the coordinator whose /readyz answers with 200.',
   },
   'schedule/invalid': {
     blame: 'operator',
@@ -1143,6 +1282,19 @@ const releaseErrors = {
     meaning: 'The adapter version was revoked: its files are given to nobody any more.',
     remedy: 'Use the version that the channel has now, and delete copies of this one.',
   },
+  'version/impossible-audit': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'No audit has these counts: more guesses than canaries, or more of them right than there were.',
+    remedy: 'Send what `fedlora audit measure --json` wrote, as it wrote it.',
+  },
+  'version/audited-otherwise': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'Another result was already reported for the canaries of this seal and this version.',
+    remedy:
+      'An audit counts once: of several results nobody could tell which was chosen. Make new canaries for another audit.',
+  },
   'version/no-revision': {
     blame: 'operator',
     retry: 'never',
@@ -1166,6 +1318,30 @@ const releaseErrors = {
     retry: 'never',
     meaning: 'The repository has no tag of this name.',
     remedy: 'Look at the tags of the repository.',
+  },
+  'outcomes/unknown-metric': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The report names a metric that was not declared.',
+    remedy: 'Declare it with `fedlora admin outcomes declare`, or report one of those that the message lists.',
+  },
+  'outcomes/impossible': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'No outcomes of this metric have these sums.',
+    remedy: 'Check how the service adds up; nothing of the report was counted.',
+  },
+  'outcomes/invalid-metric': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'This cannot be a metric of outcomes.',
+    remedy: 'Declare a proportion without bounds, or a score with a minimum below its maximum.',
+  },
+  'outcomes/metric-fixed': {
+    blame: 'operator',
+    retry: 'never',
+    meaning: 'The metric was declared before with another kind or other bounds, and what was reported of it has those.',
+    remedy: 'Take another name for it.',
   },
   'tag/taken': {
     blame: 'operator',

@@ -10,6 +10,7 @@ describe('FedloraError', () => {
     });
     expect(error.message).toBe('/home/clinic/rows.json:3: The row lacks `output`.');
     expect(explainError(error)).toContain('rows.json:3');
+    expect(explainError(error)).toMatch(/\[data\/malformed-row\] More: deploy\/runbook\/data\.md#datamalformed-row$/);
     const wire = toWireError(error);
     expect(wire).toEqual({
       code: 'data/malformed-row',

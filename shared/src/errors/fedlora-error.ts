@@ -2,6 +2,7 @@
 
 import { ProtocolError, type ErrorEntry, type SafeDetails } from '@fedlora/protocol';
 import { DEFAULT_EXIT_CODE, errorEntry, isErrorCode, type ErrorCode } from './catalogue.js';
+import { runbookLink } from './runbook.js';
 
 export interface FedloraErrorOptions {
   /** Plain values that may be logged and sent: never secrets, rows or norms. */
@@ -73,8 +74,8 @@ export function exitCodeOf(error: unknown): number {
   return errorEntry(FedloraError.from(error).code).exitCode ?? DEFAULT_EXIT_CODE;
 }
 
-/** What to print for a person: what happened, what to do, and the code to search for. */
+/** What to print for a person: what happened, what to do, the code to search for, and the page that says more. */
 export function explainError(error: unknown): string {
   const ours = FedloraError.from(error);
-  return `${ours.message}\n${errorEntry(ours.code).remedy}\n[${ours.code}]`;
+  return `${ours.message}\n${errorEntry(ours.code).remedy}\n[${ours.code}] More: ${runbookLink(ours.code)}`;
 }

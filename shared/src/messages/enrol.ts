@@ -70,6 +70,18 @@ export interface SessionResponse {
   readonly expiresAt: number;
 }
 
+/** `POST /leave`: the nonce of a challenge, signed. An organisation that is not certified yet, and so has no session, may leave, too. */
+export class LeaveRequest {
+  @Matches(HEX_KEY, { message: 'identity must be 64 hex digits' })
+  identity!: string;
+
+  @Matches(HEX_KEY, { message: 'nonce must be 64 hex digits' })
+  nonce!: string;
+
+  @Matches(HEX_SIGNATURE, { message: 'signature must be 128 hex digits' })
+  signature!: string;
+}
+
 /** What the identity key signs to enrol: binds the name to the coordinator's invitation. */
 export function enrolmentMessage(name: string, identity: string, token: string): string {
   return `fedlora/enrol/v1\n${name}\n${identity}\n${token}`;
@@ -78,4 +90,9 @@ export function enrolmentMessage(name: string, identity: string, token: string):
 /** What the identity key signs to open a session with the coordinator whose key is `coordinatorKey`. */
 export function sessionMessage(identity: string, nonce: string, coordinatorKey: string): string {
   return `fedlora/session/v1\n${identity}\n${nonce}\n${coordinatorKey}`;
+}
+
+/** What the identity key signs to leave the federation of the coordinator whose key is `coordinatorKey`. */
+export function leaveMessage(identity: string, nonce: string, coordinatorKey: string): string {
+  return `fedlora/leave/v1\n${identity}\n${nonce}\n${coordinatorKey}`;
 }

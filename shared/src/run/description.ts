@@ -5,12 +5,20 @@
  */
 
 import 'reflect-metadata';
-import { aggregationRules, privacyUnits, type AggregationRule, type PrivacyUnit } from '@fedlora/protocol';
+import {
+  aggregationRules,
+  dataFormats,
+  privacyUnits,
+  type AggregationRule,
+  type DataFormat,
+  type PrivacyUnit,
+} from '@fedlora/protocol';
 import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
   ArrayMinSize,
   IsArray,
+  IsBoolean,
   IsIn,
   IsInt,
   IsNumber,
@@ -35,6 +43,10 @@ export class BaseShape {
   @IsInt() @Min(1) @Max(1024) num_attention_heads!: number;
   @IsInt() @Min(1) @Max(1024) num_key_value_heads!: number;
   @IsOptional() @IsInt() @Min(1) @Max(4096) head_dim?: number;
+  /** Shapes nothing of the adapter: with it, a plan counts the memory of embedding, head and logits as well. */
+  @IsOptional() @IsInt() @Min(1) @Max(1 << 22) vocab_size?: number;
+  /** Whether embedding and head are one table. Default: two, of which a plan counts both. */
+  @IsOptional() @IsBoolean() tie_word_embeddings?: boolean;
 }
 
 export class BaseDescription {
@@ -57,7 +69,13 @@ export class AdapterDescription {
 }
 
 export class DataDescription {
-  @IsIn(['alpaca']) format!: 'alpaca';
+  @IsIn(dataFormats) format!: DataFormat;
+  /** Of format `messages`, and only there. */
+  @IsOptional()
+  @Matches(/^[0-9a-f]{64}$/, {
+    message: 'chatTemplate must be 64 hex digits (fedlora base digest --chat-template DIR)',
+  })
+  chatTemplate?: string;
   @IsInt() @Min(8) @Max(131_072) maximumLength!: number;
 }
 
@@ -129,14 +147,20 @@ export class GraphDescription {
   @IsInt() @Min(0) @Max(4) silent!: number;
 }
 
+/** Milliseconds that each phase waits for its last organisation; of one that is left out, the default. */
 export class DeadlinesDescription {
-  @IsInt() @Min(100) advertising!: number;
+  /** Default: 30 000. */
+  @IsOptional() @IsInt() @Min(100) advertising?: number;
   /** Only above 128 organisations. Default: as `advertising`. */
   @IsOptional() @IsInt() @Min(100) revealing?: number;
-  @IsInt() @Min(100) sharing!: number;
-  @IsInt() @Min(100) training!: number;
-  @IsInt() @Min(100) checking!: number;
-  @IsInt() @Min(100) unmasking!: number;
+  /** Default: 30 000. */
+  @IsOptional() @IsInt() @Min(100) sharing?: number;
+  /** Default: 120 000. Whoever asks for long training knows better. */
+  @IsOptional() @IsInt() @Min(100) training?: number;
+  /** Default: 30 000. */
+  @IsOptional() @IsInt() @Min(100) checking?: number;
+  /** Default: 30 000. */
+  @IsOptional() @IsInt() @Min(100) unmasking?: number;
 }
 
 /** `POST /runs`. */

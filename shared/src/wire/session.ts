@@ -6,6 +6,7 @@
  * repeats the open request after every `session.hello` and the client repeats the same bytes.
  */
 
+import type { Cost } from '@fedlora/protocol';
 import type { WireError } from '../errors/fedlora-error.js';
 
 /** Acknowledgement of every request. A handler never throws over the socket. */
@@ -21,7 +22,7 @@ export function phasesOfRound(hasGraph: boolean): readonly RequestPhase[] {
   return hasGraph ? requestPhases : requestPhases.filter((phase) => phase !== 'revealing');
 }
 
-/** What a client says about itself; enumerations only, since no free number may leave an organisation. */
+/** What a client says of what it does; an enumeration, since no free number about its work may leave an organisation. */
 export const clientStates = ['idle', 'training', 'waiting-for-cohort', 'unmasking', 'paused', 'draining'] as const;
 export type ClientState = (typeof clientStates)[number];
 
@@ -65,7 +66,22 @@ export interface SessionHello {
   readonly state: ClientState;
   /** Kind of device, such as `cpu` or `webgpu`. */
   readonly device: string;
+  /** Where the owner's policy says so (`declareBudget`). */
+  readonly budget?: DeclaredBudget;
 }
+
+/** What an organisation lets be known of its budget: its policy's numbers, and the terms of the rounds that it was charged for. */
+export interface DeclaredBudget {
+  readonly epsilonCap: number;
+  readonly maximumDelta: number;
+  /** By kind of step, over all rounds that count for the data set, whoever asked for them; at most `MOST_DECLARED_COSTS`. */
+  readonly spent: readonly Cost[];
+  /** The same of the organisation's other data sets: it counts where whole organisations are protected. */
+  readonly elsewhere: readonly Cost[];
+}
+
+/** A data set with more kinds of steps behind it declares nothing. */
+export const MOST_DECLARED_COSTS = 256;
 
 export interface RoundReply {
   readonly roundId: string;
@@ -123,6 +139,7 @@ export const routes = {
   enrol: '/api/v1/enrol',
   challenge: '/api/v1/session/challenge',
   session: '/api/v1/session',
+  leave: '/api/v1/leave',
   /** HEAD: how much is there; PATCH: append at `Upload-Offset`. */
   contribution: (roundId: string) => `/api/v1/rounds/${encodeURIComponent(roundId)}/contribution`,
   version: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}`,
@@ -134,11 +151,17 @@ export const routes = {
     `/api/v1/versions/${encodeURIComponent(left)}/comparison/${encodeURIComponent(right)}`,
   revocation: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}/revocation`,
   deprecation: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}/deprecation`,
+  audits: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}/audits`,
   signingKey: '/api/v1/signing-key',
   repositories: '/api/v1/repositories',
   /** `repository` is `owner/name`: two parts of the address. */
   repository: (repository: string) => `/api/v1/repositories/${repositoryPath(repository)}`,
   releases: (repository: string) => `/api/v1/repositories/${repositoryPath(repository)}/versions`,
+  outcomeMetrics: (repository: string) => `/api/v1/repositories/${repositoryPath(repository)}/outcome-metrics`,
+  outcomes: (versionId: string) => `/api/v1/versions/${encodeURIComponent(versionId)}/outcomes`,
+  outcomeComparison: (left: string, right: string) =>
+    `/api/v1/versions/${encodeURIComponent(left)}/outcomes/${encodeURIComponent(right)}`,
+  merges: (repository: string) => `/api/v1/repositories/${repositoryPath(repository)}/merges`,
   channel: (repository: string, channel: string) =>
     `/api/v1/repositories/${repositoryPath(repository)}/channels/${encodeURIComponent(channel)}`,
   tag: (repository: string, tag: string) =>
