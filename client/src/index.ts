@@ -7,6 +7,7 @@ export { CLIENT_VERSION, startDaemon, type RunningDaemon, type StartOptions } fr
 export { createLog } from './daemon/log.js';
 export { readStatus, type Status } from './daemon/status-file.js';
 export { enrolHome, type Enrolled, type Enrolment } from './cli/enrol-home.js';
+export { describeBase, noiseWithin, samplingFor } from './cli/run-draft.js';
 export { runCommand } from './cli/program.js';
 export { processContext, type CliContext } from './cli/context.js';
 export {
@@ -16,6 +17,7 @@ export {
   type FileEvaluation,
   type LocalModel,
 } from './cli/local-model.js';
+export { trainLocally, type LocalTrainingOptions } from './cli/train-local.js';
 export { answerQuestion, type Answer, type Question } from './cli/answer.js';
 export { toBatches } from './data/batches.js';
 export { poissonSample } from './data/poisson.js';
@@ -24,15 +26,16 @@ export { loadTokenizer, tokenizePrompt, tokenizeRows, type Example, type Trainin
 export * from './engine/engine.js';
 export { openEngine, type OpenedEngine } from './engine/open-engine.js';
 export { createOnnxEngine, type OnnxEngineOptions } from './engine/onnx/engine.js';
-export { makePlan, type Plan } from './engine/onnx/plan.js';
-export { memoryPlan, type MemoryPlan, type MemoryUse } from './engine/onnx/memory-plan.js';
+export { memoryPlan } from './engine/onnx/memory-plan.js';
 export type { BaseModel, ModelConfig } from './engine/weights/base-model.js';
 export { baseModelDigest, expectedTensors, openBaseModel, parseModelConfig } from './engine/weights/hugging-face.js';
 export { quantizedLinear } from './engine/weights/nf4-store.js';
+export { learn, type LearnParts } from './round/learn.js';
+export { makePrivate } from './round/make-private.js';
+export type { RoundExample } from './round/round-example.js';
 export { judge, refuse, type Outlook, type PolicyTerms, type Verdict } from './round/policy.js';
 export { OfferVerifier, type OfferParts, type VerifiedRound } from './round/verify-offer.js';
 export { contribute, type Contribution } from './round/contribute.js';
 export { createIdentity, readIdentity, type Identity } from './storage/identity.js';
 export { Ledger, readLedger } from './storage/ledger.js';
-export type { LedgerEntry } from './storage/ledger-chain.js';
-export { Spending, type Charge } from './storage/spending.js';
+export type { Charge, LedgerEntry } from './storage/ledger-chain.js';

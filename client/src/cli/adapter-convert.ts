@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import type { WeightDtype } from '@fedlora/shared';
+import { weightDtypes, type WeightDtype } from '@fedlora/shared';
 import { coordinatorKey, verifyOptions, type VerifyOptions } from './adapter-key.js';
 import type { CliContext } from './context.js';
 
@@ -16,7 +16,7 @@ export function convert(context: CliContext): Command {
   return verifyOptions(new Command('convert'))
     .description('write the adapter with weights in 16 bits: half the bytes')
     .argument('<dir>', 'folder of a version')
-    .addOption(new Option('--dtype <name>', 'number format').choices(['f32', 'f16', 'bf16']).makeOptionMandatory())
+    .addOption(new Option('--dtype <name>', 'number format').choices(weightDtypes).makeOptionMandatory())
     .requiredOption('--out <dir>', 'folder to write; it must not be there')
     .addHelpText('after', AFTER_HELP)
     .action(async (dir: string, options: ConvertOptions) => {

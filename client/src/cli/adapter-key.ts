@@ -1,6 +1,7 @@
 /** Whose signature an adapter must have: options that the commands of `fedlora adapter` share. */
 
 import type { Command } from 'commander';
+import type { VersionRecord } from '@fedlora/shared';
 import type { CliContext } from './context.js';
 import { homeOption, publicKey } from './options.js';
 
@@ -19,6 +20,26 @@ export function verifyOptions(command: Command): Command {
     )
     .option('--expect <version>', 'the version that it must be')
     .addOption(homeOption());
+}
+
+/** Of commands that take a folder without a signature, too. */
+export interface TakingOptions extends VerifyOptions {
+  readonly unsigned?: boolean;
+}
+
+export function takingOptions(command: Command): Command {
+  return verifyOptions(command).option('--unsigned', 'check no signature');
+}
+
+/** The record of the folder, once everything in it is checked; `undefined` where the owner wants no check. */
+export async function takenRecord(
+  folder: string,
+  options: TakingOptions,
+  context: CliContext,
+): Promise<VersionRecord | undefined> {
+  if (options.unsigned === true) return undefined;
+  const { verifyAdapter } = await import('../storage/verify-adapter.js');
+  return (await verifyAdapter(folder, await coordinatorKey(options, context), options.expect)).record;
 }
 
 /** @throws FedloraError config/invalid: no key is given, and this machine has pinned none */

@@ -2,8 +2,10 @@
 
 import { Command, Option } from 'commander';
 import type { OperatorApi } from '@fedlora/shared/client';
-import { all, asking } from './admin-asking.js';
+import type { AuditFindingRequest, MergeMethod } from '@fedlora/shared';
+import { all, asking, readText } from './admin-asking.js';
 import type { CliContext } from './context.js';
+import { mergeMethodOption, mergeRankOption, weightsOption } from './merge-options.js';
 
 const AFTER_HELP = `
 A repository is owner/name, as \`fedlora admin versions repositories\` lists it; a version has 40 hex digits. Every channel but "candidate",
@@ -14,9 +16,15 @@ interface MoveOptions {
   readonly seen?: string;
 }
 
+interface MergeCommandOptions {
+  readonly weights: readonly number[];
+  readonly method: MergeMethod;
+  readonly rank?: number;
+}
+
 export function versions(context: CliContext): Command {
   return new Command('versions')
-    .description('adapter versions: list, compare, promote, roll back, revoke')
+    .description('adapter versions: list, compare, merge, promote, roll back, revoke')
     .addHelpText('after', AFTER_HELP)
     .addCommand(
       asking(context, 'repositories', 'every repository with its channels, by name', (api) =>
@@ -45,6 +53,33 @@ export function versions(context: CliContext): Command {
       )
         .argument('<version>')
         .argument('<other>'),
+    )
+    .addCommand(
+      asking(
+        context,
+        'merge',
+        'merge versions of one base model into a new one, signed and a candidate like every other',
+        async (api, repository: string, parents: readonly string[], options: MergeCommandOptions) => {
+          const { weights, method, rank } = options;
+          if (parents.length !== weights.length) {
+            const { FedloraError } = await import('@fedlora/shared');
+            throw new FedloraError(
+              'config/invalid',
+              `There are ${parents.length} versions and ${weights.length} weights.`,
+            );
+          }
+          return api.mergeVersions(repository, {
+            parents: parents.map((version, i) => ({ version, weight: weights[i] })),
+            method,
+            ...(rank === undefined ? {} : { rank }),
+          });
+        },
+      )
+        .argument('<repository>', 'where the merge goes; the first version is one of its')
+        .argument('<version...>')
+        .addOption(weightsOption())
+        .addOption(mergeMethodOption())
+        .addOption(mergeRankOption()),
     )
     .addCommand(
       asking(
@@ -121,6 +156,16 @@ export function versions(context: CliContext): Command {
     .addCommand(
       asking(
         context,
+        'audit',
+        'note what an audit with canaries found: its counts of guesses, and nothing else, are sent',
+        async (api, version: string, report: string) => api.reportAudit(version, await findingOf(version, report)),
+      )
+        .argument('<version>')
+        .argument('<report>', 'file that `fedlora audit measure --json` wrote'),
+    )
+    .addCommand(
+      asking(
+        context,
         'revoke',
         'take a version out of use, for good',
         (api, version: string, { reason }: { readonly reason: string }) => api.revokeVersion(version, { reason }),
@@ -143,6 +188,26 @@ export function versions(context: CliContext): Command {
         api.undeprecateVersion(version),
       ).argument('<version>'),
     );
+}
+
+/** The counts of an audit's report. @throws FedloraError config/invalid: it is none, or one of another version */
+async function findingOf(version: string, file: string): Promise<AuditFindingRequest> {
+  const { FedloraError } = await import('@fedlora/shared');
+  const refuse = (why: string): never => {
+    throw new FedloraError('config/invalid', why, { where: file });
+  };
+  let report: Partial<AuditFindingRequest & { readonly versionId: string | null }> | null;
+  try {
+    report = JSON.parse(await readText(file)) as typeof report;
+  } catch (error) {
+    if (error instanceof FedloraError) throw error;
+    return refuse('It is no report of `fedlora audit measure --json`.');
+  }
+  const { seal, canaries, guesses, right, versionId } = report ?? {};
+  if (seal === undefined || canaries === undefined || guesses === undefined || right === undefined)
+    return refuse('It is no report of `fedlora audit measure --json`.');
+  if (versionId !== version) refuse(`It is about ${versionId ?? 'an adapter that is no version'}.`);
+  return { seal, canaries, guesses, right };
 }
 
 function channelOption(): Option {

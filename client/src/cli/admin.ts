@@ -3,14 +3,17 @@
 import { Command, Option } from 'commander';
 import type { RunDescription } from '@fedlora/shared';
 import { all, asking, connected, readJson, readText, runOption, runsOf, type Access } from './admin-asking.js';
+import { draft } from './admin-draft.js';
+import { outcomes } from './admin-outcomes.js';
 import { schedules } from './admin-schedules.js';
+import { setUp } from './admin-set-up.js';
 import { versions } from './admin-versions.js';
 import type { CliContext } from './context.js';
 import { jsonOption, several, wholeNumber } from './options.js';
 
 const AFTER_HELP = `
 Give the coordinator's address with --url or FEDLORA_COORDINATOR, and an API token with --token-file or FEDLORA_API_TOKEN.
-A user makes tokens in the dashboard or with \`fedlora admin tokens create\`. Answers are printed as JSON.`;
+\`fedlora admin set-up\` makes the first token; further ones come from the dashboard or \`fedlora admin tokens create\`. Answers are printed as JSON.`;
 
 export function admin(context: CliContext): Command {
   return new Command('admin')
@@ -20,11 +23,13 @@ export function admin(context: CliContext): Command {
     .addHelpText('after', AFTER_HELP)
     .addCommand(runs(context))
     .addCommand(versions(context))
+    .addCommand(outcomes(context))
     .addCommand(schedules(context))
     .addCommand(organisations(context))
     .addCommand(users(context))
     .addCommand(tokens(context))
-    .addCommand(audit(context));
+    .addCommand(audit(context))
+    .addCommand(setUp(context));
 }
 
 function runs(context: CliContext): Command {
@@ -42,6 +47,7 @@ function runs(context: CliContext): Command {
         all((at) => api.rounds(id, at)),
       ).argument('<id>'),
     )
+    .addCommand(draft(context))
     .addCommand(planned(context))
     .addCommand(
       asking(context, 'start', 'start a run from a description', async (api, file: string) =>
@@ -109,11 +115,20 @@ function organisations(context: CliContext): Command {
         context,
         'invite',
         'a token with which one organisation enrols, once',
-        (api, name: string, options: Access & { hours?: number }) =>
-          api.invite({ name, ...(options.hours === undefined ? {} : { lifetimeSeconds: options.hours * 3600 }) }),
+        async (api, name: string, options: Access & { hours?: number; out?: string }) => {
+          const made = await api.invite({
+            name,
+            ...(options.hours === undefined ? {} : { lifetimeSeconds: options.hours * 3600 }),
+          });
+          if (options.out === undefined) return made;
+          const { writeAtomically } = await import('../storage/atomic-file.js');
+          await writeAtomically(options.out, `${made.token}\n`, { mode: 0o600 });
+          return { ...made, token: `in ${options.out}` };
+        },
       )
         .argument('<name>')
-        .option('--hours <n>', 'hours until it expires (default 24, at most 720)', wholeNumber),
+        .option('--hours <n>', 'hours until it expires (default 24, at most 720)', wholeNumber)
+        .option('--out <file>', 'write the token into this file, and do not print it'),
     )
     .addCommand(asking(context, 'invitations', 'invitations, newest first', (api) => all((at) => api.invitations(at))))
     .addCommand(

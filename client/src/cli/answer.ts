@@ -1,7 +1,7 @@
 /** What a model answers to a prompt, shown while it is being said. */
 
 import { FedloraError } from '@fedlora/shared';
-import type { RowFormat } from '../data/rows.js';
+import type { RowFormat } from '../data/row-formats.js';
 import { alpacaPrompt } from '../data/template.js';
 import { answerEnds, tokenizePrompt, type TrainingTokenizer } from '../data/tokenize.js';
 import { generateTokens, type GenerationOptions } from '../engine/generate.js';

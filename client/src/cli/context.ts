@@ -12,10 +12,16 @@ export interface CliContext {
   readonly readInput: () => Promise<string>;
   /** Asks on the terminal without showing the answer; `undefined` where there is no terminal. */
   readonly askSecret: (question: string) => Promise<string | undefined>;
+  /** Asks on the terminal; `undefined` where there is none. */
+  readonly ask: (question: string) => Promise<string | undefined>;
 }
+
+/** What a shell shows of a program that SIGPIPE ended. */
+const PIPE_CLOSED = 141;
 
 export function processContext(): CliContext {
   const { stdin, stdout, stderr } = process;
+  for (const stream of [stdout, stderr]) stream.on('error', endWithReader);
   return {
     out: (line) => stdout.write(`${line}\n`),
     write: (text) => stdout.write(text),
@@ -32,15 +38,28 @@ export function processContext(): CliContext {
     },
     askSecret: async (question) => {
       if (!stdin.isTTY) return undefined;
-      const { createInterface } = await import('node:readline/promises');
       const { Writable } = await import('node:stream');
       stderr.write(question);
-      const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
-      const reader = createInterface({ input: stdin, output: silent, terminal: true });
-      const answer = await reader.question('');
-      reader.close();
+      const answer = await askOn(new Writable({ write: (_chunk, _encoding, done) => done() }), '');
       stderr.write('\n');
       return answer;
     },
+    ask: async (question) => (stdin.isTTY ? askOn(stderr, question) : undefined),
   };
+}
+
+/** Nobody reads any more, as after `| head`: the program ends without a word, as others do. Node ignores the signal that would. */
+function endWithReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(PIPE_CLOSED);
+}
+
+async function askOn(output: NodeJS.WritableStream, question: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
+  const reader = createInterface({ input: process.stdin, output, terminal: true });
+  try {
+    return await reader.question(question);
+  } finally {
+    reader.close();
+  }
 }

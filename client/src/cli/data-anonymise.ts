@@ -1,11 +1,12 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
+import { givenFormats, type GivenFormatName } from '../data/row-formats.js';
 import type { CliContext } from './context.js';
-import { jsonOption, several } from './options.js';
+import { jsonOption, rowFormatOption, several } from './options.js';
 
 interface Options {
   readonly data: readonly string[];
   readonly out: string;
-  readonly format: 'alpaca' | 'text' | 'messages';
+  readonly format: GivenFormatName;
   readonly key?: string;
   readonly json?: boolean;
 }
@@ -15,11 +16,7 @@ export function anonymise(context: CliContext): Command {
     .description('write a copy of the rows in which personal data has stable pseudonyms, such as [EMAIL-kqzvbnmwer]')
     .requiredOption('--data <file>', 'file of rows; may be given several times', several)
     .requiredOption('--out <file>', 'where the rows go, one JSON object a line; must not be there yet')
-    .addOption(
-      new Option('--format <format>', 'how rows are laid out')
-        .choices(['alpaca', 'text', 'messages'])
-        .default('alpaca'),
-    )
+    .addOption(rowFormatOption())
     .option(
       '--key <file>',
       'key of the pseudonyms, made where there is none: the same values get the same ones next time',
@@ -36,7 +33,7 @@ Example:
     )
     .action(async (options: Options) => {
       const { anonymiseFiles } = await import('../data/anonymise.js');
-      const report = await anonymiseFiles(options.data, options);
+      const report = await anonymiseFiles(options.data, { ...options, format: givenFormats[options.format] });
       if (options.json === true) {
         context.out(JSON.stringify(report));
         return;

@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -62,6 +61,20 @@ describe('fedlora data check', () => {
     expect(shown.error).toContain('warning: what follows shows personal data');
     expect(shown.out).toContain(JSON.stringify(values[0]));
     expect(shown.out.split('\n').filter((line) => /^ {4}\S+:\d+ {2}"/.test(line))).toHaveLength(findingKinds.length);
+  });
+
+  it.each([
+    ['rows.csv', 'Instruction,Output\n"ask, please",say\n', 'alpaca'],
+    ['rows.json', '[{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}]', 'chat'],
+    ['rows.jsonl', '{"id":7}\n{"text":"once"}\n', 'text'],
+  ])('tells the format of %s by itself', async (name, content, format) => {
+    const path = join(folder, name);
+    await writeFile(path, content);
+    const { out } = await fedlora(['data', 'check', '--data', path]);
+    expect(out).toContain(`read as ${format}, 1 usable`);
+    const other = format === 'chat' ? 'text' : 'chat';
+    const wrong = await fedlora(['data', 'check', '--data', path, '--format', other]);
+    expect(wrong.error).toMatch(new RegExp(`${name}:\\d+ (has no list|lacks).*data/too-many-bad-rows`, 's'));
   });
 
   it('draws how long rows are', async () => {
@@ -134,7 +147,7 @@ describe('fedlora data anonymise', () => {
         ],
       },
     ]);
-    await fedlora(['data', 'anonymise', '--data', data, '--out', join(folder, 'o.jsonl'), '--format', 'messages']);
+    await fedlora(['data', 'anonymise', '--data', data, '--out', join(folder, 'o.jsonl'), '--format', 'chat']);
     const { messages } = JSON.parse(await readFile(join(folder, 'o.jsonl'), 'utf8')) as {
       messages: { role: string; content: string }[];
     };
@@ -151,6 +164,15 @@ describe('fedlora data anonymise', () => {
     const bad = join(folder, 'bad.key');
     await writeFile(bad, 'hello');
     expect((await anonymise(data, 'x.jsonl', '--key', bad)).error).toContain('data/bad-key');
-    expect(existsSync(join(folder, 'x.jsonl'))).toBe(false);
+    await writeFile(join(folder, 'empty.jsonl'), '');
+    expect((await anonymise(join(folder, 'empty.jsonl'), 'x.jsonl')).error).toContain('data/empty');
+    expect((await readdir(folder)).sort()).toEqual(['bad.key', 'empty.jsonl', 'rows.jsonl']);
+  });
+
+  it('writes no file over that comes while it begins: of many at once, one writes', async () => {
+    const data = await write('rows.jsonl', [textRow('a text of ana@example.com')]);
+    const endings = await Promise.all(Array.from({ length: 8 }, () => anonymise(data, 'o.jsonl')));
+    expect(endings.filter(({ error }) => error.includes('data/output-exists'))).toHaveLength(7);
+    expect(await texts('o.jsonl')).toEqual([expect.stringMatching(/^a text of \[EMAIL-[a-z]{10}\]$/)]);
   });
 });

@@ -1,13 +1,14 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
+import { givenFormats, type GivenFormatName } from '../data/row-formats.js';
 import type { CliContext } from './context.js';
 import { anonymise } from './data-anonymise.js';
-import { homeOption, jsonOption, several, wholeNumber } from './options.js';
+import { homeOption, jsonOption, rowFormatOption, several, wholeNumber } from './options.js';
 
 interface Options {
   readonly home?: string;
   readonly data?: readonly string[];
   readonly base?: string;
-  readonly format: 'alpaca' | 'text' | 'messages';
+  readonly format?: GivenFormatName;
   readonly maxLength: number;
   readonly show?: number;
   readonly json?: boolean;
@@ -25,11 +26,7 @@ function check(context: CliContext): Command {
     .addOption(homeOption())
     .option('--data <file>', 'file of rows; may be given several times (default: the configured ones)', several)
     .option('--base <dir>', 'base model whose tokenizer counts (default: the configured one)')
-    .addOption(
-      new Option('--format <format>', 'how rows are laid out')
-        .choices(['alpaca', 'text', 'messages'])
-        .default('alpaca'),
-    )
+    .addOption(rowFormatOption().default(undefined, 'the configured one; auto with --data'))
     .option('--max-length <n>', 'longest example in tokens', wholeNumber, 1024)
     .option(
       '--show <n>',
@@ -44,12 +41,12 @@ function check(context: CliContext): Command {
     .action(async (options: Options) => {
       const { checkData, printDataReport } = await import('./data-report.js');
       const { FedloraError } = await import('@fedlora/shared');
-      const { base, files } = await sources(options, context);
+      const { base, files, format } = await sources(options, context);
       if (options.show !== undefined)
         context.error(
           'warning: what follows shows personal data of your rows; mind who looks at this screen, and logs of it.',
         );
-      const report = await checkData(files, base, options.format, options.maxLength, options.show);
+      const report = await checkData(files, base, givenFormats[format], options.maxLength, options.show);
       if (options.json === true) context.out(JSON.stringify(report));
       else for (const line of printDataReport(report)) context.out(line);
       if (report.usable === 0) throw new FedloraError('data/empty');
@@ -60,10 +57,11 @@ function check(context: CliContext): Command {
 async function sources(
   options: Options,
   context: CliContext,
-): Promise<{ base: string | undefined; files: readonly string[] }> {
-  if (options.data !== undefined) return { base: options.base, files: options.data };
+): Promise<{ base: string | undefined; files: readonly string[]; format: GivenFormatName }> {
+  if (options.data !== undefined) return { base: options.base, files: options.data, format: options.format ?? 'auto' };
   const { homeFrom } = await import('../config/home.js');
   const { readConfig } = await import('../config/client-config.js');
   const { config } = await readConfig(homeFrom(options.home, context.environment).config, context.environment);
-  return { base: options.base ?? config.base, files: config.dataset.files };
+  const { files, format } = config.dataset;
+  return { base: options.base ?? config.base, files, format: options.format ?? format };
 }

@@ -5,10 +5,13 @@ import type { Duplicates } from '../data/near-duplicates.js';
 import type { FindingKind } from '../data/personal/detectors.js';
 import type { Survey } from '../data/personal/survey.js';
 import { textsOf } from '../data/row-texts.js';
-import { readRows, type RowFormat } from '../data/rows.js';
+import { nameOfFormat, type GivenFormat, type GivenFormatName } from '../data/row-formats.js';
+import { readRows } from '../data/rows.js';
 
 export interface DataReport {
   readonly files: readonly string[];
+  /** How the rows are written. */
+  readonly format: GivenFormatName;
   readonly rows: number;
   /** Rows that training would use. */
   readonly usable: number;
@@ -43,7 +46,7 @@ export interface DataReport {
 export async function checkData(
   files: readonly string[],
   base: string | undefined,
-  format: RowFormat,
+  format: GivenFormat,
   maximumLength: number,
   examplesPerKind = 0,
 ): Promise<DataReport> {
@@ -60,20 +63,17 @@ export async function checkData(
     languages: await languageMix(texts),
     personal: surveyPersonalData(rows, examplesPerKind),
   };
-  if (base === undefined) {
-    return { files, rows: found, usable: rows.length, truncated: 0, maximumLength, tokens: null, problems, ...content };
-  }
+  const facts = { files, format: nameOfFormat(rows[0].format), rows: found, maximumLength };
+  if (base === undefined) return { ...facts, usable: rows.length, truncated: 0, tokens: null, problems, ...content };
   const { loadTokenizer, tokenizeRows } = await import('../data/tokenize.js');
   const tokenized = tokenizeRows(rows, await loadTokenizer(base), { maximumLength });
   const lengths = tokenized.examples.map((example) => example.ids.length).sort((a, b) => a - b);
   const at = (fraction: number): number =>
     lengths[Math.min(lengths.length - 1, Math.floor(fraction * lengths.length))] ?? 0;
   return {
-    files,
-    rows: found,
+    ...facts,
     usable: tokenized.examples.length,
     truncated: tokenized.truncated,
-    maximumLength,
     tokens: {
       shortest: at(0),
       median: at(0.5),
@@ -126,7 +126,9 @@ export function printDataReport(report: DataReport): string[] {
   const lines = problems.slice(0, SHOWN).map(({ file, line, code, reason }) => `${file}:${line}  ${reason}  [${code}]`);
   if (problems.length > SHOWN) lines.push(`... and ${problems.length - SHOWN} more`);
   if (lines.length > 0) lines.push('');
-  lines.push(`rows       ${report.rows} read, ${report.usable} usable, ${problems.length} left out`);
+  lines.push(
+    `rows       ${report.rows} read as ${report.format}, ${report.usable} usable, ${problems.length} left out`,
+  );
   lines.push(...contentLines(report));
   if (tokens === null) {
     lines.push('tokens     not counted: give --base DIR');

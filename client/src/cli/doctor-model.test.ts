@@ -32,6 +32,7 @@ async function doctor(...args: readonly string[]): Promise<{ code: number; out: 
     environment: {},
     readInput: async () => '',
     askSecret: async () => undefined,
+    ask: async () => undefined,
   });
   return { code, out, error: error.join('\n') };
 }

@@ -1,7 +1,8 @@
 /** `fedlora doctor --model`: whether a base model can be trained on this machine, from its headers alone. */
 
+import type { FittedPlan } from '@fedlora/shared';
 import { availableMemory } from '../engine/available-memory.js';
-import { fitModel, outOfMemory, type Fitted } from '../engine/onnx/memory-plan.js';
+import { fitModel, outOfMemory } from '../engine/onnx/memory-plan.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
 import { expectedTensors, readModelShape } from '../engine/weights/hugging-face.js';
 import type { CliContext } from './context.js';
@@ -19,7 +20,7 @@ const SHORTEST = 64;
 /** A change of the command line with what it would make of the plan. */
 interface Remedy {
   readonly change: string;
-  readonly fitted: Fitted;
+  readonly fitted: FittedPlan;
 }
 
 /** @throws FedloraError engine/out-of-memory: after the table, if no plan fits */
@@ -31,7 +32,7 @@ export async function diagnoseModel(
   const shape = await readModelShape(path, { ropeTypes: computedRopeTypes });
   const { config } = shape;
   const available = planOptions(options).availableBytes ?? (await availableMemory());
-  const fit = (changed: Partial<ModelSizeOptions> = {}): Fitted => {
+  const fit = (changed: Partial<ModelSizeOptions> = {}): FittedPlan => {
     const all = { ...options, ...changed };
     const target_modules = knownModules(all.targetModules.split(',').map((name) => name.trim()));
     const lora = { r: all.rank, lora_alpha: 1, use_rslora: false, target_modules };
@@ -81,7 +82,7 @@ export async function diagnoseModel(
 function remediesOf(
   options: ModelSizeOptions,
   length: number,
-  fit: (changed: Partial<ModelSizeOptions>) => Fitted,
+  fit: (changed: Partial<ModelSizeOptions>) => FittedPlan,
 ): readonly Remedy[] {
   const changes: Partial<ModelSizeOptions>[] = [
     ...(options.quantization === 'none' ? [{ quantization: 'nf4' as const }] : []),

@@ -31,7 +31,7 @@ Example:
       }
       const { homeFrom } = await import('../config/home.js');
       const { checksOf, runChecks } = await import('../health/checks.js');
-      const { errorEntry, explainError } = await import('@fedlora/shared');
+      const { errorEntry, explainError, runbookLink } = await import('@fedlora/shared');
       const results = await runChecks(checksOf(homeFrom(options.home, context.environment), context.environment));
       if (options.json === true) {
         context.out(
@@ -44,6 +44,7 @@ Example:
                     error: result.error.code,
                     cause: result.error.message,
                     remedy: errorEntry(result.error.code).remedy,
+                    more: runbookLink(result.error.code),
                   }
                 : result,
             ),

@@ -7,6 +7,7 @@ import { readConfig, writeConfig } from '../config/client-config.js';
 import { writePolicy } from '../config/policy-file.js';
 import { enrol } from '../connection/enrol.js';
 import { Http } from '../connection/http.js';
+import { forgetDeparture, readDeparture } from '../storage/departure.js';
 import { createIdentity, readIdentity, type Identity } from '../storage/identity.js';
 import { readPins, writePins } from '../storage/pins.js';
 import { existsSync } from 'node:fs';
@@ -38,7 +39,8 @@ export async function enrolHome(enrolment: Enrolment): Promise<Enrolled> {
   const url = enrolment.url.replace(/\/+$/, '');
   if (existsSync(home.pins)) {
     await readPins(home.pins);
-    throw new FedloraError('client/already-enrolled');
+    // Whoever has left may come back; whoever only means to is still enrolled.
+    if ((await readDeparture(home.left))?.isTold !== true) throw new FedloraError('client/already-enrolled');
   }
   await makeHome(home);
   await writeHomeSettings({ ...enrolment, url }); // First, so that a wrong setting costs no invitation.
@@ -59,6 +61,7 @@ export async function enrolHome(enrolment: Enrolment): Promise<Enrolled> {
     federationKey,
     enrolledAt: Date.now(),
   });
+  await forgetDeparture(home.left);
   return {
     identity: identity.publicKey,
     fingerprint: fingerprint(identity.publicKey),
@@ -77,7 +80,15 @@ async function writeHomeSettings(enrolment: Enrolment): Promise<void> {
     ['dataset.files', enrolment.data.length === 0 ? undefined : enrolment.data],
     ['engine.threads', enrolment.threads],
   ]);
-  await writeConfig(enrolment.home.config, new Map([...values].filter(([, value]) => value !== undefined)));
+  const given = [...values].filter(([, value]) => value !== undefined);
+  await writeConfig(enrolment.home.config, new Map([...(await settingsBefore(enrolment.home)), ...given]));
+}
+
+/** What the config of whoever comes back said. */
+async function settingsBefore({ left, config }: Home): Promise<readonly [string, unknown][]> {
+  if (!existsSync(left)) return [];
+  const { sources } = await readConfig(config, {});
+  return [...sources].flatMap(([key, { value, source }]) => (source === 'file' ? [[key, value]] : []));
 }
 
 /** The key of an enrolment that failed half-way, or a new one. */

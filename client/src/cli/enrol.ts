@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import type { CliContext } from './context.js';
@@ -50,6 +51,7 @@ Afterwards tell the operator the fingerprint that is printed, by another channel
       const { homeFrom } = await import('../config/home.js');
       const { readToken } = await import('./read-token.js');
       const home = homeFrom(options.home, context.environment);
+      const data = (options.data ?? []).map((file) => resolve(file));
       const enrolled = await enrolHome({
         home,
         url,
@@ -58,7 +60,7 @@ Afterwards tell the operator the fingerprint that is printed, by another channel
         coordinatorKey: options.coordinatorKey,
         token: () => readToken(context, options.tokenFile),
         base: options.base === undefined ? undefined : resolve(options.base),
-        data: (options.data ?? []).map((file) => resolve(file)),
+        data,
         dataset: options.dataset,
         threads: options.threads,
       });
@@ -71,6 +73,8 @@ Afterwards tell the operator the fingerprint that is printed, by another channel
       context.out(`  home            ${home.directory}`);
       if (enrolled.baseDigest !== undefined) context.out(`  base model      ${enrolled.baseDigest}`);
       context.out('');
+      for (const file of data.filter((one) => !existsSync(one)))
+        context.error(`Note: ${file} does not exist yet. Until it does, this client declines every round.`);
       context.out(
         'Next: compare the fingerprints with the operator by another channel, read policy.yaml in the home folder, and',
       );

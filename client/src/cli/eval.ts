@@ -1,4 +1,5 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
+import { givenFormats, type GivenFormatName } from '../data/row-formats.js';
 import type { DeviceName, EngineName } from '../engine/open-engine.js';
 import type { CliContext } from './context.js';
 import type { FileEvaluation } from './local-model.js';
@@ -6,19 +7,19 @@ import {
   cacheOption,
   deviceOption,
   engineOption,
-  formatOption,
   jsonOption,
-  rowFormats,
+  quantizationOption,
+  rowFormatOption,
   several,
+  threadsOption,
   wholeNumber,
-  type FormatName,
 } from './options.js';
 
 interface Options {
   readonly base: string;
   readonly adapter?: string;
   readonly data: readonly string[];
-  readonly format: FormatName;
+  readonly format: GivenFormatName;
   readonly quantization: 'none' | 'nf4';
   readonly maxLength?: number;
   readonly threads: number;
@@ -40,10 +41,10 @@ export function evaluateCommand(context: CliContext): Command {
     .requiredOption('--base <dir>', 'folder of the base model')
     .option('--adapter <dir>', 'PEFT folder (default: the base model alone)')
     .requiredOption('--data <file>', 'file of rows; may be given several times', several)
-    .addOption(formatOption('how rows are written'))
-    .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
+    .addOption(rowFormatOption())
+    .addOption(quantizationOption())
     .option('--max-length <n>', 'longest example in tokens', wholeNumber)
-    .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
+    .addOption(threadsOption())
     .addOption(engineOption())
     .addOption(deviceOption())
     .addOption(cacheOption())
@@ -71,7 +72,7 @@ Example:
         const files = [];
         for (const file of options.data) {
           context.progress(`evaluating ${file} ...`);
-          const result = await evaluateFile(model, file, options.maxLength, rowFormats[options.format]);
+          const result = await evaluateFile(model, file, options.maxLength, givenFormats[options.format]);
           context.progress('');
           files.push(result);
           if (options.json !== true) {

@@ -14,13 +14,18 @@ export function federation(context: CliContext): Command {
 function init(context: CliContext): Command {
   return new Command('init')
     .description('make the federation’s key; prints the public half, which every client pins')
-    .requiredOption('--out <dir>', 'folder for federation.key; keep it off the coordinator’s machine')
+    .requiredOption(
+      '--out <dir>',
+      'folder for federation.key, to be kept off the coordinator’s machine, and federation.pub',
+    )
     .action(async (options: { out: string }) => {
       const { mkdir } = await import('node:fs/promises');
       const path = await import('node:path');
+      const { writeAtomically } = await import('../storage/atomic-file.js');
       const { createIdentity } = await import('../storage/identity.js');
       await mkdir(options.out, { recursive: true, mode: 0o700 });
       const key = await createIdentity(path.join(options.out, 'federation.key'));
+      await writeAtomically(path.join(options.out, 'federation.pub'), `${key.publicKey}\n`);
       context.out(key.publicKey);
     });
 }

@@ -1,16 +1,17 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
+import { rowFormats, type FormatName } from '../data/row-formats.js';
 import type { DeviceName, EngineName } from '../engine/open-engine.js';
 import type { CliContext } from './context.js';
 import {
   cacheOption,
   deviceOption,
   engineOption,
-  formatOption,
   jsonOption,
   numberAtLeastZero,
-  rowFormats,
+  quantizationOption,
+  questionFormatOption,
+  threadsOption,
   wholeNumber,
-  type FormatName,
 } from './options.js';
 
 interface Options {
@@ -41,7 +42,7 @@ export function generate(context: CliContext): Command {
     .requiredOption('--instruction <text>', 'what to do')
     .option('--input <text>', 'what to do it with', '')
     .option('--system <text>', 'with --format chat, what the model is told first', '')
-    .addOption(formatOption('how the instruction is put to the model; text continues it as it stands'))
+    .addOption(questionFormatOption('how the instruction is put to the model; text continues it as it stands'))
     .option('--max-tokens, --max-new-tokens <n>', 'longest answer', wholeNumber, 128)
     .option(
       '--temperature <x>',
@@ -52,8 +53,8 @@ export function generate(context: CliContext): Command {
     .option('--top-k <n>', 'draw among this many of the likeliest; 0 for all', wholeNumber, 0)
     .option('--top-p <x>', 'draw among the fewest likeliest with this probability together', numberAtLeastZero, 1)
     .option('--seed <n>', 'seed of what is drawn', wholeNumber, 0)
-    .addOption(new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'))
-    .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
+    .addOption(quantizationOption())
+    .addOption(threadsOption())
     .addOption(engineOption())
     .addOption(deviceOption())
     .addOption(cacheOption())

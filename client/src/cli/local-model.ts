@@ -10,10 +10,10 @@ import {
   FedloraError,
   parseAdapterConfig,
 } from '@fedlora/shared';
-import { toBatches } from '../data/batches.js';
-import type { RowFormat } from '../data/rows.js';
+import type { GivenFormat } from '../data/row-formats.js';
 import { loadTokenizer, type Example, type TrainingTokenizer } from '../data/tokenize.js';
 import type { Engine, LoraConfig } from '../engine/engine.js';
+import { evaluateAll } from '../engine/evaluate-all.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
 import { openEngine, type OpenEngineOptions } from '../engine/open-engine.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
@@ -33,8 +33,6 @@ export interface LocalModel {
 }
 
 const DEFAULT_LENGTH = 1024;
-const TOKENS_PER_BATCH = 8192;
-const EXAMPLES_PER_BATCH = 128;
 
 /** Opens the base model with the adapter of a PEFT folder, or without one. The caller closes the engine. */
 export async function openLocalModel(
@@ -113,7 +111,7 @@ export async function evaluateFile(
   model: LocalModel,
   file: string,
   maximumLength?: number,
-  format: RowFormat = 'alpaca',
+  format: GivenFormat = 'auto',
 ): Promise<FileEvaluation> {
   const { examples, leftOut } = await readLocalRows([file], model.tokenizer, {
     format,
@@ -128,13 +126,7 @@ export async function evaluateExamples(
 ): Promise<Omit<FileEvaluation, 'file' | 'leftOut'>> {
   let exact = 0;
   let lossSum = 0;
-  const batches = toBatches(
-    examples,
-    examples.map((_, index) => index),
-    { maximumExamples: EXAMPLES_PER_BATCH, maximumTokens: TOKENS_PER_BATCH, maximumLength: engine.maximumLength },
-  );
-  for (const batch of batches) {
-    const evaluation = await engine.evaluate(batch);
+  for await (const { evaluation } of evaluateAll(engine, examples)) {
     for (const one of evaluation.exact) exact += one;
     for (const loss of evaluation.losses) lossSum += loss;
   }

@@ -1,8 +1,9 @@
 /** The owner's rows for a command, with an account of those that cannot be used as they are. */
 
 import { FedloraError } from '@fedlora/shared';
-import { readRows, type RowFormat } from '../data/rows.js';
-import { tokenizeRows, type Example, type TrainingTokenizer } from '../data/tokenize.js';
+import type { GivenFormat } from '../data/row-formats.js';
+import { eachRow } from '../data/rows.js';
+import { tokenizeRows, type Example, type TokenizeProblem, type TrainingTokenizer } from '../data/tokenize.js';
 import type { CliContext } from './context.js';
 
 export interface LocalRows {
@@ -19,19 +20,28 @@ export interface LocalRows {
 export async function readLocalRows(
   files: readonly string[],
   tokenizer: TrainingTokenizer,
-  { format, maximumLength }: { readonly format: RowFormat; readonly maximumLength: number },
+  { format, maximumLength }: { readonly format: GivenFormat; readonly maximumLength: number },
 ): Promise<LocalRows> {
-  const { rows, problems: unread } = await readRows(files, { format });
-  const { examples, truncated, problems: unfit } = tokenizeRows(rows, tokenizer, { maximumLength });
+  const examples: Example[] = [];
+  const names: string[] = [];
+  const unfit: TokenizeProblem[] = [];
+  let truncated = 0;
+  let row = 0;
+  const unread = await eachRow(files, { format }, (one) => {
+    const tokenized = tokenizeRows([one], tokenizer, { maximumLength });
+    for (const example of tokenized.examples) {
+      examples.push({ ...example, row });
+      names.push(`${one.file}:${one.line}`);
+    }
+    unfit.push(...tokenized.problems);
+    truncated += tokenized.truncated;
+    row += 1;
+  });
   const leftOut = [...unread, ...unfit].map(({ file, line, reason }) => `${file}:${line} ${reason}`);
   if (examples.length === 0) {
     throw new FedloraError('data/empty', `None of ${leftOut.length} rows can be used.`, { where: leftOut[0] });
   }
-  const nameOf = (index: number): string => {
-    const { file, line } = rows[examples[index].row];
-    return `${file}:${line}`;
-  };
-  return { examples, truncated, leftOut, nameOf };
+  return { examples, truncated, leftOut, nameOf: (index) => names[index] };
 }
 
 /** Rows that are left out are named up to this many. */

@@ -1,34 +1,15 @@
 /** How much memory training takes, as lines for people. */
 
-import type { Fitted, MemoryKind } from '../engine/onnx/memory-plan.js';
-import { memoryKinds } from '../engine/onnx/memory-plan.js';
+import { memoryKinds, memoryTitles, type FittedPlan, type MemoryKind } from '@fedlora/shared';
 import type { ModelConfig } from '../engine/weights/base-model.js';
 
 const MIB = 2 ** 20;
-
-const titles: Readonly<Record<MemoryKind, string>> = {
-  process: 'this program with onnxruntime',
-  codes: 'linear weights, NF4 codes',
-  absmax: 'linear weights, NF4 scales (absmax)',
-  weights: 'linear weights, f32',
-  merged: 'linear weights with the adapter in them',
-  tables: 'embedding and head',
-  norms: 'norms and biases',
-  adapter: 'adapter',
-  optimizer: 'optimizer and its gradient',
-  checkpoints: 'checkpoints, one for each block',
-  kept: 'activations kept for backward',
-  gradients: 'gradients of examples and their sums',
-  activations: 'activations in work',
-  dequantized: 'weights made f32 in passing',
-  logits: 'logits',
-};
 
 const TITLE_COLUMNS = 44;
 const NUMBER_COLUMNS = 10;
 
 /** What is held and how much of it, in MiB; at most 100 columns. What holds nothing is left out. */
-export function memoryTable({ memory }: Fitted, config: ModelConfig, availableBytes: number): readonly string[] {
+export function memoryTable({ memory }: FittedPlan, config: ModelConfig, availableBytes: number): readonly string[] {
   const line = (title: string, bytes: number, note = ''): string =>
     `  ${title.padEnd(TITLE_COLUMNS)}${mib(bytes).padStart(NUMBER_COLUMNS)}${note === '' ? '' : `   ${note}`}`;
   const notes: Partial<Record<MemoryKind, string>> = {
@@ -40,7 +21,7 @@ export function memoryTable({ memory }: Fitted, config: ModelConfig, availableBy
     rule,
     ...memoryKinds
       .filter((kind) => memory.bytes[kind] > 0)
-      .map((kind) => line(titles[kind], memory.bytes[kind], notes[kind])),
+      .map((kind) => line(memoryTitles[kind], memory.bytes[kind], notes[kind])),
     rule,
     line('in all', memory.totalBytes, `of it the base at rest ${mib(memory.baseBytes)}`),
     line('free', availableBytes),
@@ -48,7 +29,7 @@ export function memoryTable({ memory }: Fitted, config: ModelConfig, availableBy
 }
 
 /** The plan and what it takes, for the log. */
-export function planLines(fitted: Fitted, config: ModelConfig, availableBytes: number): readonly string[] {
+export function planLines(fitted: FittedPlan, config: ModelConfig, availableBytes: number): readonly string[] {
   const { totalBytes } = fitted.memory;
   return [
     `plan: ${describePlan(fitted, config)}`,
@@ -57,7 +38,7 @@ export function planLines(fitted: Fitted, config: ModelConfig, availableBytes: n
 }
 
 /** How a model is computed, in words. */
-export function describePlan({ plan, memory }: Fitted, { num_hidden_layers: blocks }: ModelConfig): string {
+export function describePlan({ plan, memory }: FittedPlan, { num_hidden_layers: blocks }: ModelConfig): string {
   const weights = { nf4: 'NF4 weights', dense: 'f32 weights', merged: 'f32 weights, merged' };
   const structure =
     plan.structure === 'whole'

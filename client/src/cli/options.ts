@@ -1,12 +1,10 @@
 /** Options that several commands share. */
 
+import type { EnginePlan, MemoryUse, OptimizerName } from '@fedlora/shared';
 import { InvalidArgumentError, Option } from 'commander';
-import type { RowFormat } from '../data/rows.js';
+import { givenFormatNames, rowFormats } from '../data/row-formats.js';
 import type { TrainedFactor } from '../engine/engine.js';
-import type { MemoryUse } from '../engine/onnx/memory-plan.js';
-import type { Plan } from '../engine/onnx/plan.js';
 import { deviceNames, engineNames } from '../engine/open-engine.js';
-import type { OptimizerName } from '../engine/train.js';
 import type { ModelConfig } from '../engine/weights/base-model.js';
 
 export function homeOption(): Option {
@@ -19,6 +17,15 @@ export function jsonOption(): Option {
 
 export function cacheOption(): Option {
   return new Option('--no-cache', 'keep no quantized weights in the cache folder of this client');
+}
+
+/** How the weights of a base model are held. */
+export function quantizationOption(): Option {
+  return new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4');
+}
+
+export function threadsOption(): Option {
+  return new Option('--threads <n>', 'processor threads; 0 lets the engine choose').argParser(wholeNumber).default(0);
 }
 
 export function engineOption(): Option {
@@ -34,13 +41,16 @@ export function deviceOption(): Option {
     .default('auto');
 }
 
-/** How rows and questions are written, as the command line calls it. */
-export type FormatName = 'alpaca' | 'chat' | 'text';
-
-export const rowFormats: Readonly<Record<FormatName, RowFormat>> = { alpaca: 'alpaca', chat: 'messages', text: 'text' };
-
-export function formatOption(description: string): Option {
+/** How a question is written. */
+export function questionFormatOption(description: string): Option {
   return new Option('--format <name>', description).choices(Object.keys(rowFormats)).default('alpaca');
+}
+
+/** How rows are written. */
+export function rowFormatOption(): Option {
+  return new Option('--format <name>', 'how rows are written; auto looks at the first one')
+    .choices(givenFormatNames)
+    .default('auto');
 }
 
 /** Collects an option that may be given several times. */
@@ -53,6 +63,14 @@ export function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text.trim()) || !Number.isSafeInteger(value))
     throw new InvalidArgumentError('It must be a whole number.');
   return value;
+}
+
+/** Weights of adapters in a merge, with commas between them. */
+export function weightList(text: string): number[] {
+  const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (!values.every((value) => Number.isFinite(value) && value !== 0))
+    throw new InvalidArgumentError('It must be numbers other than 0 with commas between them, as 0.5,0.3,0.2.');
+  return values;
 }
 
 /** Unix milliseconds of an ISO 8601 date, or date and time; without a zone, in this machine's. */
@@ -119,7 +137,7 @@ export function modelSizeOptions(): readonly Option[] {
       .default('adamw'),
     whole('--batch-size <n>', 'rows of a batch', 16),
     whole('--max-length <n>', 'longest example in tokens; longer ones lose the end of their input', 512),
-    new Option('--quantization <kind>', 'how base weights are held').choices(['none', 'nf4']).default('nf4'),
+    quantizationOption(),
     new Option('--gradient-checkpointing', 'keep no activations: less memory, a quarter more time'),
     whole('--max-memory <MiB>', 'memory to plan with, in the place of what is free'),
   ];
@@ -127,7 +145,7 @@ export function modelSizeOptions(): readonly Option[] {
 
 /** What of the plan, and of what it must fit into, the options fix. */
 export function planOptions({ gradientCheckpointing, maxMemory }: ModelSizeOptions): {
-  readonly fixed: Partial<Plan>;
+  readonly fixed: Partial<EnginePlan>;
   readonly availableBytes?: number;
 } {
   return {

@@ -3,6 +3,7 @@
 import type { Manifest } from '@fedlora/protocol';
 import { Command } from 'commander';
 import type { Home } from '../config/home.js';
+import type { PolicyTerms } from '../round/policy.js';
 import type { KnownOffer } from '../storage/offer-book.js';
 import type { CliContext } from './context.js';
 import { homeOption, jsonOption } from './options.js';
@@ -55,7 +56,7 @@ export function explain(context: CliContext): Command {
       const { terms } = await readPolicy(home.policy);
       const { manifest, hash, isApproved } = await chosen(given, book);
       const verdicts = judge(terms, manifest, {
-        ...(await spentAfter(manifest, hash, home, terms.periodDays, context)),
+        ...(await spentAfter(manifest, hash, home, terms, context)),
         isApproved,
       });
       const refusals = verdicts.filter(({ isKept }) => !isKept);
@@ -123,16 +124,20 @@ function smallestRoster(manifest: Partial<Manifest> | null, largestCompleteGraph
 }
 
 /** What the data set will have spent with one more round; of the configured data set. */
-async function spentAfter(manifest: Manifest, hash: string, home: Home, periodDays: number, context: CliContext) {
+async function spentAfter(
+  manifest: Manifest,
+  hash: string,
+  home: Home,
+  { periodDays, unrelatedDatasets }: PolicyTerms,
+  context: CliContext,
+) {
   const { readConfig } = await import('../config/client-config.js');
   const { chargeOf } = await import('../round/charge.js');
   const { outlook } = await import('../round/outlook.js');
-  const { Spending } = await import('../storage/spending.js');
   const { readCharges } = await import('./privacy-report.js');
   const { config } = await readConfig(home.config, context.environment);
-  const { charges } = await readCharges(home, config.dataset.name);
-  const ledger = { entries: charges, spending: Spending.of(charges) };
-  return outlook(ledger, chargeOf(manifest, hash, 'the next'), periodDays, Date.now());
+  const { charges: entries, elsewhere } = await readCharges(home, config.dataset.name, unrelatedDatasets);
+  return outlook({ entries, elsewhere }, chargeOf(manifest, hash, 'the next'), periodDays, Date.now());
 }
 
 /** The manifest of a file, or one that was offered. @throws FedloraError policy/unknown-offer | ProtocolError manifest/invalid */

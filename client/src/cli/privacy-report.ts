@@ -1,14 +1,12 @@
 /** What a data set has spent and has left, for `fedlora privacy`. */
 
-import { readFile } from 'node:fs/promises';
-import { fingerprint } from '@fedlora/protocol';
+import { fingerprint, Spending } from '@fedlora/protocol';
 import { readConfig } from '../config/client-config.js';
 import type { Home } from '../config/home.js';
 import { ledgerKeys } from '../config/ledger-keys.js';
 import { readPolicy } from '../config/policy-file.js';
-import { readLedger } from '../storage/ledger.js';
-import type { CheckedLedger, KeyChange, LedgerEntry } from '../storage/ledger-chain.js';
-import { Spending } from '../storage/spending.js';
+import { readAccount, type ReadAccount } from '../storage/account.js';
+import type { KeyChange, LedgerEntry } from '../storage/ledger-chain.js';
 
 export interface LedgerReport {
   readonly dataset: string;
@@ -24,16 +22,15 @@ export interface LedgerReport {
   readonly roundsLeft: number | null;
   readonly entries: readonly (LedgerEntry & { readonly epsilonAfter: number | null })[];
   readonly keyChanges: readonly KeyChange[];
+  /** Other data sets, by name, that had records of this one: their charges are among the entries. */
+  readonly inheritedFrom: readonly string[];
+  /** The organisation's other data sets, by name, whose charges count since the whole organisation is protected. */
+  readonly countedBesides: readonly string[];
 }
 
-/** The checked ledger of a data set; nothing where none was ever written. @throws FedloraError ledger/tampered | ledger/key-changed | identity/... */
-export async function readCharges(home: Home, dataset: string): Promise<CheckedLedger> {
-  const keys = await ledgerKeys(home);
-  const content = await readFile(home.ledger(dataset), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  });
-  return readLedger(content, keys);
+/** All that counts for a data set, checked; nothing where none was ever written. @throws FedloraError ledger/... | identity/... */
+export async function readCharges(home: Home, dataset: string, unrelated: readonly string[]): Promise<ReadAccount> {
+  return readAccount(home, dataset, unrelated, await ledgerKeys(home));
 }
 
 /** Reads and checks the ledger. @throws FedloraError ledger/tampered | ledger/key-changed | client/not-enrolled | ... */
@@ -44,11 +41,13 @@ export async function ledgerReport(
 ): Promise<LedgerReport> {
   const dataset = name ?? (await readConfig(home.config, environment)).config.dataset.name;
   const { terms } = await readPolicy(home.policy);
-  const { charges: entries, keyChanges } = await readCharges(home, dataset);
+  const account = await readCharges(home, dataset, terms.unrelatedDatasets);
+  const { charges: entries, keyChanges, inheritedFrom } = account;
   const last = entries.at(-1);
   const unit = entries.length > 0 && entries.every((entry) => entry.unit === 'client') ? 'client' : 'record';
-  const delta = entries.length === 0 ? null : Math.min(...entries.map((entry) => entry.delta));
-  const spending = new Spending();
+  const besides = unit === 'client' ? account.elsewhere : [];
+  const delta = entries.length === 0 ? null : Math.min(...[...besides, ...entries].map((entry) => entry.delta));
+  const spending = Spending.of(besides);
   const shown = entries.map((entry) => {
     spending.add(entry);
     return { ...entry, epsilonAfter: delta === null ? null : finite(spending.epsilon(unit, delta)) };
@@ -62,23 +61,37 @@ export async function ledgerReport(
     roundsLeft: last === undefined || delta === null ? null : roundsLeft(spending, unit, delta, last, terms.epsilonCap),
     entries: shown,
     keyChanges,
+    inheritedFrom,
+    countedBesides: [...new Set(besides.map((entry) => entry.dataset))],
   };
 }
 
 /** Lines for a person. */
 export function printLedger(report: LedgerReport): string[] {
-  const { entries, dataset, cap, unit } = report;
+  const { entries, dataset, cap, unit, inheritedFrom, countedBesides } = report;
   if (entries.length === 0) return [`Data set "${dataset}" has spent nothing. Cap: epsilon ${cap}.`];
   const lines = [
     `Data set "${dataset}", protecting ${unit === 'record' ? 'each record' : 'the organisation as a whole'}:`,
     '',
   ];
+  if (inheritedFrom.length > 0)
+    lines.push(
+      `Some of its records were in ${inheritedFrom.map((name) => `"${name}"`).join(', ')} before: what was spent there counts, and stands first.`,
+      '',
+    );
+  if (countedBesides.length > 0)
+    lines.push(
+      `What ${countedBesides.map((name) => `"${name}"`).join(', ')} spent counts as well: it is of the same organisation.`,
+      '',
+    );
   lines.push(
     '  when                 round                                     noise   sampled   steps   epsilon so far',
   );
   const changes = [...report.keyChanges];
   for (const entry of entries) {
-    while (changes.length > 0 && changes[0].sequence < entry.sequence) lines.push(printKeyChange(changes.shift()!)); // Safe: not empty
+    const isOwn = entry.dataset === dataset;
+    while (isOwn && changes.length > 0 && changes[0].sequence < entry.sequence)
+      lines.push(printKeyChange(changes.shift()!)); // Safe: not empty
     const when = printTime(entry.at);
     const noise = entry.unit === 'none' ? 'none' : entry.noiseMultiplier.toPrecision(4);
     const after = entry.epsilonAfter === null ? 'no bound' : entry.epsilonAfter.toFixed(4);

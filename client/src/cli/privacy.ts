@@ -187,7 +187,8 @@ function verify(context: CliContext): Command {
           `The data set has spent ${report.epsilon ?? 'an unbounded epsilon'}, more than ${options.atMost}.`,
         );
       }
-      const { entries, keyChanges, dataset } = report;
+      const { keyChanges, dataset } = report;
+      const entries = report.entries.filter((entry) => entry.dataset === dataset);
       if (options.json === true)
         context.out(JSON.stringify({ ok: true, dataset, entries: entries.length, keyChanges: keyChanges.length }));
       else

@@ -4,7 +4,9 @@ import { Command, CommanderError, Help } from 'commander';
 import type { CliContext } from './context.js';
 import { adapter } from './adapter.js';
 import { admin } from './admin.js';
+import { audit } from './audit.js';
 import { base } from './base.js';
+import { completion } from './completion.js';
 import { config } from './config-show.js';
 import { data } from './data-check.js';
 import { doctor } from './doctor.js';
@@ -13,6 +15,7 @@ import { evaluateCommand } from './eval.js';
 import { federation } from './federation.js';
 import { generate } from './generate.js';
 import { identity } from './identity.js';
+import { leave } from './leave.js';
 import { pause, resume } from './pause.js';
 import { policy } from './policy.js';
 import { privacy } from './privacy.js';
@@ -32,6 +35,7 @@ Exit codes:
   22  the training data cannot be used
   23  a state file is damaged or was changed
   70  a bug of ours
+Every error ends with the place in deploy/runbook that says more.
 
 Everything lives in one folder: --home DIR, else FEDLORA_HOME, else ~/.fedlora.
 Set FEDLORA_DEBUG=1 or give --debug to see where an error came from.`;
@@ -60,6 +64,7 @@ export function buildProgram(context: CliContext): Command {
     status,
     pause,
     resume,
+    leave,
     doctor,
     identity,
     privacy,
@@ -72,9 +77,11 @@ export function buildProgram(context: CliContext): Command {
     generate,
     base,
     adapter,
+    audit,
     pull,
     federation,
     admin,
+    completion,
   ];
   for (const command of commands) program.addCommand(command(context));
   configure(program, context);

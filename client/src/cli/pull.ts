@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import type { Loader } from '../pull/loaders.js';
 import type { Pulled } from '../pull/puller.js';
 import type { CliContext } from './context.js';
 import { coordinatorKey } from './adapter-key.js';
@@ -16,6 +17,9 @@ interface Options {
   readonly interval: number;
   readonly vllm?: string;
   readonly name?: string;
+  readonly llamaCpp?: string;
+  readonly llamaCppRestart?: string;
+  readonly base?: string;
   readonly exec?: string;
 }
 
@@ -24,9 +28,18 @@ What is pulled is checked against the coordinator's key before anything uses it.
 \`versions\`. vLLM needs --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, and must see the folder under the same path. A command is
 told by FEDLORA_EVENT (load or unload), FEDLORA_VERSION and FEDLORA_VERSION_DIR.
 
+llama.cpp's server reads adapters when it starts, and only their scales can be changed while it runs. Each version is exported to
+\`gguf/NAME-VERSION.gguf\`, with the link \`current.gguf\` to the newest. A version that the server has is switched to at once; for another,
+--llama-cpp-restart is run once, with FEDLORA_GGUF beside what a command is told, and without it that is an error until somebody restarted
+the server. Start it with the file and not with the link, since the path is how it says which version it has:
+  llama-server --model base.gguf --lora "$(readlink -f /srv/support/current.gguf)"
+LLAMA_API_KEY is sent if it is set. A revoked version is turned off at once in any case.
+
 Examples:
   fedlora pull city/support --url https://fedlora.example --token-file token --key 3f… --to /srv/support
-  fedlora pull city/support --to /srv/support --watch --vllm http://localhost:8000 --name support`;
+  fedlora pull city/support --to /srv/support --watch --vllm http://localhost:8000 --name support
+  fedlora pull city/support --to /srv/support --watch --llama-cpp http://localhost:8080 --base base.gguf \\
+      --llama-cpp-restart "systemctl restart llama-server"`;
 
 export function pull(context: CliContext): Command {
   return new Command('pull')
@@ -43,17 +56,28 @@ export function pull(context: CliContext): Command {
     .option('--channel <name>', 'channel, tag or version', 'stable')
     .requiredOption('--to <dir>', 'folder for `current` and `versions`')
     .option('--keep <n>', 'versions that are kept beside the current one', wholeNumber, 3)
-    .option('--watch', 'look again and again, until stopped')
-    .option('--interval <s>', 'seconds between two looks', wholeNumber, 15)
+    .option('--watch', 'follow the channel until stopped: the coordinator says when it has another version')
+    .option(
+      '--interval <s>',
+      'longest time between two looks at the channel and at the server, in seconds',
+      wholeNumber,
+      15,
+    )
     .option('--vllm <url>', 'load each new version into a running vLLM, in place')
-    .option('--name <name>', 'name of the adapter in vLLM (default: the repository’s name)')
+    .option('--llama-cpp <url>', 'switch a running llama.cpp server to each new version')
+    .option(
+      '--base <path>',
+      'with --llama-cpp, the base model: its folder, of which config.json is read, or .gguf file',
+    )
+    .option('--llama-cpp-restart <command>', 'restart that server when it has not the new version')
+    .option('--name <name>', 'name of the adapter in vLLM, and of its GGUF files (default: the repository’s name)')
     .option('--exec <command>', 'run a command for each new version')
     .addHelpText('after', AFTER_HELP)
     .action(async (repository: string, options: Options) => {
       const path = await import('node:path');
       const { FedloraError } = await import('@fedlora/shared');
+      const { ChannelWait } = await import('../pull/channel-wait.js');
       const { pullOnce } = await import('../pull/puller.js');
-      const { commandLoader, vllmLoader } = await import('../pull/loaders.js');
       const { tell, watch } = await import('../pull/watch.js');
       const { operatorAccess } = await import('./admin-api.js');
       if (!/^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/.test(repository))
@@ -67,11 +91,9 @@ export function pull(context: CliContext): Command {
         to: path.resolve(options.to),
         coordinatorKey: await coordinatorKey(options, context),
       };
+      const stop = new AbortController();
       const name = options.name ?? repository.split('/')[1];
-      const loaders = [
-        ...(options.vllm === undefined ? [] : [vllmLoader(options.vllm, name)]),
-        ...(options.exec === undefined ? [] : [commandLoader(options.exec, context.environment)]),
-      ];
+      const loaders = await loadersOf({ ...options, name, to: target.to }, context, stop.signal);
       if (options.watch !== true) {
         const pulled = await pullOnce(target, { http, token });
         context.out(describe(pulled, revision));
@@ -79,12 +101,14 @@ export function pull(context: CliContext): Command {
         if (pulled.kind === 'empty') throw new FedloraError('version/no-revision');
         return;
       }
-      const stop = new AbortController();
       const onSignal = (): void => stop.abort();
       process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+      const parts = { http, token, signal: stop.signal };
+      const channel = new ChannelWait(target, parts);
       try {
         await watch({
-          pull: () => pullOnce(target, { http, token, signal: stop.signal }),
+          pull: () => pullOnce(target, parts),
+          changed: (id, mostMs) => channel.changed(id, mostMs),
           loaders,
           onPulled: (pulled) => context.out(describe(pulled, revision)),
           onFailure: (error) => context.error(`${error.summary} [${error.code}] Another try follows.`),
@@ -95,6 +119,29 @@ export function pull(context: CliContext): Command {
         process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
       }
     });
+}
+
+async function loadersOf(
+  options: Options & { readonly name: string },
+  { environment }: CliContext,
+  signal: AbortSignal,
+): Promise<readonly Loader[]> {
+  const { FedloraError } = await import('@fedlora/shared');
+  const { llamaCppLoader } = await import('../pull/llama-cpp.js');
+  const { commandLoader, vllmLoader } = await import('../pull/loaders.js');
+  const { vllm, llamaCpp: url, llamaCppRestart: command, base, exec, name, to } = options;
+  const loaders: Loader[] = [];
+  if (vllm !== undefined) loaders.push(vllmLoader(vllm, name));
+  if (url !== undefined) {
+    if (base === undefined)
+      throw new FedloraError('config/invalid', 'Give the base model that the llama.cpp server has with --base.');
+    if (!/^[A-Za-z0-9][\w.-]*$/.test(name))
+      throw new FedloraError('config/invalid', `"${name}" is no name for files: give another with --name.`);
+    const restart = command === undefined ? undefined : { command, environment };
+    loaders.push(llamaCppLoader({ url, apiKey: environment.LLAMA_API_KEY, name, to, base, restart, signal }));
+  }
+  if (exec !== undefined) loaders.push(commandLoader(exec, environment));
+  return loaders;
 }
 
 function describe(pulled: Pulled, revision: string): string {

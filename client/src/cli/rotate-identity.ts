@@ -5,14 +5,14 @@
  */
 
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rename } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { readFile, rename } from 'node:fs/promises';
 import { pureProvider, readRevocations } from '@fedlora/protocol';
 import { FedloraError } from '@fedlora/shared';
 import { readConfig } from '../config/client-config.js';
 import type { Home } from '../config/home.js';
 import { enrol } from '../connection/enrol.js';
 import { Http } from '../connection/http.js';
+import { datasetsIn } from '../storage/account.js';
 import { flushFolder } from '../storage/atomic-file.js';
 import { readIdentity } from '../storage/identity.js';
 import { handOver, type FormerKey } from '../storage/ledger.js';
@@ -34,8 +34,6 @@ export interface Rotated {
   readonly ledgers: readonly string[];
 }
 
-const SUFFIX = '.jsonl';
-
 /** @throws FedloraError identity/no-next | identity/missing | home/locked | enrol/... | connection/... | ledger/... */
 export async function rotateIdentity({ home, environment, revocations, token }: Rotation): Promise<Rotated> {
   const lock = await takeLock(home.lock); // A daemon would write to the ledgers, too.
@@ -51,8 +49,7 @@ export async function rotateIdentity({ home, environment, revocations, token }: 
     if (answer.coordinatorKey !== pins.coordinatorKey) throw new FedloraError('enrol/key-differs');
 
     const ledgers: string[] = [];
-    for (const name of (await readdir(home.ledgers)).filter((file) => file.endsWith(SUFFIX)).sort()) {
-      const dataset = basename(name, SUFFIX);
+    for (const dataset of await datasetsIn(home.ledgers)) {
       const path = home.ledger(dataset);
       const from = former ?? (await lostKey(path, to.publicKey, pins.federationKey, revocations ?? ''));
       await handOver(path, dataset, { from, to, at: Date.now(), federationKey: pins.federationKey });

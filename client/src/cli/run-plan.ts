@@ -1,7 +1,7 @@
 /** A planned run for people to read; at most 100 columns. */
 
 import type { PrivacyUnit } from '@fedlora/protocol';
-import type { PlanProblem, RunForecast, RunPlanView } from '@fedlora/shared';
+import { type MemoryForecast, type PlanProblem, type RunForecast, type RunPlanView } from '@fedlora/shared';
 
 const COLUMNS = 100;
 /** Points of the curve that are printed, the last one included. */
@@ -34,7 +34,7 @@ function forecastLines(plan: RunForecast): string[] {
     ),
     ...fact(
       'Sent per organisation',
-      `${megabytes(plan.bytesUpPerRound)} a round, ${megabytes(plan.bytesUpInAll)} in all, besides small messages`,
+      `${byteText(plan.bytesUpPerRound)} a round, ${byteText(plan.bytesUpInAll)} in all, besides small messages`,
     ),
     ...fact(
       'Noise',
@@ -42,6 +42,7 @@ function forecastLines(plan: RunForecast): string[] {
         ? noSumNoise(privacy.unit)
         : `${number(noise.perCoordinate)} of the clip per value; noise to signal at least ${number(noise.leastNoiseToSignal)}`,
     ),
+    ...fact('Memory of a client', memoryText(plan.memory)),
     ...fact('Privacy', privacy.unit === 'none' ? 'no promise at all' : `unit ${privacy.unit}, delta ${privacy.delta}`),
   ];
   for (const cap of caps) {
@@ -52,11 +53,35 @@ function forecastLines(plan: RunForecast): string[] {
         : `noiseMultiplier ${roundedUp(cap.noiseMultiplier)} is enough`;
     lines.push(...fact(`Epsilon ${cap.epsilon}`, `${fits}; for all ${rounds}, ${needs}`));
   }
+  for (const { name, epsilonCap, spentEpsilon, rounds: left } of plan.organisations) {
+    const spent = spentEpsilon === null ? 'more than can be counted' : number(spentEpsilon);
+    const fits = left === null ? 'any number of rounds is left' : `${left} rounds are left`;
+    lines.push(...fact(`Budget of ${name}`, `${fits}: it declares a cap of ${epsilonCap}, of which ${spent} is spent`));
+  }
+  for (const { noiseMultiplier, curve } of plan.otherNoise) {
+    const end = curve.at(-1)?.epsilon ?? null;
+    lines.push(
+      ...fact(
+        `Noise ${number(noiseMultiplier)}`,
+        `would spend epsilon ${end === null ? 'beyond counting' : number(end)} in all ${rounds} rounds`,
+      ),
+    );
+  }
   return [...lines, ...curveLines(plan)];
 }
 
 function noSumNoise(unit: PrivacyUnit): string {
   return unit === 'record-local' ? 'in each local step of an organisation; none is added to the sum' : 'none';
+}
+
+function memoryText({ totalBytes, leastBytes, parts, countsVocabulary, rowTokens }: MemoryForecast): string {
+  const uncounted = countsVocabulary
+    ? ''
+    : '. base.shape.vocab_size is absent: embedding, head and logits are not counted';
+  return (
+    `${byteText(totalBytes)} with the base as NF4 and rows of ${rowTokens} tokens, slower from ${byteText(leastBytes)}: ` +
+    `${parts.map(({ title, bytes }) => `${title} ${byteText(bytes)}`).join(', ')}${uncounted}`
+  );
 }
 
 /** Some points of the curve, with bars as long as epsilon is large. */
@@ -104,6 +129,7 @@ function roundedUp(value: number): string {
   return String(Math.ceil(value * 1e4) / 1e4);
 }
 
-function megabytes(bytes: number): string {
-  return bytes < 1e5 ? `${number(bytes / 1e3)} kB` : `${number(bytes / 1e6)} MB`;
+function byteText(bytes: number): string {
+  if (bytes < 1e5) return `${number(bytes / 1e3)} kB`;
+  return bytes < 1e9 ? `${number(bytes / 1e6)} MB` : `${number(bytes / 1e9)} GB`;
 }

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { CliContext } from './context.js';
 import { homeOption, jsonOption } from './options.js';
 import type { Status } from '../daemon/status-file.js';
+import type { Departure } from '../storage/departure.js';
 
 export function status(context: CliContext): Command {
   return new Command('status')
@@ -10,65 +11,34 @@ export function status(context: CliContext): Command {
     .addOption(jsonOption())
     .action(async (options: { home?: string; json?: boolean }) => {
       const { homeFrom } = await import('../config/home.js');
+      const { describeStatus } = await import('../daemon/describe-status.js');
       const { readStatus } = await import('../daemon/status-file.js');
+      const { readDeparture } = await import('../storage/departure.js');
       const { lockHolder } = await import('../storage/lock.js');
       const home = homeFrom(options.home, context.environment);
       const written = await readStatus(home.status);
+      const departure = await readDeparture(home.left);
       const runs = (await lockHolder(home.lock)) !== undefined;
       // What a killed daemon wrote last is not what is going on.
       const shown: Partial<Status> =
-        written === undefined
-          ? { state: 'stopped', why: 'It has never run with this home folder.', next: 'Nothing, until `fedlora run`.' }
-          : runs
-            ? written
-            : {
-                ...written,
-                state: 'stopped',
-                connected: false,
-                roundId: null,
-                why: 'No client runs.',
-                next: 'Nothing, until `fedlora run`.',
-              };
+        written !== undefined && runs
+          ? written
+          : { ...written, state: 'stopped', connected: false, roundId: null, ...whyStopped(written, departure) };
       if (options.json === true) context.out(JSON.stringify(shown));
-      else for (const line of describe(shown)) context.out(line);
+      else
+        for (const { label, text } of describeStatus(shown, (time) => new Date(time).toLocaleString()))
+          context.out(`${label.padEnd(label.startsWith(' ') ? 18 : 12)} ${text}`.trimEnd());
     });
 }
 
-function describe(status: Partial<Status>): string[] {
-  const at = (time: number): string => new Date(time).toLocaleString();
-  const lines = [`state        ${status.state}${status.since === undefined ? '' : ` since ${at(status.since)}`}`];
-  lines.push(`why          ${status.why}`, `next         ${status.next}`);
-  if (status.organisation !== undefined) lines.push(`organisation ${status.organisation} at ${status.coordinator}`);
-  if (status.device !== undefined) lines.push(`device       ${status.device}`);
-  if (status.roundId) lines.push(`round        ${status.roundId}`);
-  if (status.lastRound)
-    lines.push(`last round   ${status.lastRound.roundId}, ${status.lastRound.ending} (${at(status.lastRound.at)})`);
-  if (status.rosterChange) {
-    const { added, removed, replaced, at: seenAt } = status.rosterChange;
-    const parts = [
-      ...(added.length === 0 ? [] : [`added ${added.join(', ')}`]),
-      ...(removed.length === 0 ? [] : [`removed ${removed.join(', ')}`]),
-      ...(replaced.length === 0 ? [] : [`new key of ${replaced.join(', ')}`]),
-    ];
-    lines.push(`members      ${parts.join('; ')} (${at(seenAt)})`);
-  }
-  if (status.rounds !== undefined) {
-    lines.push(
-      `rounds       ${status.rounds.counted} counted, ${status.rounds.declined} declined, ${status.rounds.aborted} aborted since start`,
-    );
-  }
-  const { sent } = status;
-  if (sent !== undefined) {
-    lines.push('last sent');
-    lines.push(
-      `  control message  ${sent.controlMessage === null ? 'none yet' : `${sent.controlMessage.what}, ${at(sent.controlMessage.at)}`}`,
-    );
-    lines.push(
-      `  masked update    ${sent.maskedUpdate === null ? 'none yet' : `${sent.maskedUpdate.bytes} bytes, ${at(sent.maskedUpdate.at)}`}`,
-    );
-    lines.push(
-      `  key shares       ${sent.keyShares === null ? 'none yet' : `${sent.keyShares.roundId}, ${at(sent.keyShares.at)}`}`,
-    );
-  }
-  return lines;
+function whyStopped(written: Status | undefined, departure: Departure | undefined): Pick<Status, 'why' | 'next'> {
+  if (departure?.isTold === true)
+    return { why: 'This organisation has left the federation.', next: 'Nothing; `fedlora enrol` brings it back.' };
+  if (departure !== undefined)
+    return {
+      why: 'This organisation leaves the federation, and the coordinator has not been told.',
+      next: '`fedlora leave` tells it.',
+    };
+  const next = 'Nothing, until `fedlora run`.';
+  return { why: written === undefined ? 'It has never run with this home folder.' : 'No client runs.', next };
 }

@@ -14,13 +14,14 @@ import {
   FedloraError,
   linearLayers,
   linearShape,
+  type OptimizerName,
 } from '@fedlora/shared';
 import type { RandomSource } from '@fedlora/protocol';
 import type { Example } from '../data/tokenize.js';
 import { initialAdapter, type AdapterInit } from '../engine/adapter-init.js';
 import type { Engine, LoraConfig, TrainedFactor } from '../engine/engine.js';
 import { learningRateAt, type Schedule } from '../engine/optimizer.js';
-import { train, type OptimizerName, type TrainingProgress, type TrainingResult } from '../engine/train.js';
+import { train, type TrainingProgress, type TrainingResult } from '../engine/train.js';
 import { shuffledBatches } from '../round/shuffled-batches.js';
 import type { ModelConfig } from '../engine/weights/base-model.js';
 import { writeAtomically } from '../storage/atomic-file.js';

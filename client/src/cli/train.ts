@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { TrainingProgress } from '../engine/train.js';
+import { givenFormats, type GivenFormatName } from '../data/row-formats.js';
 import type { DeviceName, EngineName } from '../engine/open-engine.js';
 import type { CliContext } from './context.js';
 import { evaluationLine } from './eval.js';
@@ -7,26 +8,25 @@ import {
   cacheOption,
   deviceOption,
   engineOption,
-  formatOption,
   jsonOption,
   modelSizeOptions,
   numberAtLeastZero,
   planOptions,
   positiveNumber,
-  rowFormats,
+  rowFormatOption,
   several,
   shareBelowOne,
+  threadsOption,
   trainingUse,
-  wholeNumber,
-  type FormatName,
   type ModelSizeOptions,
+  wholeNumber,
 } from './options.js';
 import { clockTime, trainingLine } from './training-line.js';
 
 interface Options extends ModelSizeOptions {
   readonly base: string;
   readonly data: readonly string[];
-  readonly format: FormatName;
+  readonly format: GivenFormatName;
   readonly out: string;
   readonly eval?: readonly string[];
   readonly evalSteps?: number;
@@ -64,7 +64,7 @@ export function train(context: CliContext): Command {
     .description('train an adapter alone on local rows (QLoRA, no rounds, no noise); writes a PEFT folder')
     .requiredOption('--base <dir>', 'folder of the base model')
     .requiredOption('--data <file>', 'file of rows; may be given several times', several)
-    .addOption(formatOption('how rows are written'))
+    .addOption(rowFormatOption())
     .requiredOption('--out <dir>', 'folder for adapter_config.json and adapter_model.safetensors')
     .option('--eval <file>', 'file to measure on afterwards; may be given several times', several)
     .option('--eval-steps <n>', 'measure on the --eval files every n steps too; the best adapter is kept', wholeNumber)
@@ -88,7 +88,7 @@ export function train(context: CliContext): Command {
     .option('--steps, --max-steps <n>', 'steps, instead of passes', wholeNumber)
     .option('--gradient-accumulation-steps <n>', 'batches of a step', wholeNumber, 1)
     .option('--seed <n>', 'seed of the initial adapter and the order of rows', wholeNumber, 0)
-    .option('--threads <n>', 'processor threads; 0 lets the engine choose', wholeNumber, 0)
+    .addOption(threadsOption())
     .addOption(engineOption())
     .addOption(deviceOption())
     .addOption(cacheOption())
@@ -145,7 +145,7 @@ Example:
 
       const base = await openBaseModel(options.base, { ropeTypes: computedRopeTypes });
       const tokenizer = await loadTokenizer(options.base);
-      const limits = { format: rowFormats[options.format], maximumLength: options.maxLength };
+      const limits = { format: givenFormats[options.format], maximumLength: options.maxLength };
       const rows = await readLocalRows(options.data, tokenizer, limits);
       reportRows(rows, options.maxLength, context);
       const { examples } = rows;

@@ -20,10 +20,14 @@ export interface Home {
   readonly lock: string;
   /** While this file exists, the daemon takes part in no round. */
   readonly paused: string;
+  /** That this organisation leaves, or has left, the federation. */
+  readonly left: string;
   /** The manifests that were offered, and which of them the owner approved. */
   readonly offers: string;
   /** The rounds that were offered, and what was sent in them. */
   readonly rounds: string;
+  /** How long training has used this machine. */
+  readonly usage: string;
   readonly ledgers: string;
   readonly adapters: string;
   /** Quantized weights of base models, which can be made again. */
@@ -31,6 +35,10 @@ export interface Home {
   /** Downloaded base models. */
   readonly models: string;
   ledger(dataset: string): string;
+  /** Fingerprints of the records that a data set has had. */
+  records(dataset: string): string;
+  /** The key of all fingerprints. */
+  readonly recordKey: string;
 }
 
 export function homeAt(directory: string): Home {
@@ -47,13 +55,17 @@ export function homeAt(directory: string): Home {
     status: join(root, 'status.json'),
     lock: join(root, 'lock'),
     paused: join(root, 'paused'),
+    left: join(root, 'left.json'),
     offers: join(root, 'offers'),
     rounds: join(root, 'rounds.jsonl'),
+    usage: join(root, 'usage.jsonl'),
     ledgers: join(root, 'ledger'),
     adapters: join(root, 'adapters'),
     quantized: join(root, 'cache', 'nf4'),
     models: join(root, 'cache', 'models'),
     ledger: (dataset) => join(root, 'ledger', `${dataset}.jsonl`),
+    records: (dataset) => join(root, 'ledger', `${dataset}.records`),
+    recordKey: join(root, 'ledger', 'records.key'),
   };
 }
 

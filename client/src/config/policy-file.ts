@@ -14,6 +14,7 @@ import {
   printSettings,
   readSettings,
   settingsSchema,
+  texts,
   wholeBetween,
 } from './settings.js';
 import type { JsonSchema, Kind, ReadSettings, Setting } from './settings.js';
@@ -44,9 +45,16 @@ export const policySettings: readonly Setting<unknown>[] = [
   },
   {
     key: 'periodDays',
-    comment: 'How many days epsilonCapPerPeriod looks back.',
+    comment: 'How many days epsilonCapPerPeriod and gpuHoursPerPeriod look back.',
     kind: wholeBetween(1, 3650),
     fallback: 30,
+  },
+  {
+    key: 'unrelatedDatasets',
+    comment:
+      'Names of other data sets of this machine whose spending does not count for the present one, although some rows stood in both. Without this it counts, so that a new name begins no new budget. Only for rows that are of no person, such as a greeting.',
+    kind: texts,
+    fallback: [],
   },
   {
     key: 'maximumDelta',
@@ -115,11 +123,25 @@ export const policySettings: readonly Setting<unknown>[] = [
     fallback: [],
   },
   {
+    key: 'canaries',
+    comment:
+      'Whether the made-up rows of `dataset.canaries` in config.yaml may be learned from beside the rows, for a later audit: "never" or "allowed". They make the adapter a little worse, and show afterwards how much it tells about single rows.',
+    kind: oneOf(['never', 'allowed']),
+    fallback: 'never',
+  },
+  {
     key: 'approval',
     comment:
       'Whether each new manifest waits for the owner: "automatic" takes whatever keeps this policy; "each-manifest" declines until `fedlora policy approve` names it.',
     kind: oneOf(['automatic', 'each-manifest']),
     fallback: 'automatic',
+  },
+  {
+    key: 'declareBudget',
+    comment:
+      'Tell the coordinator epsilonCap, maximumDelta and what the data set has spent, so that operators can see how many rounds of a planned run it would take part in. These follow from this file and from the terms of rounds, never from a row; they do tell of rounds of other coordinators, if there were any.',
+    kind: flag,
+    fallback: false,
   },
   {
     key: 'hours',
@@ -129,6 +151,12 @@ export const policySettings: readonly Setting<unknown>[] = [
     fallback: [],
   },
   {
+    key: 'gpuHoursPerPeriod',
+    comment:
+      'Most hours that training may use this machine, with a GPU or without, within any stretch of periodDays days; a round that goes on when they are used up is finished. Unset: no such limit.',
+    kind: numberBetween(0, 1e5),
+  },
+  {
     key: 'timeZone',
     comment: 'The time zone of hours, such as "Europe/Madrid"; unset: that of this machine.',
     kind: timeZoneKind,
@@ -136,7 +164,7 @@ export const policySettings: readonly Setting<unknown>[] = [
 ];
 
 const HEADING =
-  'Fedlora policy: what this organisation allows. The coordinator cannot see or change it; terms that break it are declined. Unknown keys are errors. `fedlora policy check` reads it back.';
+  'Fedlora policy: what this organisation allows. The coordinator cannot change it, and sees of it what declareBudget tells; terms that break it are declined. Unknown keys are errors. `fedlora policy check` reads it back.';
 
 export interface LoadedPolicy {
   readonly terms: PolicyTerms;
@@ -156,6 +184,7 @@ export async function readPolicy(path: string): Promise<LoadedPolicy> {
       epsilonCap: value<number>('epsilonCap'),
       epsilonCapPerPeriod: value<number | undefined>('epsilonCapPerPeriod'),
       periodDays: value<number>('periodDays'),
+      unrelatedDatasets: value<readonly string[]>('unrelatedDatasets'),
       maximumDelta: value<number>('maximumDelta'),
       requireDifferentialPrivacy: value<boolean>('requireDifferentialPrivacy'),
       allowedUnits: value<PolicyTerms['allowedUnits']>('allowedUnits'),
@@ -166,11 +195,14 @@ export async function readPolicy(path: string): Promise<LoadedPolicy> {
       maximumL2Bound: value<number | undefined>('maximumL2Bound'),
       evaluation: value<PolicyTerms['evaluation']>('evaluation'),
       allowedBases: value<readonly string[]>('allowedBases'),
+      canaries: value<PolicyTerms['canaries']>('canaries'),
       approval: value<PolicyTerms['approval']>('approval'),
+      declareBudget: value<boolean>('declareBudget'),
       hours: {
         windows: value<readonly string[]>('hours'),
         timeZone: value<string | undefined>('timeZone'),
       },
+      gpuHoursPerPeriod: value<number | undefined>('gpuHoursPerPeriod'),
     }),
   };
 }

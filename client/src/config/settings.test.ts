@@ -30,6 +30,17 @@ describe('config.yaml', () => {
     expect(config.dataset.files).toEqual([join(path, '..', 'rows.jsonl')]);
   });
 
+  it('has a status page nowhere, unless it says where on this machine', async () => {
+    expect((await readConfig(await file(minimal), {})).config.statusPage).toBeUndefined();
+    const path = await file(`${minimal}statusPage: unix:status.sock\n`);
+    expect((await readConfig(path, {})).config.statusPage).toEqual({
+      kind: 'unix',
+      path: join(path, '..', 'status.sock'),
+    });
+    const outside = readConfig(await file(`${minimal}statusPage: 0.0.0.0:7401\n`), {});
+    await expect(outside).rejects.toThrow('must be a loopback address');
+  });
+
   it('says where each value comes from', async () => {
     const { sources, config } = await readConfig(await file(`${minimal}engine:\n  threads: 2\n`), {
       FEDLORA_LOG_LEVEL: 'debug',

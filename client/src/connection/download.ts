@@ -3,8 +3,8 @@
  * the id that was asked for, and each file must have the length and the SHA-256 that the record gives, before any byte is used.
  */
 
-import { routes } from '@fedlora/shared';
-import { checkFile, checkRecord, type CheckedVersion } from '../storage/version-check.js';
+import { checkRecord, routes } from '@fedlora/shared';
+import { checkFile, type CheckedVersion } from '../storage/version-check.js';
 import { Backoff, type BackoffOptions } from './backoff.js';
 import { mayRetry, readAtMost, refusal, type Http } from './http.js';
 import type { SignIn } from './sign-in.js';

@@ -1,6 +1,7 @@
 /** HTTP to the coordinator: one address, JSON or bytes, failures as errors that say whether to try again. */
 
 import { FedloraError, isErrorCode } from '@fedlora/shared';
+import { noAnswer, reasonOf } from './no-answer.js';
 import type { OnOutgoing } from './outgoing.js';
 
 export interface HttpRequest {
@@ -45,14 +46,27 @@ export class Http {
       });
     } catch (cause) {
       request.signal?.throwIfAborted();
-      throw new FedloraError('connection/unreachable', `${this.baseUrl} does not answer (${reasonOf(cause)}).`, {
-        cause,
-      });
+      throw noAnswer(this.baseUrl, cause);
     }
   }
 
   /** Posts JSON and reads JSON. @throws FedloraError connection/unreachable | connection/refused */
   async post<Answer>(path: string, body: object): Promise<Answer> {
+    const response = await this.postJson(path, body);
+    const text = Buffer.from(await readAtMost(response, LONGEST_ANSWER)).toString('utf8');
+    try {
+      return JSON.parse(text) as Answer;
+    } catch (cause) {
+      throw new FedloraError('connection/bad-answer', undefined, { cause });
+    }
+  }
+
+  /** Posts JSON that asks for no answer. @throws FedloraError connection/unreachable | connection/refused */
+  async tell(path: string, body: object): Promise<void> {
+    await (await this.postJson(path, body)).body?.cancel();
+  }
+
+  private async postJson(path: string, body: object): Promise<Response> {
     const response = await this.send({
       method: 'POST',
       path,
@@ -60,12 +74,7 @@ export class Http {
       body: JSON.stringify(body),
     });
     if (!response.ok) throw await refusal(response);
-    const text = Buffer.from(await readAtMost(response, LONGEST_ANSWER)).toString('utf8');
-    try {
-      return JSON.parse(text) as Answer;
-    } catch (cause) {
-      throw new FedloraError('connection/bad-answer', undefined, { cause });
-    }
+    return response;
   }
 }
 
@@ -123,13 +132,4 @@ export async function readAtMost(response: Response, limit: number): Promise<Uin
     }
   }
   return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
-}
-
-function reasonOf(error: unknown): string {
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    const code = (at as NodeJS.ErrnoException).code;
-    if (typeof code === 'string') return code;
-    if (at.name === 'TimeoutError') return 'timed out';
-  }
-  return error instanceof Error ? error.message : 'unknown reason';
 }

@@ -17,6 +17,7 @@ import type {
 } from '@fedlora/shared';
 import { io, type Socket } from 'socket.io-client';
 import { Backoff } from './backoff.js';
+import { noAnswer } from './no-answer.js';
 import { outgoingEvent, type OnOutgoing } from './outgoing.js';
 import type { SignIn } from './sign-in.js';
 
@@ -36,7 +37,7 @@ export interface SessionParts {
   readonly signIn: SignIn;
   readonly clientVersion: string;
   /** Asked at every hello. */
-  readonly present: () => { readonly state: ClientState; readonly device: string };
+  readonly present: () => Pick<SessionHello, 'state' | 'device' | 'budget'>;
   readonly events: SessionEvents;
   readonly onOutgoing?: OnOutgoing | undefined;
 }
@@ -140,13 +141,7 @@ export class Session {
       };
       const failed = (cause: Error): void => {
         done();
-        reject(
-          new FedloraError(
-            'connection/unreachable',
-            `The coordinator does not take the connection (${cause.message}).`,
-            { cause },
-          ),
-        );
+        reject(noAnswer(this.parts.url, cause, 'The coordinator does not take the connection'));
       };
       const stopped = (): void => {
         done();

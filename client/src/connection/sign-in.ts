@@ -2,8 +2,9 @@
 
 import { toHex, utf8 } from '@fedlora/protocol';
 import { FedloraError, routes, sessionMessage, WIRE_VERSION } from '@fedlora/shared';
-import type { ChallengeResponse, SessionResponse } from '@fedlora/shared';
+import type { SessionResponse } from '@fedlora/shared';
 import type { Identity } from '../storage/identity.js';
+import { freshNonce } from './challenge.js';
 import type { Http } from './http.js';
 
 export class SignIn {
@@ -34,8 +35,7 @@ export class SignIn {
 
   private async fresh(): Promise<string> {
     const identity = this.identity.publicKey;
-    const { nonce } = await this.http.post<ChallengeResponse>(routes.challenge, { identity });
-    if (typeof nonce !== 'string' || !/^[0-9a-f]{64}$/.test(nonce)) throw new FedloraError('connection/bad-answer');
+    const nonce = await freshNonce(this.http, identity);
     const message = utf8(sessionMessage(identity, nonce, this.coordinatorKey));
     const { token } = await this.http.post<SessionResponse>(routes.session, {
       identity,

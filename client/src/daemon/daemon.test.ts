@@ -9,6 +9,7 @@ import { Server, type Socket } from 'socket.io';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   requestPhases,
+  type DeclaredBudget,
   type ClientToServerEvents,
   type RoundRequest,
   type ServerToClientEvents,
@@ -19,6 +20,7 @@ import { SignIn } from '../connection/sign-in.js';
 import type { Parts } from '../round/contribute.js';
 import { OfferVerifier } from '../round/verify-offer.js';
 import { createIdentity } from '../storage/identity.js';
+import type { ReachedLimit } from './resource-limits.js';
 import { Daemon, spokenCode } from './daemon.js';
 import { readStatus } from './status-file.js';
 
@@ -28,6 +30,7 @@ type ServerSocket = Socket<ClientToServerEvents, ServerToClientEvents>;
 class FakeCoordinator {
   readonly heard: string[] = [];
   readonly devices: string[] = [];
+  readonly budgets: (DeclaredBudget | undefined)[] = [];
   socket: ServerSocket | undefined;
   private readonly waiting = new Set<() => void>();
   private constructor(
@@ -42,6 +45,7 @@ class FakeCoordinator {
       const ok = { ok: true } as const;
       socket.on('session.hello', (hello, acknowledge) => {
         this.devices.push(hello.device);
+        this.budgets.push(hello.budget);
         this.hear(`hello ${hello.state} ${String(socket.handshake.auth.token)}`, () => acknowledge(ok));
       });
       socket.on('session.state', ({ state }, acknowledge) => this.hear(`state ${state}`, () => acknowledge(ok)));
@@ -111,13 +115,19 @@ describe('Daemon', () => {
   let daemon: Daemon;
   let stopped: Promise<void>;
   let device: string;
+  let budget: DeclaredBudget | undefined;
   const shown = () => readStatus(join(folder, 'status.json'));
   let isOpen = true;
+  let reached: ReachedLimit | undefined;
+  let released = 0;
 
   beforeEach(async () => {
     isOpen = true;
+    reached = undefined;
+    released = 0;
     coordinator = await FakeCoordinator.start();
     device = 'auto';
+    budget = undefined;
     folder = await mkdtemp(join(tmpdir(), 'fedlora-daemon-'));
     const identity = await createIdentity(join(folder, 'identity.key'));
     const signIn = new SignIn(new Http(coordinator.url), identity, 'c'.repeat(64));
@@ -126,6 +136,7 @@ describe('Daemon', () => {
       coordinator: coordinator.url,
       clientVersion: '0.1.0',
       device: () => device,
+      declaredBudget: () => budget,
       session: { url: coordinator.url, signIn },
       verifier: new OfferVerifier({
         pins: { coordinatorKey: 'c'.repeat(64), federationKey: 'f'.repeat(64) },
@@ -141,7 +152,10 @@ describe('Daemon', () => {
       log: pino({ level: 'silent' }),
       statusPath: join(folder, 'status.json'),
       pausedPath: join(folder, 'paused'),
+      leftPath: join(folder, 'left.json'),
       isOpen: () => isOpen,
+      limits: { reached: () => reached, trainingBegins: () => undefined, trainingEnds: () => undefined },
+      releaseMemory: async () => void (released += 1),
       rememberOffer: async () => undefined,
       roundBook: { add: async () => undefined },
     });
@@ -170,6 +184,35 @@ describe('Daemon', () => {
     await expect.poll(async () => (await readStatus(join(folder, 'status.json')))?.rounds.declined).toBe(1);
   });
 
+  it('says after a round what is spent by then, where its owner lets that be known, and nothing where not', async () => {
+    const roundOf = async (id: string): Promise<void> => {
+      coordinator.request('advertising', id, { roundId: id });
+      await coordinator.until(new RegExp(`^decline ${id} `));
+      await expect.poll(async () => (await shown())?.lastRound?.roundId).toBe(id);
+    };
+    await roundOf('r1');
+    const spent = { unit: 'record', noiseMultiplier: 1, samplingRate: 0.1, steps: 3 } as const;
+    budget = { epsilonCap: 4, maximumDelta: 1e-5, spent: [spent], elsewhere: [] };
+    await roundOf('r2');
+    await expect.poll(() => coordinator.budgets).toEqual([undefined, budget]);
+    await roundOf('r3'); // Nothing new.
+    budget = { ...budget, spent: [{ ...spent, steps: 4 }] };
+    await roundOf('r4');
+    await expect.poll(() => coordinator.budgets.slice(2)).toEqual([budget]);
+  });
+
+  it('says that it is cut off, and why, also after a round', async () => {
+    coordinator.request('advertising', 'r1', { roundId: 'r1' });
+    await coordinator.until(/^decline r1 offer\/malformed$/);
+    await expect.poll(shown).toMatchObject({ state: 'idle', connected: true, rounds: { declined: 1 } });
+    await coordinator.stop();
+    await expect.poll(shown).toMatchObject({
+      state: 'connecting',
+      connected: false,
+      why: expect.stringContaining(coordinator.url) as string,
+    });
+  });
+
   it('joins no round while its owner has paused it', async () => {
     await writeFile(join(folder, 'paused'), '');
     coordinator.request('advertising', 'r1', { roundId: 'r1' });
@@ -177,6 +220,31 @@ describe('Daemon', () => {
     await coordinator.until(/^state paused$/);
     await rm(join(folder, 'paused'));
     await coordinator.until(/^state idle$/, 2); // Noticed without being asked.
+  });
+
+  it('joins no round while a limit of its owner is reached, says which, and goes on when it is not', async () => {
+    reached = { limit: 'gpu-busy', why: 'Other programs use 90 % of the GPU.' };
+    coordinator.request('advertising', 'r1', { roundId: 'r1' });
+    await coordinator.until(/^decline r1 client\/paused$/);
+    await expect.poll(shown).toMatchObject({
+      state: 'paused',
+      why: 'Other programs use 90 % of the GPU.',
+      next: 'Goes on by itself when the GPU is free.',
+    });
+    expect(released).toBe(0);
+    reached = undefined;
+    coordinator.request('advertising', 'r2', { roundId: 'r2' });
+    await coordinator.until(/^decline r2 offer\/malformed$/);
+  });
+
+  it('gives back the memory of the engine, once, when it holds more than its owner allows', async () => {
+    reached = { limit: 'memory', why: 'This program holds 999 MiB.' };
+    coordinator.request('advertising', 'r1', { roundId: 'r1' });
+    await coordinator.until(/^decline r1 client\/paused$/);
+    coordinator.request('advertising', 'r2', { roundId: 'r2' });
+    await coordinator.until(/^decline r2 client\/paused$/);
+    await expect.poll(shown).toMatchObject({ state: 'paused', why: 'This program holds 999 MiB.' });
+    expect(released).toBe(1);
   });
 
   it('joins no round outside of the hours of its policy, says so, and goes on when they begin', async () => {

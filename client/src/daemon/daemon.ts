@@ -6,7 +6,7 @@
  *            waiting-for-cohort  waits for the others in a phase       -> training, unmasking, idle (round over)
  *            training            uses the engine                       -> waiting-for-cohort, when the update was sent
  *            unmasking           gave its shares, waits for the end    -> idle
- *            paused              the owner said so, or its hours do    -> idle, when the owner says resume, or the hours begin
+ *            paused              the owner said so, or its hours or limits -> idle, when the owner says resume, or they allow it
  *            draining            was asked to stop, finishes or leaves -> stopped
  */
 
@@ -16,10 +16,12 @@ import { decodeMaskedInput, sha256, toHex } from '@fedlora/protocol';
 import {
   FedloraError,
   type ClientState,
+  type DeclaredBudget,
   requestPhases,
   type RequestPhase,
   type RoundRequest,
   type ServerToClientEvents,
+  type SessionHello,
 } from '@fedlora/shared';
 import { Session, type SessionParts } from '../connection/session.js';
 import { contribute, type Contribution, type Parts, type Stage } from '../round/contribute.js';
@@ -27,6 +29,7 @@ import { Conversation } from '../round/conversation.js';
 import type { OfferVerifier, VerifiedRound } from '../round/verify-offer.js';
 import { isEmpty, type RosterChange, type RosterMemory } from '../storage/roster-memory.js';
 import type { Logger } from './log.js';
+import type { ReachedLimit, ResourceLimits } from './resource-limits.js';
 import type { RoundBook, RoundEntry, Sent } from '../storage/round-book.js';
 import { StatusFile, type ShownState, type Status } from './status-file.js';
 
@@ -36,6 +39,8 @@ export interface DaemonParts {
   readonly clientVersion: string;
   /** Where training runs, in a short word. */
   readonly device: () => string;
+  /** What the coordinator is told of the data set's budget; `undefined`: nothing. */
+  readonly declaredBudget: () => DeclaredBudget | undefined;
   readonly session: Pick<SessionParts, 'url' | 'signIn' | 'onOutgoing'>;
   readonly verifier: OfferVerifier;
   readonly rosterMemory: Pick<RosterMemory, 'remember'>;
@@ -45,8 +50,14 @@ export interface DaemonParts {
   readonly statusPath: string;
   /** While this file exists, no round is joined. */
   readonly pausedPath: string;
+  /** Once this file exists, the organisation leaves: the client stops. */
+  readonly leftPath: string;
   /** Whether a round may begin now, by the owner's hours. */
   readonly isOpen: () => boolean;
+  /** What the owner gives training of this machine. */
+  readonly limits: Pick<ResourceLimits, 'reached' | 'trainingBegins' | 'trainingEnds'>;
+  /** Closes the engine, which holds most of the memory; the next round opens it again. */
+  readonly releaseMemory: () => Promise<void>;
   /** Keeps a verified manifest for the owner to read. */
   readonly rememberOffer: (round: VerifiedRound) => Promise<void>;
   readonly roundBook: Pick<RoundBook, 'add'>;
@@ -54,6 +65,10 @@ export interface DaemonParts {
 
 /** How long a stopping daemon waits for the round that counts on it. */
 const DRAIN_MS = 60_000;
+/** How long it may take to tell the coordinator. */
+const GOODBYE_MS = 2000;
+/** A service manager that waits longer than this cuts nothing off. */
+export const LONGEST_STOP_MS = DRAIN_MS + GOODBYE_MS;
 const PAUSE_CHECK_MS = 2000;
 
 /** What is going on in the round that this client is in. */
@@ -61,6 +76,8 @@ interface Running {
   readonly talk: Conversation;
   /** Resolves when its work has stopped and its secrets are wiped. */
   readonly over: Promise<void>;
+  /** It is: what is kept only answers what was asked before. */
+  isOver: boolean;
   /** The code that was sent, so that it can be sent again. */
   declined?: string;
 }
@@ -71,9 +88,14 @@ export class Daemon {
   private readonly startedAt: number;
   private running: Running | undefined;
   private connected = false;
+  /** Why the connection could not be made the last time: said once, not at every try. */
+  private lostBecause: string | undefined;
   private draining = false;
+  /** The budget as the coordinator was told it the last time. */
+  private declared: string | undefined;
   /** Why no round is joined for now. */
   private pause: Pause | undefined;
+  private isOverMemory = false;
   private state: ShownState = 'connecting';
   private since: number;
   private why = 'Looking for the coordinator.';
@@ -96,7 +118,7 @@ export class Daemon {
     this.session = new Session({
       ...parts.session,
       clientVersion: parts.clientVersion,
-      present: () => ({ state: this.wireState(), device: parts.device() }),
+      present: () => this.presentation(),
       events: {
         request: (request) => this.onRequest(request),
         roundEnded: (ended) => this.onRoundEnded(ended),
@@ -117,7 +139,10 @@ export class Daemon {
     );
     this.lookWhetherPaused();
     this.writeStatus();
-    const pauses = setInterval(() => this.lookWhetherPaused(), PAUSE_CHECK_MS);
+    const pauses = setInterval(() => {
+      this.lookWhetherLeft();
+      this.lookWhetherPaused();
+    }, PAUSE_CHECK_MS);
     try {
       await this.session.run();
     } finally {
@@ -147,6 +172,18 @@ export class Daemon {
     await this.goodbye();
   }
 
+  private presentation(): Pick<SessionHello, 'state' | 'device' | 'budget'> {
+    const { device, declaredBudget } = this.parts;
+    const budget = declaredBudget();
+    this.declared = JSON.stringify(budget);
+    return { state: this.wireState(), device: device(), ...(budget === undefined ? {} : { budget }) };
+  }
+
+  /** Tells the coordinator what a round was charged, where it is told such things. */
+  private declareBudget(): void {
+    if (JSON.stringify(this.parts.declaredBudget()) !== this.declared) void this.session.introduce();
+  }
+
   /** Tells the coordinator that `device` gives another answer by now: an engine was opened. */
   announceDevice(): void {
     this.writeStatus();
@@ -160,12 +197,14 @@ export class Daemon {
   }
 
   private async goodbye(): Promise<void> {
-    if (this.connected) await Promise.race([this.session.announce('draining'), wait(2000, undefined, { ref: false })]);
+    if (this.connected)
+      await Promise.race([this.session.announce('draining'), wait(GOODBYE_MS, undefined, { ref: false })]);
     this.session.close();
   }
 
   private onConnected(): void {
     this.connected = true;
+    this.lostBecause = undefined;
     this.parts.log.info('connection.opened');
     if (this.state === 'connecting') this.rest();
     else this.writeStatus();
@@ -174,9 +213,11 @@ export class Daemon {
   private onDisconnected(error: FedloraError): void {
     const wasConnected = this.connected;
     this.connected = false;
-    this.parts.log[wasConnected ? 'warn' : 'debug']({ code: error.code, reason: error.summary }, 'connection.lost');
+    const isNew = wasConnected || error.code !== this.lostBecause;
+    this.lostBecause = error.code;
+    this.parts.log[isNew ? 'warn' : 'debug']({ code: error.code, reason: error.summary }, 'connection.lost');
     // A round goes on without a connection for a while: the coordinator asks again when it is back.
-    if (this.running === undefined) this.change('connecting', error.summary);
+    if (this.running?.isOver ?? true) this.change('connecting', error.summary);
     else this.writeStatus();
   }
 
@@ -200,6 +241,7 @@ export class Daemon {
       }
       return;
     }
+    this.lookWhetherLeft();
     if (phase !== 'advertising') this.decline(roundId, 'round/forgotten');
     else if (this.draining) this.decline(roundId, 'client/draining');
     else if (this.lookWhetherPaused() !== undefined) this.decline(roundId, 'client/paused');
@@ -261,6 +303,7 @@ export class Daemon {
     }
     const running: Running = {
       talk,
+      isOver: false,
       over: (before?.over ?? Promise.resolve()).then(() => this.takePart(talk, request, sent, () => wordsHash)),
     };
     this.running = running;
@@ -276,6 +319,7 @@ export class Daemon {
     const { roundId } = talk;
     const log = this.parts.log.child({ roundId });
     const startedAt = this.parts.round.now();
+    const begun = performance.now(); // A clock that nobody sets.
     let terms: Pick<RoundEntry, 'runId' | 'title' | 'manifestHash'> = { runId: '', title: '', manifestHash: '' };
     let contribution: Contribution;
     try {
@@ -302,11 +346,12 @@ export class Daemon {
       if (this.running?.talk === talk) this.running.declined = contribution.reason;
       this.decline(roundId, contribution.reason);
     }
+    this.parts.limits.trainingEnds();
     this.counts[contribution.kind] += 1;
     const ending = endingOf(contribution);
     this.lastRound = { roundId, ending: `${contribution.kind}: ${ending}`, at: this.parts.round.now() };
     log.info(
-      { ending: contribution.kind, because: ending, durationMs: this.parts.round.now() - startedAt },
+      { ending: contribution.kind, because: ending, durationMs: Math.round(performance.now() - begun) },
       'round.ended',
     );
     const endedAt = this.parts.round.now();
@@ -314,8 +359,10 @@ export class Daemon {
       .add({ roundId, ...terms, startedAt, endedAt, ending: contribution.kind, because: ending, sent })
       .catch((error: unknown) => log.warn({ code: codeOf(error) }, 'round.book.failed'));
     if (this.running?.talk === talk) {
+      this.running.isOver = true;
       // Kept until the next offer, so that a repeated question is answered with the same bytes.
       this.rest();
+      this.declareBudget();
     }
   }
 
@@ -335,8 +382,9 @@ export class Daemon {
     const ours = FedloraError.from(error);
     const isOver = ['round/aborted', 'round/superseded', 'round/deadline-passed', 'client/stopped'].includes(ours.code);
     if (isOver) return { kind: 'aborted', cause: ours.summary };
-    if (ours.code === 'internal/unexpected')
-      log.error({ err: error instanceof Error ? error : new Error(String(error)) }, 'round.failed');
+    const unforeseen = ours.code === 'engine/failed' ? ours.cause : error;
+    if (unforeseen !== error || ours.code === 'internal/unexpected')
+      log.error({ err: unforeseen instanceof Error ? unforeseen : new Error(String(unforeseen)) }, 'round.failed');
     else log.warn({ code: ours.code, reason: ours.summary }, 'round.failed');
     return { kind: 'declined', reason: ours.code };
   }
@@ -354,12 +402,14 @@ export class Daemon {
         break;
       case 'training':
         log.info('round.training.started');
+        this.parts.limits.trainingBegins();
         this.change('training', 'Learning from local rows.');
         break;
       case 'recorded':
         log.info('ledger.charge.recorded');
         break;
       case 'uploaded':
+        this.parts.limits.trainingEnds();
         this.sent.maskedUpdate = { bytes: Number(facts.bytes), at };
         log.info(facts, 'round.masked-update.sent');
         this.change('waiting-for-cohort', 'The masked update was sent; waits for the others.');
@@ -397,20 +447,54 @@ export class Daemon {
   private rest(): void {
     if (this.draining) this.change('draining', 'Asked to stop.');
     else if (!this.connected) this.change('connecting', 'The connection is lost.');
-    else if (this.pause !== undefined) this.change('paused', PAUSED[this.pause]);
+    else if (this.pause !== undefined) this.change('paused', this.pause.why);
     else if (this.suspension !== null) this.change('idle', whySuspended(this.suspension));
     else this.change('idle', 'Waits for the coordinator to offer a round.');
   }
 
+  private lookWhetherLeft(): void {
+    if (!this.draining && existsSync(this.parts.leftPath)) {
+      this.parts.log.info('client.leaving');
+      void this.stop();
+    }
+  }
+
+  /** Looks at everything that can keep this client from rounds; the first that does is what it says. */
   private lookWhetherPaused(): Pause | undefined {
-    const pause = existsSync(this.parts.pausedPath) ? 'by-owner' : this.parts.isOpen() ? undefined : 'out-of-hours';
-    if (pause !== this.pause) {
-      this.pause = pause;
+    const reached = this.parts.limits.reached();
+    this.keepWithinMemory(reached);
+    const pause = this.whyNotNow(reached);
+    const isOther = pause?.kind !== this.pause?.kind;
+    this.pause = pause;
+    if (isOther) {
       if (pause === undefined) this.parts.log.info('client.resumed');
-      else this.parts.log.info({ why: pause }, 'client.paused');
+      else this.parts.log.info({ why: pause.kind }, 'client.paused');
       if (this.connected && (this.state === 'idle' || this.state === 'paused')) this.rest();
     }
     return pause;
+  }
+
+  private whyNotNow(reached: ReachedLimit | undefined): Pause | undefined {
+    if (existsSync(this.parts.pausedPath)) return { kind: 'by-owner', why: 'The owner paused this client.' };
+    if (!this.parts.isOpen()) return { kind: 'out-of-hours', why: 'The policy lets no round begin at this hour.' };
+    return reached === undefined ? undefined : { kind: reached.limit, why: reached.why };
+  }
+
+  /** Leaves a round that does not count on this client yet, and gives back what the engine holds. */
+  private keepWithinMemory(reached: ReachedLimit | undefined): void {
+    const isOver = reached?.limit === 'memory';
+    if (isOver && !this.isOverMemory) {
+      this.parts.log.warn({ reason: reached.why }, 'client.memory.exceeded');
+      const { running } = this;
+      if (running?.talk.hasAnswered('training') === false)
+        running.talk.abort(new FedloraError('resources/memory-limit', reached.why));
+      void (running?.over ?? Promise.resolve())
+        .then(() => this.parts.releaseMemory())
+        .catch((error: unknown) => {
+          this.parts.log.warn({ code: codeOf(error) }, 'engine.close.failed');
+        });
+    }
+    this.isOverMemory = isOver;
   }
 
   private change(state: ShownState, why: string): void {
@@ -432,7 +516,12 @@ export class Daemon {
   }
 
   private writeStatus(): void {
-    this.statusFile.write({
+    this.statusFile.write(this.status());
+  }
+
+  /** What it does now, and why. */
+  status(): Status {
+    return {
       pid: process.pid,
       clientVersion: this.parts.clientVersion,
       organisation: this.parts.organisation,
@@ -440,7 +529,7 @@ export class Daemon {
       state: this.state,
       since: this.since,
       why: this.why,
-      next: this.state === 'paused' && this.pause === 'out-of-hours' ? WHEN_HOURS_BEGIN : NEXT[this.state],
+      next: this.state === 'paused' && this.pause !== undefined ? AFTER_PAUSE[this.pause.kind] : NEXT[this.state],
       connected: this.connected,
       device: this.parts.device(),
       roundId: this.isInRound() ? (this.running?.talk.roundId ?? null) : null,
@@ -449,7 +538,7 @@ export class Daemon {
       suspension: this.suspension,
       rounds: { ...this.counts },
       sent: { ...this.sent },
-    });
+    };
   }
 
   private isInRound(): boolean {
@@ -457,14 +546,20 @@ export class Daemon {
   }
 }
 
-type Pause = 'by-owner' | 'out-of-hours';
+/** Why no round is joined for now. */
+interface Pause {
+  readonly kind: 'by-owner' | 'out-of-hours' | ReachedLimit['limit'];
+  readonly why: string;
+}
 
-const PAUSED: Readonly<Record<Pause, string>> = {
-  'by-owner': 'The owner paused this client.',
-  'out-of-hours': 'The policy lets no round begin at this hour.',
+/** What ends a pause. */
+const AFTER_PAUSE: Readonly<Record<Pause['kind'], string>> = {
+  'by-owner': 'Nothing, until `fedlora resume`.',
+  'out-of-hours': 'Goes on by itself when the hours of policy.yaml begin.',
+  memory: 'Goes on by itself when it holds less; if it does not, a restart frees everything.',
+  'gpu-busy': 'Goes on by itself when the GPU is free.',
+  'gpu-hours': 'Goes on by itself when enough of that training is old enough.',
 };
-
-const WHEN_HOURS_BEGIN = 'Goes on by itself when the hours of policy.yaml begin.';
 
 /** What comes after each state. */
 const NEXT: Readonly<Record<ShownState, string>> = {

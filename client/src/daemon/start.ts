@@ -1,5 +1,6 @@
 /** Puts the daemon together from a home folder: the one place where its parts are constructed. */
 
+import { getPriority, setPriority } from 'node:os';
 import { nodeProvider, systemRandom } from '@fedlora/protocol/node';
 import { FedloraError } from '@fedlora/shared';
 import type { ClientConfig } from '../config/client-config.js';
@@ -11,25 +12,33 @@ import { downloadVersion } from '../connection/download.js';
 import { Http } from '../connection/http.js';
 import { SignIn } from '../connection/sign-in.js';
 import { uploadMasked } from '../connection/upload.js';
+import { givenFormats } from '../data/row-formats.js';
 import type { Engine, LoraConfig } from '../engine/engine.js';
 import { computedRopeTypes } from '../engine/onnx/rope.js';
 import { openEngine, type OpenedEngine } from '../engine/open-engine.js';
 import type { BaseModel } from '../engine/weights/base-model.js';
 import { openBaseModel } from '../engine/weights/hugging-face.js';
 import type { QuantizeOptions, QuantizeReport } from '../engine/weights/nf4-store.js';
+import { gpuLoad } from '../health/gpu-load.js';
 import { AdapterSource, Workbench } from '../round/workbench.js';
+import { declaredBudget } from '../round/declared-budget.js';
 import { OfferVerifier } from '../round/verify-offer.js';
+import { Account } from '../storage/account.js';
 import { AdapterStore } from '../storage/adapters.js';
+import { readDeparture } from '../storage/departure.js';
 import { Decisions } from '../storage/decisions.js';
 import { readIdentity } from '../storage/identity.js';
-import { Ledger } from '../storage/ledger.js';
+import { keyOfFile } from '../storage/key-file.js';
 import { takeLock } from '../storage/lock.js';
 import { OfferBook } from '../storage/offer-book.js';
 import { readPins } from '../storage/pins.js';
 import { RoundBook } from '../storage/round-book.js';
 import { RosterMemory } from '../storage/roster-memory.js';
+import { UsageBook } from '../storage/usage-book.js';
 import { Daemon } from './daemon.js';
 import { createLog, type Logger } from './log.js';
+import { ResourceLimits } from './resource-limits.js';
+import { openStatusPage } from './status-page.js';
 import { recordTraffic } from './traffic-record.js';
 
 export const CLIENT_VERSION = '0.1.0';
@@ -68,7 +77,10 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
   const environment = options.environment ?? {};
   const { config } = await readConfig(home.config, environment);
   const { terms: policy } = await readPolicy(home.policy);
+  const { canaries } = config.dataset;
+  if (canaries !== undefined && policy.canaries !== 'allowed') throw new FedloraError('policy/canaries-not-allowed');
   const pins = await readPins(home.pins);
+  if ((await readDeparture(home.left)) !== undefined) throw new FedloraError('client/left');
   const identity = await readIdentity(home.identity);
   if (pins.organisation !== config.organisation) {
     throw new FedloraError('config/invalid', `This folder is enrolled as "${pins.organisation}".`, {
@@ -84,12 +96,16 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
     for (const close of closers.reverse()) await close();
   };
   try {
-    const ledger = await Ledger.open(
-      home.ledger(config.dataset.name),
-      config.dataset.name,
+    const recordKey = await keyOfFile(home.recordKey, 'ledger/bad-record-key');
+    const ledger = await Account.open({
+      paths: home,
+      dataset: config.dataset.name,
       identity,
-      pins.federationKey,
-    );
+      federationKey: pins.federationKey,
+      recordKey,
+      unrelated: policy.unrelatedDatasets,
+      onInherited: (datasets) => log.warn({ datasets: datasets.join(',') }, 'ledger.records.recognised'),
+    });
     closers.push(() => ledger.close());
     if (ledger.repaired) log.warn('ledger.torn-line.removed');
     const decisions = await Decisions.open(home.decisions);
@@ -104,10 +120,11 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
     /** What is configured, until an engine is open: `auto` may become another. */
     let device: string = config.engine.device;
     const workbench = new Workbench({
-      files: config.dataset.files,
+      files: [...config.dataset.files, ...(canaries === undefined ? [] : [canaries])],
       readExamples: async (files, terms) => {
         const { readExamples } = await import('../round/read-examples.js');
-        return readExamples(files, requireBase(base).directory, terms);
+        const dataset = { files, format: givenFormats[config.dataset.format], canaries };
+        return readExamples(dataset, requireBase(base).directory, terms, recordKey);
       },
       openEngine: (lora, independentExamples) =>
         (options.openEngine ?? openConfiguredEngine)(
@@ -126,6 +143,19 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
     });
     closers.push(() => workbench.close());
 
+    const usage = await UsageBook.open(home.usage);
+    closers.push(() => usage.close());
+    const limits = new ResourceLimits({
+      terms: { ...config.limits, gpuHoursPerPeriod: policy.gpuHoursPerPeriod, periodDays: policy.periodDays },
+      usage,
+      residentBytes: () => process.memoryUsage.rss(),
+      gpuLoad: () => gpuLoad(environment),
+      log,
+      now: () => Date.now(),
+      elapsed: () => performance.now(),
+    });
+    stepBack(config.limits.nice, log);
+
     const onOutgoing =
       options.recordTraffic === undefined ? undefined : recordTraffic(options.recordTraffic, () => Date.now());
     const http = new Http(config.coordinator, onOutgoing);
@@ -138,6 +168,7 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
       coordinator: config.coordinator,
       clientVersion: CLIENT_VERSION,
       device: () => device,
+      declaredBudget: () => (policy.declareBudget ? declaredBudget(policy, ledger) : undefined),
       session: { url: config.coordinator, signIn, onOutgoing },
       verifier: new OfferVerifier({
         pins,
@@ -168,9 +199,26 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
       roundBook,
       statusPath: home.status,
       pausedPath: home.paused,
+      leftPath: home.left,
+      limits,
+      releaseMemory: () => workbench.close(),
       isOpen: () => isOpenAt(policy.hours, Date.now()),
       rememberOffer: ({ manifest, charge }) => offers.remember(manifest, charge.manifestHash, Date.now()),
     });
+    const { statusPage } = config;
+    if (statusPage !== undefined) {
+      try {
+        const page = await openStatusPage(statusPage, () => daemon.status());
+        closers.push(() => page.close());
+        log.info(
+          { at: statusPage.kind === 'unix' ? 'unix' : `${statusPage.host}:${statusPage.port}` },
+          'status-page.opened',
+        );
+      } catch (error) {
+        // It is for people: rounds do not wait for it.
+        log.warn({ reason: FedloraError.from(error).summary }, 'status-page.failed');
+      }
+    }
     return {
       stop: () => daemon.stop(),
       stopNow: () => daemon.stopNow(),
@@ -179,6 +227,15 @@ export async function startDaemon(home: Home, options: StartOptions = {}): Promi
   } catch (error) {
     await closeAll();
     throw error;
+  }
+}
+
+/** Lets others have the processor first. Only ever further back: going forward is for root. */
+function stepBack(nice: number, log: Logger): void {
+  try {
+    if (nice > getPriority()) setPriority(nice);
+  } catch (error) {
+    log.warn({ reason: String(error) }, 'priority.not-set');
   }
 }
 

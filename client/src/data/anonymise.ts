@@ -1,14 +1,15 @@
 /** Copies rows with pseudonyms in place of personal data. */
 
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
-import { FedloraError } from '@fedlora/shared';
+import { rm } from 'node:fs/promises';
 import { writeAtomically } from '../storage/atomic-file.js';
+import { keyOfFile } from '../storage/key-file.js';
+import { takeName } from '../storage/new-file.js';
 import type { FindingKind } from './personal/detectors.js';
 import { PSEUDONYM_KEY_BYTES, Pseudonyms } from './personal/pseudonyms.js';
 import { mapTexts } from './row-texts.js';
-import { readRows, type Row, type RowFormat } from './rows.js';
+import type { GivenFormat } from './row-formats.js';
+import { isProblem, noRows, streamRows, type Row } from './rows.js';
 
 export interface AnonymiseReport {
   readonly rows: number;
@@ -18,22 +19,39 @@ export interface AnonymiseReport {
 }
 
 /**
- * Writes `out`, JSON lines, whole or not at all.
+ * Writes `out`, JSON lines, whole or not at all, and over nothing: its name is taken first, by an empty file.
  *
+ * Memory  one row: files may be larger than it.
  * @param options.key file of the pseudonyms' key, made (mode 0600) where there is none; none: a key that is forgotten
  * @throws FedloraError data/output-exists | data/bad-key | data/not-found | data/malformed-file | data/empty | ...
  */
 export async function anonymiseFiles(
   files: readonly string[],
-  options: { readonly out: string; readonly format: RowFormat; readonly key?: string },
+  options: { readonly out: string; readonly format: GivenFormat; readonly key?: string },
 ): Promise<AnonymiseReport> {
   const { out, format, key } = options;
-  if (existsSync(out)) throw new FedloraError('data/output-exists', undefined, { where: out });
-  const { rows, problems } = await readRows(files, { format, maximumBadFraction: 1 });
-  const pseudonyms = new Pseudonyms(key === undefined ? randomBytes(PSEUDONYM_KEY_BYTES) : await keyIn(key));
-  const lines = rows.map((row) => `${JSON.stringify(membersOf(mapTexts(row, (text) => pseudonyms.in(text))))}\n`);
-  await writeAtomically(out, lines.join(''), { mode: 0o600 });
-  return { rows: rows.length, leftOut: problems.length, replaced: pseudonyms.replaced };
+  await takeName(out);
+  try {
+    const pseudonyms = new Pseudonyms(
+      key === undefined ? randomBytes(PSEUDONYM_KEY_BYTES) : await keyOfFile(key, 'data/bad-key'),
+    );
+    const counts = { rows: 0, leftOut: 0 };
+    async function* lines(): AsyncGenerator<string> {
+      for await (const one of streamRows(files, { format })) {
+        if (isProblem(one)) counts.leftOut += 1;
+        else {
+          counts.rows += 1;
+          yield `${JSON.stringify(membersOf(mapTexts(one, (text) => pseudonyms.in(text))))}\n`;
+        }
+      }
+      if (counts.rows === 0) throw noRows(files);
+    }
+    await writeAtomically(out, lines(), { mode: 0o600 });
+    return { ...counts, replaced: pseudonyms.replaced };
+  } catch (error) {
+    await rm(out, { force: true });
+    throw error;
+  }
 }
 
 /** What stands in the file: without where the row was read. */
@@ -48,15 +66,4 @@ function membersOf(row: Row): object {
     default:
       return row satisfies never;
   }
-}
-
-async function keyIn(path: string): Promise<Uint8Array> {
-  if (!existsSync(path)) {
-    const key = randomBytes(PSEUDONYM_KEY_BYTES);
-    await writeFile(path, `${key.toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
-    return key;
-  }
-  const text = (await readFile(path, 'utf8')).trim();
-  if (!/^[0-9a-f]{64}$/.test(text)) throw new FedloraError('data/bad-key', undefined, { where: path });
-  return Buffer.from(text, 'hex');
 }

@@ -55,7 +55,12 @@ function malformed(path: string, error: unknown): FedloraError {
   return new FedloraError('data/malformed-file', message, { where: `${path}${line}` });
 }
 
+/** A row is an object with a member for each column. */
+const MOST_COLUMNS = 1024;
+
 function columnNames(names: readonly string[], path: string): string[] {
+  if (names.length > MOST_COLUMNS)
+    throw new FedloraError('data/malformed-file', `The file has over ${MOST_COLUMNS} columns.`, { where: `${path}:1` });
   const plain = names.map((name) => name.trim().toLowerCase());
   const twice = plain.find((name, i) => plain.indexOf(name) !== i);
   if (twice !== undefined)

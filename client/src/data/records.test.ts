@@ -66,6 +66,13 @@ describe('.csv', () => {
     expect(JSON.stringify([failure, failure.message, failure.cause])).not.toContain('secret');
   });
 
+  it('is refused with more columns than anybody reads', async () => {
+    const many = Array.from({ length: 1025 }, (_, i) => `c${i}`);
+    await expect(read('a.csv', `${many.join(',')}\n`)).rejects.toThrow(/over 1024 columns/);
+    const few = ['instruction', 'output', ...many.slice(3)];
+    expect((await read('b.csv', `${few.join(',')}\n${few.join(',')}\n`)).rows).toHaveLength(1);
+  });
+
   it('gives back what was written (property)', async () => {
     const cell = fc.string({ minLength: 1, maxLength: 30, unit: 'grapheme' }).filter((text) => text.trim() !== '');
     await fc.assert(
@@ -81,7 +88,7 @@ describe('.csv', () => {
 });
 
 describe('.parquet', () => {
-  const file = (columnData: { name: string; data: unknown[] }[], options: object = {}): Uint8Array =>
+  const file = (columnData: { name: string; data: unknown[]; type?: 'JSON' }[], options: object = {}): Uint8Array =>
     // Safe: names and values of one kind each.
     new Uint8Array(parquetWriteBuffer({ columnData, ...options }));
   const columns = (n: number) => [
@@ -109,6 +116,28 @@ describe('.parquet', () => {
       [2, 'has no text in `instruction`'],
       [4, 'is over 50 bytes'],
     ]);
+  });
+
+  it('has lists of messages, and columns that no format has are not read', async () => {
+    const messages = [
+      { role: 'user', content: 'ask' },
+      { role: 'assistant', content: 'say' },
+    ];
+    const { rows } = await read(
+      'a.parquet',
+      file([
+        { name: 'id', data: [7, 8] },
+        { name: 'Messages', data: [messages, messages], type: 'JSON' },
+      ]),
+      { format: 'auto' },
+    );
+    expect(rows).toMatchObject([{ messages }, { messages }]);
+    await expect(read('b.parquet', file([{ name: 'id', data: [7] }]), { format: 'auto' })).rejects.toThrow(
+      /has the fields of no format/,
+    );
+    await expect(read('c.parquet', file([...columns(1), { name: 'OUTPUT ', data: ['b'] }]))).rejects.toThrow(
+      /same name/,
+    );
   });
 
   it('cut short or changed anywhere, is read or refused with an error of ours', async () => {

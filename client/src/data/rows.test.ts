@@ -179,6 +179,46 @@ describe('readRows', () => {
     expect(problems).toHaveLength(3);
   });
 
+  it('of format auto, takes the format of the first row that has one, and says where others do not have it', async () => {
+    const { rows, problems } = await read(
+      'a.jsonl',
+      ['{"id":1}', '{"text":"Once","id":2}', row(1), '{"text":"twice"}'].join('\n'),
+      { format: 'auto' },
+    );
+    expect(rows).toMatchObject([{ format: 'text', text: 'Once' }, { text: 'twice' }]);
+    expect(problems.map(({ line, reason }) => [line, reason])).toEqual([
+      [1, 'has the fields of no format: `instruction` and `output`, `messages`, or `text`'],
+      [3, 'lacks `text`'],
+    ]);
+  });
+
+  it('of format auto, is refused where another file has another format', async () => {
+    await writeFile(join(directory, 'b.jsonl'), '{"text":"Once"}\n');
+    await writeFile(join(directory, 'a.jsonl'), row(1));
+    const both = readRows([join(directory, 'a.jsonl'), join(directory, 'b.jsonl')], { format: 'auto' });
+    await expect(both).rejects.toThrow(/1 of 2 rows are bad for the format alpaca.*b\.jsonl:1|b\.jsonl:1.*alpaca/s);
+  });
+
+  it('says what is wrong where every row is bad, however many may be', async () => {
+    await expect(read('a.jsonl', '{"id":1}\n', { format: 'auto' })).rejects.toMatchObject({
+      code: 'data/too-many-bad-rows',
+    });
+  });
+
+  it.each([
+    ['system after a question', ['user', 'system', 'assistant'], 'has a system message that is not the first'],
+    ['no question', ['system', 'assistant'], 'has no message of a user'],
+    ['no answer', ['system', 'user'], 'has `messages` that do not end with an answer of the assistant'],
+  ])('refuses a chat with %s', async (_name, roles, reason) => {
+    const messages = roles.map((role) => ({ role, content: 'x' }));
+    const good = [
+      { role: 'user', content: 'x' },
+      { role: 'assistant', content: 'y' },
+    ];
+    const lines = [{ messages }, { messages: good }].map((line) => JSON.stringify(line)).join('\n');
+    expect((await read('a.jsonl', lines, { format: 'messages' })).problems).toMatchObject([{ line: 1, reason }]);
+  });
+
   it('gives a row named like a prototype no power', async () => {
     const { problems } = await read('a.jsonl', `{"__proto__":{"instruction":"q","output":"a"}}\n${row(1)}`);
     expect(problems).toMatchObject([{ reason: 'lacks `instruction`' }]);

@@ -4,6 +4,8 @@
  * Every organisation of a run must use the same template to the byte, and so must whoever uses the adapter afterwards.
  */
 
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '@fedlora/protocol';
 import { FedloraError } from '@fedlora/shared';
 import { Template } from '@huggingface/jinja';
 import type { AlpacaRow, Message, Row } from './rows.js';
@@ -33,6 +35,8 @@ const STAND_IN = '\ue0f0\ue0f1\ue0f0';
 
 /** A base model's own chat template. */
 export interface ChatTemplate {
+  /** Hex SHA-256 by which a run names it. SPEC §13.9 */
+  readonly digest: string;
   render(messages: readonly Message[], options: { readonly addGenerationPrompt: boolean }): string;
 }
 
@@ -44,7 +48,12 @@ export function compileChatTemplate(source: string, specialTokens: Readonly<Reco
   } catch (cause) {
     throw new FedloraError('tokenizer/invalid', 'The chat template cannot be compiled.', { cause });
   }
+  const digest = createHash('sha256')
+    .update('fedlora/chat-template/v1\n')
+    .update(canonicalJson({ source, tokens: specialTokens }))
+    .digest('hex');
   return {
+    digest,
     render(messages, { addGenerationPrompt }) {
       try {
         return template.render({ ...specialTokens, messages, add_generation_prompt: addGenerationPrompt });

@@ -12,7 +12,8 @@ import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { GgufFile, isGguf } from '../engine/weights/gguf/gguf-file.js';
-import type { Row, RowFormat, RowOrigin } from './rows.js';
+import type { RowFormat } from './row-formats.js';
+import type { Row, RowOrigin } from './rows.js';
 import { compileChatTemplate, promptAndAnswer, type ChatTemplate, type PromptAndAnswer } from './template.js';
 
 /** What we use of the library, whose own declarations import without extensions and so do not resolve here. */

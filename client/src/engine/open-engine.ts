@@ -1,10 +1,9 @@
 /** Opens the engine that was asked for on the device that was asked for, or on the best there is, and says which and why. */
 
-import { FedloraError } from '@fedlora/shared';
+import { FedloraError, makeEnginePlan, type EnginePlan } from '@fedlora/shared';
 import type { Engine, LoraConfig } from './engine.js';
 import type { OnnxDevice } from './onnx/device.js';
 import type { MemoryOptions } from './onnx/engine.js';
-import type { Plan } from './onnx/plan.js';
 import type { TfjsBackend } from './tfjs/backend.js';
 import type { BaseModel } from './weights/base-model.js';
 import type { QuantizeOptions } from './weights/nf4-store.js';
@@ -35,7 +34,7 @@ export interface OpenEngineOptions {
   readonly independentExamples?: boolean;
   readonly nf4?: QuantizeOptions;
   /** See `OnnxEngineOptions`; a plan is refused with `tfjs`. */
-  readonly plan?: Partial<Plan>;
+  readonly plan?: Partial<EnginePlan>;
   readonly memory?: MemoryOptions;
   /** Told once what was opened. */
   readonly onOpened?: (opened: OpenedEngine) => void;
@@ -74,9 +73,8 @@ async function openOnnx(options: OpenEngineOptions): Promise<Engine> {
   const { base, lora, quantization, onOpened } = options;
   const { createOnnxEngine } = await import('./onnx/engine.js');
   const { chooseDevice } = await import('./onnx/choose-device.js');
-  const { makePlan } = await import('./onnx/plan.js');
   const wanted = options.device as OnnxDevice | 'auto'; // Safe: `checkDevice` knows which are the engine's.
-  const isSmall = makePlan(base.config, { ...lora, lora_dropout: 0 }, quantization).weights === 'merged';
+  const isSmall = makeEnginePlan(base.config, { ...lora, lora_dropout: 0 }, quantization).weights === 'merged';
   const choice = await chooseDevice(wanted, isSmall);
   const tried = choice.tried.map(({ device, whyNot }) => `${device}: ${whyNot}`);
   const open = (device: OnnxDevice): Promise<Engine> =>

@@ -6,7 +6,7 @@
  *            over all answer tokens of the step, which weighs long answers more.
  */
 
-import { FedloraError, hasCode } from '@fedlora/shared';
+import { FedloraError, hasCode, type OptimizerName } from '@fedlora/shared';
 import { toVector, withVector } from './adapter-init.js';
 import { trainedParameterCount, type Batch, type Engine, type TrainedFactor } from './engine.js';
 import { AdamW8bit } from './adamw-8bit.js';
@@ -56,8 +56,6 @@ export interface TrainingOptions {
   /** The adapter of the best evaluation is the one that is kept. */
   readonly evaluation?: EvaluationOptions;
 }
-
-export type OptimizerName = 'adamw' | 'adamw_8bit' | 'sgd';
 
 export interface TrainingProgress {
   /** Steps done, of `steps`. */

@@ -4,16 +4,19 @@
  */
 
 import { existsSync } from 'node:fs';
-import { access, readFile, stat, statfs } from 'node:fs/promises';
+import { readFile, stat, statfs } from 'node:fs/promises';
 import { FedloraError } from '@fedlora/shared';
 import { readConfig, type ClientConfig } from '../config/client-config.js';
 import type { Home } from '../config/home.js';
 import { ledgerKeys } from '../config/ledger-keys.js';
 import { readPolicy } from '../config/policy-file.js';
+import { givenFormats, nameOfFormat, type GivenFormat, type RowFormat } from '../data/row-formats.js';
+import { isProblem, noRows, streamRows, type RowProblem } from '../data/rows.js';
 import { Http } from '../connection/http.js';
 import { readIdentity } from '../storage/identity.js';
 import { readLedger } from '../storage/ledger.js';
 import { readPins } from '../storage/pins.js';
+import { gpuLoad } from './gpu-load.js';
 
 export interface Check {
   readonly code: string;
@@ -62,6 +65,7 @@ export function checksOf(home: Home, environment: NodeJS.ProcessEnv): readonly C
     { code: 'base', title: 'Base model', dependsOn: ['config', 'policy'], run: () => baseModel(home, config) },
     { code: 'data', title: 'Training data', dependsOn: ['config'], run: () => dataFiles(config) },
     { code: 'devices', title: 'Devices', dependsOn: ['config'], run: () => devices(config) },
+    { code: 'limits', title: 'Limits', dependsOn: ['config', 'policy'], run: () => limits(home, config, environment) },
     { code: 'disk', title: 'Disk space', dependsOn: [], run: () => diskSpace(home) },
     { code: 'coordinator', title: 'Coordinator', dependsOn: ['config'], run: () => coordinator(config) },
   ];
@@ -107,20 +111,52 @@ async function baseModel(home: Home, config: () => Promise<ClientConfig>): Promi
 }
 
 async function dataFiles(config: () => Promise<ClientConfig>): Promise<string> {
-  const { files } = (await config()).dataset;
+  const { files, format } = (await config()).dataset;
   if (files.length === 0)
     throw new FedloraError('data/empty', 'No data is configured: `dataset.files` in config.yaml.');
-  for (const file of files) {
-    await access(file).catch((cause: unknown) => {
-      throw new FedloraError('data/not-found', undefined, { where: file, cause });
-    });
+  const names = new Set<string>();
+  for (const file of files) names.add(nameOfFormat(await firstFormat(file, givenFormats[format])));
+  return `${files.length} ${files.length === 1 ? 'file' : 'files'}, ${[...names].join(' and ')}`;
+}
+
+/** Rows of a file that are looked at for one that can be used. */
+const LOOKED_AT = 100;
+
+/** The format of the first row that can be used. @throws FedloraError data/...: the file cannot be read, or none of its first rows be used */
+async function firstFormat(file: string, format: GivenFormat): Promise<RowFormat> {
+  let worst: RowProblem | undefined;
+  let count = 0;
+  for await (const one of streamRows([file], { format })) {
+    if (!isProblem(one)) return one.format;
+    worst ??= one;
+    if (++count === LOOKED_AT) break;
   }
-  return `${files.length} ${files.length === 1 ? 'file' : 'files'}`;
+  if (worst === undefined) throw noRows([file]);
+  throw new FedloraError(worst.code, `None of the first ${count} rows can be used: the first ${worst.reason}.`, {
+    where: `${worst.file}:${worst.line}`,
+  });
 }
 
 async function devices(config: () => Promise<ClientConfig>): Promise<string> {
   const { describeDevices } = await import('./devices.js');
   return describeDevices((await config()).engine);
+}
+
+/** What training may take of this machine, and whether the GPU's load can be known. */
+async function limits(
+  home: Home,
+  config: () => Promise<ClientConfig>,
+  environment: NodeJS.ProcessEnv,
+): Promise<string> {
+  const { memoryMiB, gpuBusyPercent, nice } = (await config()).limits;
+  const { gpuHoursPerPeriod, periodDays, hours } = (await readPolicy(home.policy)).terms;
+  const load = await gpuLoad(environment);
+  const isLookedAt = gpuBusyPercent === undefined ? 'not looked at' : `busy from ${gpuBusyPercent} %`;
+  return [
+    `memory ${memoryMiB === undefined ? 'without limit' : `${memoryMiB} MiB`}, nice ${nice}`,
+    `hours ${hours.windows.length === 0 ? 'any' : hours.windows.join(', ')}, training ${gpuHoursPerPeriod === undefined ? 'without limit' : `${gpuHoursPerPeriod} h in ${periodDays} days`}`,
+    `GPU load ${load.kind === 'known' ? `${load.percent} %` : `not available: ${load.why}`}; ${isLookedAt}`,
+  ].join('\n');
 }
 
 async function diskSpace(home: Home): Promise<string> {

@@ -1,19 +1,16 @@
 /** Who is told of a new version: a running server that serves it, or any command. */
 
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { FedloraError } from '@fedlora/shared';
+import { askServing, runTold } from './serving.js';
 
 export interface Loader {
   readonly name: string;
   /** @param folder absolute, of the version itself, so that it stays the same version whatever happens to `current` */
   load(id: string, folder: string): Promise<void>;
-  /** The version was revoked and there is no other. */
+  /** The version was revoked, and none takes its place. */
   unload(id: string): Promise<void>;
+  /** Whether a version that was loaded still is: a server may have been restarted. Absent where nobody can tell. */
+  isLoaded?(id: string): Promise<boolean>;
 }
-
-/** A server that does not answer for so long is in trouble. */
-const TIMEOUT_MS = 120_000;
 
 /**
  * A running vLLM, started with `--enable-lora` and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True. It must see the folder under the same path.
@@ -23,38 +20,29 @@ const TIMEOUT_MS = 120_000;
  */
 export function vllmLoader(url: string, adapter: string): Loader {
   const post = async (path: string, body: object): Promise<void> => {
-    let response: Response;
-    try {
-      response = await fetch(`${url.replace(/\/+$/, '')}${path}`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-    } catch (cause) {
-      throw new FedloraError('pull/not-loaded', `vLLM at ${url} does not answer.`, { cause });
-    }
-    const said = (await response.text().catch(() => '')).slice(0, 500);
-    if (!response.ok) throw new FedloraError('pull/not-loaded', `vLLM at ${url} answered ${response.status}: ${said}`);
+    await askServing('vLLM', url, { method: 'POST', path, body });
   };
   return {
     name: `vLLM at ${url}`,
     // In place: requests that are under way end with the old weights, later ones get the new, and none finds the name missing.
     load: (_id, folder) => post('/v1/load_lora_adapter', { lora_name: adapter, lora_path: folder, load_inplace: true }),
     unload: () => post('/v1/unload_lora_adapter', { lora_name: adapter }),
+    // Only its name: vLLM does not say of which version.
+    async isLoaded() {
+      const models = await askServing('vLLM', url, { method: 'GET', path: '/v1/models' });
+      const { data } = (models ?? {}) as { readonly data?: unknown };
+      return Array.isArray(data) && data.some((model: { readonly id?: unknown } | null) => model?.id === adapter);
+    },
   };
 }
 
 /** A command of the shell, with `environment` and told by FEDLORA_EVENT (`load`, `unload`), FEDLORA_VERSION and FEDLORA_VERSION_DIR. */
 export function commandLoader(command: string, environment: NodeJS.ProcessEnv): Loader {
-  const run = async (told: Readonly<Record<string, string>>): Promise<void> => {
-    const child = spawn(command, { shell: true, stdio: 'inherit', env: { ...environment, ...told } });
-    const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
-    if (code !== 0) throw new FedloraError('pull/not-loaded', `The command ended with ${code ?? signal}.`);
-  };
+  const run = (event: string, id: string, folder: string): Promise<void> =>
+    runTold(command, environment, { FEDLORA_EVENT: event, FEDLORA_VERSION: id, FEDLORA_VERSION_DIR: folder });
   return {
     name: 'the command',
-    load: (id, folder) => run({ FEDLORA_EVENT: 'load', FEDLORA_VERSION: id, FEDLORA_VERSION_DIR: folder }),
-    unload: (id) => run({ FEDLORA_EVENT: 'unload', FEDLORA_VERSION: id, FEDLORA_VERSION_DIR: '' }),
+    load: (id, folder) => run('load', id, folder),
+    unload: (id) => run('unload', id, ''),
   };
 }

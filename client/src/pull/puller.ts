@@ -10,13 +10,13 @@
 
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, readlink, rename, rm, stat, symlink, utimes } from 'node:fs/promises';
+import { mkdir, readdir, readlink, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { FedloraError } from '@fedlora/shared';
 import { refusal, type Http } from '../connection/http.js';
-import { flushFolder } from '../storage/atomic-file.js';
+import { flushFolder, replaceLink } from '../storage/atomic-file.js';
 import { verifyAdapter } from '../storage/verify-adapter.js';
 
 export interface PullTarget {
@@ -39,7 +39,9 @@ export interface PullParts {
 
 /** What a look at the channel came to. `folder`: of the current version, absolute only if `to` is. */
 export type Pulled =
-  | { readonly kind: 'switched' | 'unchanged'; readonly id: string; readonly folder: string }
+  | { readonly kind: 'unchanged'; readonly id: string; readonly folder: string }
+  /** `revoked`: the one that was current before, if that is why. */
+  | { readonly kind: 'switched'; readonly id: string; readonly folder: string; readonly revoked: string | null }
   /** The channel has no version. `removed`: the current one was revoked, and is not current any more. */
   | { readonly kind: 'empty'; readonly removed: string | null };
 
@@ -65,9 +67,10 @@ export async function pullOnce(target: PullTarget, parts: PullParts): Promise<Pu
   if (!(await exists(folder))) await download(id, files, target, parts);
   // What was downloaded at an earlier time may have been changed since.
   await verifyAdapter(folder, target.coordinatorKey, id);
+  const revoked = before !== undefined && (await isRevoked(before, target, parts)) ? before : null;
   await switchTo(target.to, id);
   await forgetOld(target, id);
-  return { kind: 'switched', id, folder };
+  return { kind: 'switched', id, folder, revoked };
 }
 
 /** The id behind `current`; `undefined` where there is none. */
@@ -154,12 +157,8 @@ function get(path: string, { http, token, signal }: PullParts): Promise<Response
   return http.send({ method: 'GET', path, token, signal });
 }
 
-/** In one step: a link beside it, renamed over it. */
 async function switchTo(to: string, id: string): Promise<void> {
-  const temporary = join(to, `.${randomUUID()}`);
-  await symlink(join('versions', id), temporary);
-  await rename(temporary, join(to, 'current'));
-  await flushFolder(to);
+  await replaceLink(join(to, 'current'), join('versions', id));
   const now = new Date();
   await utimes(versionFolder(to, id), now, now); // When it was current last, for `forgetOld`.
 }
@@ -170,10 +169,14 @@ async function removeIfRevoked(
   target: PullTarget,
   parts: PullParts,
 ): Promise<string | null> {
-  if (before === undefined || (await revisionOf(before, target, parts)) !== 'gone') return null;
+  if (before === undefined || !(await isRevoked(before, target, parts))) return null;
   await rm(join(target.to, 'current'), { force: true });
   await flushFolder(target.to);
   return before;
+}
+
+async function isRevoked(id: string, target: PullTarget, parts: PullParts): Promise<boolean> {
+  return (await revisionOf(id, target, parts)) === 'gone';
 }
 
 /** Removes what was current longest ago, and what a crash left half-downloaded. */

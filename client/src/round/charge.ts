@@ -1,7 +1,7 @@
 /** What a round costs, by its terms alone. */
 
 import { roundCharge, type Manifest } from '@fedlora/protocol';
-import type { Charge } from '../storage/spending.js';
+import type { Charge } from '../storage/ledger-chain.js';
 
 /** The line of the ledger that a round of this manifest is to have. */
 export function chargeOf(manifest: Manifest, manifestHash: string, roundId: string): Charge {

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -36,15 +36,15 @@ import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
 import { adaptedModules, FedloraError, type RequestPhase, type RoundOffer } from '@fedlora/shared';
 import { aManifest, someLocalRecordSteps } from '../../../test/support/a-manifest.js';
 import type { Engine } from '../engine/engine.js';
+import { Account } from '../storage/account.js';
 import { Decisions } from '../storage/decisions.js';
 import { createIdentity, type Identity } from '../storage/identity.js';
-import { Ledger } from '../storage/ledger.js';
 import { contribute, type Contribution, type Parts, type Stage } from './contribute.js';
 import { Conversation } from './conversation.js';
 import type { PolicyTerms } from './policy.js';
 import type { Measured } from './measure.js';
 import { OfferVerifier, type VerifiedRound } from './verify-offer.js';
-import type { AdapterSource, Workbench } from './workbench.js';
+import { Workbench, type AdapterSource } from './workbench.js';
 
 /** Arrays of numbers that went into or came out of a stage of privacy; and the stage that shall fail. */
 const stages = await vi.hoisted(async () => {
@@ -127,6 +127,10 @@ const policy: PolicyTerms = {
   allowedBases: ['*'],
   approval: 'automatic',
   hours: { windows: [], timeZone: undefined },
+  unrelatedDatasets: [],
+  canaries: 'never',
+  gpuHoursPerPeriod: undefined,
+  declareBudget: false,
 };
 
 /** An engine whose gradient of every example is the same vector of length `size`. */
@@ -175,13 +179,24 @@ interface Seat {
   readonly name: string;
   readonly identity: Identity;
   readonly folder: string;
-  readonly parts: Parts;
+  readonly parts: Parts & { readonly ledger: Account };
   readonly engine: ReturnType<typeof fakeEngine>;
   readonly verifier: OfferVerifier;
   readonly stages: Stage[];
   readonly facts: readonly object[];
   readonly uploads: MaskedUpdate[];
   readonly dataReads: number[];
+}
+
+async function anAccount(folder: string, dataset: string, identity: Identity): Promise<Account> {
+  await mkdir(folder, { recursive: true });
+  const paths = {
+    ledgers: folder,
+    ledger: (name: string) => join(folder, `${name}.jsonl`),
+    records: (name: string) => join(folder, `${name}.records`),
+  };
+  const recordKey = new Uint8Array(32);
+  return Account.open({ paths, dataset, identity, federationKey: undefined, recordKey, unrelated: [] });
 }
 
 async function aSeat(
@@ -198,13 +213,14 @@ async function aSeat(
   const uploads: MaskedUpdate[] = [];
   const dataReads: number[] = [];
   const decisions = await Decisions.open(join(folder, 'decisions.jsonl'));
-  const ledger = await Ledger.open(join(folder, 'ledger.jsonl'), 'default', identity);
+  const ledger = await anAccount(join(folder, 'ledger'), 'default', identity);
   openFiles.push(decisions, ledger);
   const random = seededRandom(name);
   const examples = Array.from({ length: rows }, (_, row) => ({
     ids: Int32Array.of(1, 2, 3),
     answerStart: 1,
     row,
+    fingerprint: BigInt(row),
   }));
   return {
     name,
@@ -238,6 +254,7 @@ async function aSeat(
           }));
         },
         engine: async () => engine,
+        working: (work: () => Promise<unknown>) => work(),
       } as unknown as Workbench,
       secagg: { crypto, random, sign: (message) => identity.sign(message) },
       random,
@@ -325,16 +342,25 @@ const ready = <T>(plan: Plan<T>): T => {
   return plan.outgoing;
 };
 
-/** Plays the coordinator up to the unmasking request. */
-async function upToUnmasking(players: readonly Player[]) {
+const allOf = (players: readonly Player[], phase: RequestPhase): Promise<Uint8Array[]> =>
+  Promise.all(players.map((player) => player.answer(phase)));
+
+/** Plays the coordinator up to the request to train. */
+async function upToTraining(players: readonly Player[]) {
   const { secagg: terms } = players[0].round;
-  const all = (phase: RequestPhase): Promise<Uint8Array[]> =>
-    Promise.all(players.map((player) => player.answer(phase)));
+  const all = (phase: RequestPhase): Promise<Uint8Array[]> => allOf(players, phase);
   const keyList = ready(planKeyList(crypto, terms, await all('advertising')));
   players.forEach((player) => player.ask('sharing', keyList));
   const shareKeys = await all('sharing');
   const deliveries = ready(planDeliveries(crypto, terms, keyList, shareKeys));
   players.forEach((player) => player.ask('training', deliveries.messageFor(player.round.me)));
+  return { terms, keyList, shareKeys };
+}
+
+/** Plays the coordinator up to the unmasking request. */
+async function upToUnmasking(players: readonly Player[]) {
+  const all = (phase: RequestPhase): Promise<Uint8Array[]> => allOf(players, phase);
+  const { terms, keyList, shareKeys } = await upToTraining(players);
   const receipts = await all('training');
   const sharers = players.map((player) => player.round.me);
   const survivors = ready(planSurvivors(crypto, terms, sharers, receipts));
@@ -760,14 +786,70 @@ describe('contribute', () => {
     await Promise.allSettled(players.map((player) => player.result));
   });
 
+  it('attack: a data set under another name, to begin a fresh budget: its records have spent theirs, and it is declined before it joins', async () => {
+    const round = { unit: 'record', noiseMultiplier: 0.8, samplingRate: 1, steps: 1, delta: 1e-5 } as const;
+    const cap = epsilonFor([{ noiseMultiplier: 0.8, samplingRate: 1, steps: 2 }], 1e-5).epsilon;
+    const seat = await aSeat('bank', 30, { epsilonCap: cap });
+    const offer = aRound([seat, await aSeat('clinic', 30), await aSeat('council', 30)]);
+    const { ledger } = seat.parts;
+    await ledger.recognise(await seat.parts.workbench.examples(aManifest()), 0);
+    await ledger.record({ ...round, runId: 'before', roundId: 'before-r1', manifestHash: 'a'.repeat(64) }, 0);
+    await ledger.record({ ...round, runId: 'before', roundId: 'before-r2', manifestHash: 'a'.repeat(64) }, 0);
+
+    const renamed = await anAccount(join(seat.folder, 'ledger'), 'renamed', seat.identity);
+    openFiles.push(renamed);
+    const player = new Player({ ...seat, parts: { ...seat.parts, ledger: renamed } }, offer);
+    expect(await player.result).toEqual({ kind: 'declined', reason: 'policy/epsilon-cap' });
+    expect(player.answers.size).toBe(0);
+    expect(seat.engine.calls).toBe(0);
+    expect(seat.parts.decisions.hasJoined(player.round.sid)).toBe(false);
+    expect(renamed.entries.map(({ roundId }) => roundId)).toEqual(['before-r1', 'before-r2']);
+  });
+
+  it('when the device is lost in the middle of learning, withdraws with a cause and its charge, and computes the next round on another', async () => {
+    const seats = await Promise.all(['bank', 'clinic', 'council'].map((name) => aSeat(name, 30)));
+    const engines = [fakeEngine(0.5), fakeEngine(0.5)];
+    const closed: number[] = [];
+    engines.forEach((engine, i) => (engine.close = async () => void closed.push(i)));
+    engines[0].gradients = async () => Promise.reject(new Error('CUDA_ERROR_DEVICE_LOST'));
+    let opened = 0;
+    const workbench = new Workbench({
+      files: [join(seats[0].folder, 'identity.key')],
+      readExamples: async () => seats[0].parts.workbench.examples(aManifest()),
+      openEngine: async () => engines[opened++],
+    });
+    const withWorkbench = { ...seats[0], parts: { ...seats[0].parts, workbench } };
+    const play = async (offer: RoundOffer): Promise<Player[]> => {
+      const players = [withWorkbench, seats[1], seats[2]].map((seat) => new Player(seat, offer));
+      await upToTraining(players);
+      return players;
+    };
+    const offer = aRound(seats);
+    const players = await play(offer);
+    await expect(players[0].result).rejects.toMatchObject({ code: 'engine/failed' });
+    expect(seats[0].uploads).toEqual([]);
+    expect(seats[0].parts.ledger.entries).toHaveLength(1);
+    expect(closed).toEqual([0]);
+    players.forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
+    await Promise.allSettled(players.map((player) => player.result));
+
+    const again = await play({ ...offer, roundId: 'run-1-r2', number: 2, previousSid: players[0].round.sid });
+    await again[0].answer('training');
+    expect(seats[0].uploads).toHaveLength(1);
+    expect(engines[1].calls).toBeGreaterThan(0);
+    expect(seats[0].parts.ledger.entries).toHaveLength(2);
+    again.forEach((player) => player.talk.end({ kind: 'aborted', cause: 'test over' }));
+    await Promise.allSettled(again.map((player) => player.result));
+  });
+
   it('uses no row and sends nothing when the ledger cannot be written', async () => {
     const offer = aRound(seats);
     const players = seats.map((seat) => new Player(seat, offer));
-    await seats[0].parts.ledger.close();
     const { secagg: terms } = players[0].round;
     const keyList = ready(
       planKeyList(crypto, terms, await Promise.all(players.map((player) => player.answer('advertising')))),
     );
+    await seats[0].parts.ledger.close();
     players.forEach((player) => player.ask('sharing', keyList));
     const deliveries = ready(
       planDeliveries(crypto, terms, keyList, await Promise.all(players.map((player) => player.answer('sharing')))),
@@ -866,7 +948,7 @@ describe('attack', () => {
       }));
       const offer = aRound(seats, { privacy: withoutNoise });
       const players = same.map((seat, i) => {
-        const parts: Parts = {
+        const parts: Seat['parts'] = {
           ...seat.parts,
           secagg: { ...seat.parts.secagg, sign: (message) => identities[i].sign(message) },
           workbench: { ...seat.parts.workbench, engine: async () => seat.engine } as unknown as Workbench,

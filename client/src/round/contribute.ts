@@ -18,8 +18,8 @@ import {
   type RandomSource,
 } from '@fedlora/protocol';
 import { phasesOfRound, type FedloraErrorCode } from '@fedlora/shared';
+import type { Account } from '../storage/account.js';
 import type { Decisions } from '../storage/decisions.js';
-import type { Ledger } from '../storage/ledger.js';
 import type { Conversation } from './conversation.js';
 import type { AdapterSource, Workbench } from './workbench.js';
 import { learn } from './learn.js';
@@ -35,7 +35,7 @@ export interface Parts {
   readonly policy: PolicyTerms;
   /** Whether the owner has approved the manifest of this hash. */
   readonly isApproved: (manifestHash: string) => Promise<boolean>;
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Account, 'entries' | 'elsewhere' | 'record' | 'recognise'>;
   readonly decisions: Decisions;
   readonly adapters: AdapterSource;
   readonly workbench: Workbench;
@@ -66,16 +66,24 @@ export async function contribute(round: VerifiedRound, talk: Conversation, parts
   talk.follow(phasesOfRound(hasGraph), Math.max(...Object.values(manifest.aggregation.deadlinesMs)));
 
   // Before any data is read: would the owner of this machine accept these terms?
-  const refusal = refuse(parts.policy, manifest, {
-    ...outlook(parts.ledger, round.charge, parts.policy.periodDays, parts.now()),
-    isApproved: await parts.isApproved(round.charge.manifestHash),
-  });
-  if (refusal !== undefined) return { kind: 'declined', reason: refusal };
+  const isApproved = await parts.isApproved(round.charge.manifestHash);
+  const refusal = (): FedloraErrorCode | undefined =>
+    refuse(parts.policy, manifest, {
+      ...outlook(parts.ledger, round.charge, parts.policy.periodDays, parts.now()),
+      isApproved,
+    });
+  const reason = refusal();
+  if (reason !== undefined) return { kind: 'declined', reason };
 
   // Get ready. Each session is joined once, whatever restarts happen: on disk before the first message.
   const base = await parts.adapters.load(round, talk.signal); //              A [r, in], B [out, r] of each module
   const examples = await parts.workbench.examples(manifest); //               one row's tokens each
   checkDatasetSize(manifest, examples.length);
+  // Records that were here before under another name of their data set have spent what they spent: then it is asked again.
+  if (await parts.ledger.recognise(examples, parts.now())) {
+    const second = refusal();
+    if (second !== undefined) return { kind: 'declined', reason: second };
+  }
   await parts.decisions.join(round.sid, round.roundId, parts.now());
 
   const seat = new SecaggSeat(parts.secagg, round.secagg, round.me);
@@ -95,7 +103,7 @@ export async function contribute(round: VerifiedRound, talk: Conversation, parts
     talk.signal.throwIfAborted();
     await parts.ledger.record(round.charge, parts.now()); // on disk before a row is used
     parts.observe('recorded');
-    const learned = await learn(engine, examples, round, parts, talk.signal); //                   [d]    f64
+    const learned = await parts.workbench.working(() => learn(engine, examples, round, parts, talk.signal)); // [d] f64
 
     // Make private: round, then integer noise. What a stage was made from is overwritten when the stage is there.
     const noised = usingOnce(learned.values, () => makePrivate(learned, round, parts.random)); //  [d]    i32 steps

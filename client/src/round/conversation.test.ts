@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { FedloraError, phasesOfRound, type RequestPhase, type RoundOffer, type RoundRequest } from '@fedlora/shared';
 import { Conversation } from './conversation.js';
 
@@ -42,6 +42,27 @@ describe('Conversation', () => {
       ['advertising', bytes(7)],
       ['advertising', bytes(7)],
     ]);
+  });
+
+  it.each([
+    ['forward', 365],
+    ['back', -365],
+  ])('keeps its deadline by a clock that nobody sets, when that of the machine goes %s a year', async (_way, days) => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      const { talk } = aConversation(0);
+      talk.receive({ ...request('advertising'), deadlineAt: 5150, sentAt: 5000 });
+      talk.answer('advertising', bytes(7));
+      const begun = performance.now();
+      const waiting = talk.asked('sharing');
+      vi.setSystemTime(Date.now() + days * 24 * 3600_000);
+      await expect(waiting).rejects.toMatchObject({ code: 'round/deadline-passed' });
+      const waited = performance.now() - begun;
+      expect(waited).toBeGreaterThan(140);
+      expect(waited).toBeLessThan(10_000);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('refuses another question in a phase that has one, answered or not', () => {

@@ -19,6 +19,10 @@ const policy: PolicyTerms = {
   allowedBases: ['b'.repeat(64)],
   approval: 'automatic',
   hours: { windows: [], timeZone: undefined },
+  unrelatedDatasets: [],
+  canaries: 'never',
+  gpuHoursPerPeriod: undefined,
+  declareBudget: false,
 };
 
 const manifest = aManifest();

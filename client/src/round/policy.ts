@@ -23,9 +23,17 @@ export interface PolicyTerms {
   readonly maximumL2Bound: number | undefined;
   readonly evaluation: 'never' | 'with-noise' | 'always';
   readonly allowedBases: readonly string[];
+  /** Data sets whose spending does not count for the present one. Not a matter of terms: the ledger keeps it. */
+  readonly unrelatedDatasets: readonly string[];
+  /** Whether made-up rows may stand among the owner's. Not a matter of terms: the daemon keeps it. */
+  readonly canaries: 'never' | 'allowed';
   readonly approval: 'automatic' | 'each-manifest';
+  /** Whether the coordinator is told the cap, and what is spent. Not a matter of terms: the daemon tells it. */
+  readonly declareBudget: boolean;
   /** When rounds may begin. Not a matter of terms: the daemon keeps it. */
   readonly hours: Hours;
+  /** Hours of training within `periodDays`. Not a matter of terms: the daemon keeps it. */
+  readonly gpuHoursPerPeriod: number | undefined;
 }
 
 /** What this machine knows besides the terms, at the moment of the offer. */

@@ -8,6 +8,11 @@ export interface RoundExample extends Example {
   readonly isHeldOut: boolean;
 }
 
+/** One whose record can be known again, in what it has spent: `data/record-fingerprint.ts`. */
+export interface OwnedExample extends RoundExample {
+  readonly fingerprint: bigint;
+}
+
 /** All that the examples of a run depend on, beside the rows. */
 export interface ExampleTerms extends Pick<Manifest['data'], 'format' | 'template' | 'maximumLength'> {
   readonly heldOutFraction: number;

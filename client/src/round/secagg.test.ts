@@ -1,7 +1,8 @@
-import { checkShareKeys, handleKeyList, planKeyList, planReveals } from '@fedlora/protocol';
+import { handleKeyList, planKeyList, planReveals, shareKeysCheck } from '@fedlora/protocol';
 import { nodeProvider } from '@fedlora/protocol/node';
 import { describe, expect, it } from 'vitest';
-import { aCohort, ready, remembering } from '../../../test/scenario/secagg-cohort.js';
+import { aCohort, ready } from '../../../test/scenario/secagg-cohort.js';
+import { remembering } from '../../../test/support/remembering.js';
 import { SecaggSeat } from './secagg.js';
 
 describe('a seat in a round of 129', () => {
@@ -21,7 +22,7 @@ describe('a seat in a round of 129', () => {
     const reveals = others.map(({ parts, state }) => handleKeyList(parts, state, keyList).message);
     const revealList = ready(planReveals(crypto, terms, keyList, [seat.reveal(keyList), ...reveals]));
     const shares = seat.share(revealList);
-    const { entries, sender } = checkShareKeys(crypto, terms, keyList, shares, revealList);
+    const { entries, sender } = shareKeysCheck(crypto, terms, keyList, revealList)(shares);
     expect(sender).toBe(0);
     expect(entries).toHaveLength(15);
     expect(seat.share(revealList)).toEqual(shares);

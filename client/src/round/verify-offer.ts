@@ -34,9 +34,9 @@ import {
   type TrainedFactor,
 } from '@fedlora/protocol';
 import { adaptedModules, expandTargetModules, FedloraError, type RoundOffer, type ShapeConfig } from '@fedlora/shared';
+import type { Charge } from '../storage/ledger-chain.js';
 import type { Pins } from '../storage/pins.js';
 import { chargeOf } from './charge.js';
-import type { Charge } from '../storage/spending.js';
 
 /** The terms of a run, checked. */
 export interface VerifiedTerms {

@@ -19,12 +19,12 @@ import {
   parseAdapterConfig,
   plainLora,
 } from '@fedlora/shared';
-import type { Manifest } from '@fedlora/protocol';
+import { ProtocolError, type Manifest } from '@fedlora/protocol';
 import { publicRandom } from '@fedlora/protocol/node';
 import type { AdapterValues, Engine, LoraConfig } from '../engine/engine.js';
 import type { AdapterStore } from '../storage/adapters.js';
 import type { CheckedVersion } from '../storage/version-check.js';
-import { exampleTerms, type ExampleTerms, type RoundExample } from './round-example.js';
+import { exampleTerms, type ExampleTerms, type OwnedExample } from './round-example.js';
 import type { VerifiedRound } from './verify-offer.js';
 
 /**
@@ -37,19 +37,19 @@ export interface WorkbenchParts {
   /** Files of rows. */
   readonly files: readonly string[];
   /** Reads and tokenises every row. */
-  readonly readExamples: (files: readonly string[], terms: ExampleTerms) => Promise<readonly RoundExample[]>;
+  readonly readExamples: (files: readonly string[], terms: ExampleTerms) => Promise<readonly OwnedExample[]>;
   /** Opens the base model with an adapter of this kind. Examples independent: see `needsIndependentExamples`. */
   readonly openEngine: (lora: LoraConfig, independentExamples: boolean) => Promise<Engine>;
 }
 
 export class Workbench {
-  private tokens: { readonly key: string; readonly examples: readonly RoundExample[] } | undefined;
+  private tokens: { readonly key: string; readonly examples: readonly OwnedExample[] } | undefined;
   private opened: { readonly key: string; readonly engine: Engine } | undefined;
 
   constructor(private readonly parts: WorkbenchParts) {}
 
   /** The data set as tokens, one example a row. @throws FedloraError data/... | tokenizer/... */
-  async examples(manifest: Pick<Manifest, 'data' | 'metrics'>): Promise<readonly RoundExample[]> {
+  async examples(manifest: Pick<Manifest, 'data' | 'metrics'>): Promise<readonly OwnedExample[]> {
     const { files } = this.parts;
     if (files.length === 0)
       throw new FedloraError('data/empty', 'No data is configured: `dataset.files` in config.yaml.');
@@ -81,8 +81,26 @@ export class Workbench {
       await this.close();
       this.opened = { key, engine: await this.parts.openEngine(lora, independentExamples) };
     }
-    this.opened.engine.setAdapter(adapter);
-    return this.opened.engine;
+    const { engine } = this.opened;
+    return this.working(async () => {
+      engine.setAdapter(adapter);
+      return engine;
+    });
+  }
+
+  /**
+   * Work of the engine. One that fails, as where its device is lost, is not used again: the next round opens another.
+   *
+   * @throws FedloraError engine/failed: for errors that are not of the catalogue
+   */
+  async working<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof FedloraError || error instanceof ProtocolError) throw error;
+      await this.close().catch(() => undefined); // A device that is gone cannot be closed either.
+      throw new FedloraError('engine/failed', undefined, { cause: error });
+    }
   }
 
   async close(): Promise<void> {

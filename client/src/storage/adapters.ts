@@ -2,8 +2,8 @@
 
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FedloraError, type VersionRecord } from '@fedlora/shared';
-import { checkFile, checkRecord, type CheckedVersion } from './version-check.js';
+import { checkRecord, FedloraError, type VersionRecord } from '@fedlora/shared';
+import { checkFile, type CheckedVersion } from './version-check.js';
 
 export class AdapterStore {
   constructor(

@@ -10,6 +10,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { FedloraError } from '@fedlora/shared';
 import { flushFolder } from './atomic-file.js';
+import { writeError } from './disk-full.js';
 
 export interface OpenedLog {
   readonly log: AppendLog;
@@ -21,8 +22,11 @@ export interface OpenedLog {
 
 export class AppendLog {
   private pending: Promise<void> = Promise.resolve();
+  /** What made the file one that nobody may go on with. */
+  private broken: { readonly because: unknown } | undefined;
 
   private constructor(
+    private readonly path: string,
     private readonly file: FileHandle,
     /** What the file has, in bytes, if nobody else writes to it. */
     private length: number,
@@ -40,26 +44,26 @@ export class AppendLog {
       if (content.length === 0) {
         await file.sync();
         await flushFolder(dirname(path));
-        return { log: new AppendLog(file, 0), lines: [], repaired: false };
+        return { log: new AppendLog(path, file, 0), lines: [], repaired: false };
       }
       const end = content.lastIndexOf(0x0a) + 1;
       const lines = content.subarray(0, end).toString('utf8').split('\n').slice(0, -1);
       const tail = content.subarray(end).toString('utf8');
-      if (tail === '') return { log: new AppendLog(file, end), lines, repaired: false };
+      if (tail === '') return { log: new AppendLog(path, file, end), lines, repaired: false };
       const begun = tail.replace(/\0+$/, '');
       if (isComplete(begun)) {
         const length = end + Buffer.byteLength(begun);
         await file.truncate(length);
         await file.write('\n');
         await file.sync();
-        return { log: new AppendLog(file, length + 1), lines: [...lines, begun], repaired: false };
+        return { log: new AppendLog(path, file, length + 1), lines: [...lines, begun], repaired: false };
       }
       if (beginsWithComplete(begun, isComplete)) {
-        return { log: new AppendLog(file, content.length), lines: [...lines, tail], repaired: false };
+        return { log: new AppendLog(path, file, content.length), lines: [...lines, tail], repaired: false };
       }
       await file.truncate(end);
       await file.sync();
-      return { log: new AppendLog(file, end), lines, repaired: true };
+      return { log: new AppendLog(path, file, end), lines, repaired: true };
     } catch (error) {
       await file.close();
       throw error;
@@ -67,22 +71,43 @@ export class AppendLog {
   }
 
   /**
-   * Appends one line and waits until it is on disk. Calls queue up; after a failed write every later one fails too.
+   * Appends one line and waits until it is on disk. Calls queue up.
    *
-   * Guarantee  fails where another process has written too, so that no two of them go on with half of the lines each.
-   * @throws FedloraError ledger/in-use
+   * Guarantee  fails where another process has written too, so that no two of them go on with half of the lines each. A line that the
+   *            disk had no room for is taken back, and the next one is tried; after any other failure every later call fails.
+   * @throws FedloraError ledger/in-use | home/disk-full
    */
   append(line: string): Promise<void> {
-    const written = this.pending.then(async () => {
-      await this.checkLength();
-      const bytes = Buffer.from(`${line}\n`, 'utf8');
+    const written = this.pending.then(() => this.write(Buffer.from(`${line}\n`, 'utf8')));
+    this.pending = written.catch(() => undefined); // Its caller is told.
+    return written;
+  }
+
+  private async write(bytes: Uint8Array): Promise<void> {
+    if (this.broken !== undefined) throw this.broken.because;
+    await this.surely(() => this.checkLength());
+    try {
       await this.file.appendFile(bytes);
+    } catch (error) {
+      // It was not said to be on disk, so what there is of it may go.
+      await this.surely(() => this.file.truncate(this.length));
+      throw writeError(error, this.path);
+    }
+    await this.surely(async () => {
       await this.file.datasync();
       this.length += bytes.length;
       await this.checkLength();
     });
-    this.pending = written;
-    return written;
+  }
+
+  /** Does what nothing can be built on when it fails. */
+  private async surely(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.broken = { because: writeError(error, this.path) };
+      throw this.broken.because;
+    }
   }
 
   private async checkLength(): Promise<void> {
@@ -91,7 +116,7 @@ export class AppendLog {
   }
 
   async close(): Promise<void> {
-    await this.pending.catch(() => undefined); // Its caller was told.
+    await this.pending;
     await this.file.close();
   }
 }

@@ -1,8 +1,9 @@
 /** Writes that are either there in full after a power cut or not at all. */
 
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { randomUUID } from 'node:crypto';
+import { writeError } from './disk-full.js';
 
 export interface WriteOptions {
   readonly mode?: number;
@@ -10,17 +11,20 @@ export interface WriteOptions {
   readonly durable?: boolean;
 }
 
-/** Replaces `path` by `content`: a temporary file beside it, flushed, renamed over it, folder flushed. */
+/**
+ * Replaces `path` by `content`: a temporary file beside it, flushed, renamed over it, folder flushed. Content may come piece by piece;
+ * where its making throws, nothing is replaced.
+ */
 export async function writeAtomically(
   path: string,
-  content: string | Uint8Array,
+  content: string | Uint8Array | AsyncIterable<string>,
   options: WriteOptions = {},
 ): Promise<void> {
   const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
   try {
     const file = await open(temporary, 'wx', options.mode ?? 0o644);
     try {
-      await file.writeFile(content);
+      await writeFile(file, content);
       if (options.durable !== false) await file.sync();
     } finally {
       await file.close();
@@ -28,9 +32,17 @@ export async function writeAtomically(
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
-    throw error;
+    throw writeError(error, path);
   }
   if (options.durable !== false) await flushFolder(dirname(path));
+}
+
+/** Makes `path` a link to `target`, in one step: whoever opens it has what it led to before, or what it leads to now. */
+export async function replaceLink(path: string, target: string): Promise<void> {
+  const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
+  await symlink(target, temporary);
+  await rename(temporary, path);
+  await flushFolder(dirname(path));
 }
 
 /** Makes the names in a folder durable. Windows cannot open folders and needs no flush of them. */

@@ -1,17 +1,15 @@
 /** A version's folder again with its weights in another number format: a PEFT folder that nobody signed. */
 
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   ADAPTER_CONFIG_FILE,
   ADAPTER_WEIGHTS_FILE,
   convertWeights,
-  FedloraError,
   type VersionRecord,
   type WeightDtype,
 } from '@fedlora/shared';
-import { flushFolder, writeAtomically } from './atomic-file.js';
+import { writeNewFolder } from './new-folder.js';
 
 export interface Converted {
   /** Bytes of the weights. */
@@ -31,20 +29,12 @@ export async function writeConverted(
   const weights = await readFile(join(folder, ADAPTER_WEIGHTS_FILE));
   const { bytes, largestChange } = convertWeights(weights, dtype, { fedlora_version: id, fedlora_dtype: dtype });
   const card = await readFile(join(folder, 'README.md'), 'utf8');
-  const temporary = join(dirname(target), `.${randomUUID()}.tmp`);
-  await mkdir(temporary, { recursive: true });
-  try {
-    await writeAtomically(join(temporary, ADAPTER_CONFIG_FILE), await readFile(join(folder, ADAPTER_CONFIG_FILE)));
-    await writeAtomically(join(temporary, ADAPTER_WEIGHTS_FILE), bytes);
-    const note = `\nThis is version \`${id}\` with its weights converted to ${dtype}; the signatures of that version do not hold for it.\n`;
-    await writeAtomically(join(temporary, 'README.md'), `${card}${note}`);
-    await rename(temporary, target);
-  } catch (cause) {
-    await rm(temporary, { recursive: true, force: true });
-    const isThere = ['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '');
-    if (isThere) throw new FedloraError('config/invalid', 'It is there already.', { where: target, cause });
-    throw cause;
-  }
-  await flushFolder(dirname(target));
+  const note = `\nThis is version \`${id}\` with its weights converted to ${dtype}; the signatures of that version do not hold for it.\n`;
+  const contents = new Map<string, Uint8Array | string>([
+    [ADAPTER_CONFIG_FILE, await readFile(join(folder, ADAPTER_CONFIG_FILE))],
+    [ADAPTER_WEIGHTS_FILE, bytes],
+    ['README.md', `${card}${note}`],
+  ]);
+  await writeNewFolder(target, contents);
   return { before: weights.length, after: bytes.length, largestChange };
 }

@@ -7,15 +7,16 @@
  * Keys       A change of the identity key is an entry of its own, `{"kind":"key-change","from":key,"to":key,...}`. It is signed by
  *            the new key, which so vouches for everything before it, and `former` says why the old one agrees: its own signature
  *            over the same hash, or, where it is lost, the federation's signed list of revoked keys with the old key on it.
+ * Records    `{"kind":"records",...}` says which records the data set has had: their keyed fingerprints are in a file beside the
+ *            ledger (`record-file.ts`), whose length and digest stand here, and the other data sets that some of them stood in.
  * Guarantee  a line has one encoding. A chain that ends with the present identity key was written by it and the keys it follows
  *            from: a line changed, removed, added or moved is found, in whichever key's time it stands.
  */
 
-import { canonicalJson, fromHex, privacyUnits, readRevocations, sha256, toHex } from '@fedlora/protocol';
+import { canonicalJson, fromHex, privacyUnits, readRevocations, sha256, toHex, type Cost } from '@fedlora/protocol';
 import { nodeProvider } from '@fedlora/protocol/node';
 import { FedloraError } from '@fedlora/shared';
 import type { Identity } from './identity.js';
-import type { Charge } from './spending.js';
 
 /** What every entry has. */
 interface Link {
@@ -26,6 +27,14 @@ interface Link {
   readonly dataset: string;
   /** Unix milliseconds. */
   readonly at: number;
+}
+
+/** What one round costs. */
+export interface Charge extends Cost {
+  readonly runId: string;
+  readonly roundId: string;
+  readonly manifestHash: string;
+  readonly delta: number;
 }
 
 /** A round that was charged. */
@@ -39,11 +48,26 @@ export interface KeyChange extends Link {
   readonly to: string;
 }
 
+/** Which records the data set has had so far. */
+export interface RecordsNote extends Link {
+  readonly kind: 'records';
+  /** Fingerprints in the file beside the ledger. */
+  readonly count: number;
+  /** HMAC-SHA256 over them, 64 hex digits. */
+  readonly digest: string;
+  /** Whether all that were ever charged are among them: not where the ledger, or its file, began later. */
+  readonly isWhole: boolean;
+  /** Other data sets, by name, that some of the records have stood in. */
+  readonly sharedWith: readonly string[];
+}
+
+type AnyEntry = LedgerEntry | KeyChange | RecordsNote;
+
 /** Why the old key agrees to a change: it signed, too, or the federation has revoked it in this signed list. */
 export type Former = { readonly signature: string } | { readonly revocations: string };
 
 export interface LedgerLine {
-  readonly entry: LedgerEntry | KeyChange;
+  readonly entry: AnyEntry;
   readonly hash: string;
   readonly signature: string;
   /** Of a change of key. */
@@ -61,6 +85,9 @@ export interface LedgerKeys {
 export interface CheckedLedger {
   readonly charges: readonly LedgerEntry[];
   readonly keyChanges: readonly KeyChange[];
+  readonly recordsNotes: readonly RecordsNote[];
+  /** Lines in all. */
+  readonly length: number;
   /** Hash of the last entry, zeros without one. */
   readonly lastHash: string;
 }
@@ -69,17 +96,23 @@ const NO_PREVIOUS = '0'.repeat(64);
 const TAG = 'fedlora/client-ledger/v1';
 const KEY = /^[0-9a-f]{64}$/;
 const SIGNATURE = /^[0-9a-f]{128}$/;
+/** What a data set may be called: a part of a file's name. */
+export const DATASET_NAME = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/;
 
-export function isKeyChange(entry: LedgerLine['entry']): entry is KeyChange {
-  return 'kind' in entry;
+export function isKeyChange(entry: AnyEntry): entry is KeyChange {
+  return 'kind' in entry && entry.kind === 'key-change';
 }
 
-export function entryHash(entry: LedgerLine['entry']): Uint8Array {
+function isRecordsNote(entry: AnyEntry): entry is RecordsNote {
+  return 'kind' in entry && entry.kind === 'records';
+}
+
+export function entryHash(entry: AnyEntry): Uint8Array {
   return sha256(canonicalJson({ domain: TAG, entry }));
 }
 
 /** The line of an entry, with the signature of `identity`. */
-export function signedLine(entry: LedgerLine['entry'], identity: Pick<Identity, 'sign'>, former?: Former): LedgerLine {
+export function signedLine(entry: AnyEntry, identity: Pick<Identity, 'sign'>, former?: Former): LedgerLine {
   const hash = entryHash(entry);
   const signature = toHex(identity.sign(hash));
   return { entry, hash: toHex(hash), signature, ...(former === undefined ? {} : { former }) };
@@ -94,6 +127,7 @@ export function signedLine(entry: LedgerLine['entry'], identity: Pick<Identity, 
 export function checkLedger(lines: readonly string[], dataset: string | undefined, keys: LedgerKeys): CheckedLedger {
   const charges: LedgerEntry[] = [];
   const keyChanges: KeyChange[] = [];
+  const recordsNotes: RecordsNote[] = [];
   let key = firstKey(lines) ?? keys.publicKey;
   let previous = NO_PREVIOUS;
   for (const [index, text] of lines.entries()) {
@@ -110,12 +144,13 @@ export function checkLedger(lines: readonly string[], dataset: string | undefine
       if (!isAgreedTo(line, entry, keys.federationKey)) throw tampered(number, 'changes the key without its consent');
       key = entry.to;
       keyChanges.push(entry);
-    } else charges.push(entry);
+    } else if (isRecordsNote(entry)) recordsNotes.push(entry);
+    else charges.push(entry);
     if (!isSignedBy(key, line)) throw tampered(number, 'is not signed by the identity key of its time');
     previous = hash;
   }
   if (key !== keys.publicKey) throw new FedloraError('ledger/key-changed');
-  return { charges, keyChanges, lastHash: previous };
+  return { charges, keyChanges, recordsNotes, length: lines.length, lastHash: previous };
 }
 
 /** The key that the first line must be signed by, where a later line says so. */
@@ -168,10 +203,27 @@ export function parseLine(text: string): LedgerLine | undefined {
   if (typeof entry !== 'object' || entry === null) return undefined;
   if (typeof entry.sequence !== 'number' || typeof entry.dataset !== 'string') return undefined;
   if (!isText(hash, KEY) || !isText(signature, SIGNATURE)) return undefined;
-  if ('kind' in entry ? !isOfKeys(entry, former) : former !== undefined || !isOfRound(entry)) return undefined;
+  if (!isWellFormed(entry, former)) return undefined;
   // Safe: each field that is used was checked; the hash covers the rest of the entry.
   const line = { entry, hash, signature, ...(former === undefined ? {} : { former }) } as LedgerLine;
   return JSON.stringify(line) === text ? line : undefined;
+}
+
+function isWellFormed(entry: AnyEntry, former: Former | undefined): boolean {
+  if (isKeyChange(entry)) return isOfKeys(entry, former);
+  if (former !== undefined) return false;
+  return isRecordsNote(entry) ? isOfRecords(entry) : !('kind' in entry) && isOfRound(entry);
+}
+
+function isOfRecords({ count, digest, isWhole, sharedWith }: RecordsNote): boolean {
+  return (
+    Number.isSafeInteger(count) &&
+    count >= 0 &&
+    isText(digest, KEY) &&
+    typeof isWhole === 'boolean' &&
+    Array.isArray(sharedWith) &&
+    sharedWith.every((name) => isText(name, DATASET_NAME))
+  );
 }
 
 function isOfRound({ unit, noiseMultiplier, samplingRate, steps, delta }: LedgerEntry): boolean {
@@ -181,8 +233,8 @@ function isOfRound({ unit, noiseMultiplier, samplingRate, steps, delta }: Ledger
   );
 }
 
-function isOfKeys({ kind, from, to }: KeyChange, former: Former | undefined): boolean {
-  if (kind !== 'key-change' || !isText(from, KEY) || !isText(to, KEY)) return false;
+function isOfKeys({ from, to }: KeyChange, former: Former | undefined): boolean {
+  if (!isText(from, KEY) || !isText(to, KEY)) return false;
   if (typeof former !== 'object' || former === null || Object.keys(former).length !== 1) return false;
   return 'signature' in former ? isText(former.signature, SIGNATURE) : typeof former.revocations === 'string';
 }

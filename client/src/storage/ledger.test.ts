@@ -7,8 +7,7 @@ import { nodeProvider } from '@fedlora/protocol/node';
 import { outlook } from '../round/outlook.js';
 import { createIdentity, type Identity } from './identity.js';
 import { handOver, Ledger, readLedger } from './ledger.js';
-import type { Former, KeyChange } from './ledger-chain.js';
-import type { Charge } from './spending.js';
+import type { Charge, Former, KeyChange } from './ledger-chain.js';
 
 const charge = (roundId: string, changes: Partial<Charge> = {}): Charge => ({
   runId: 'run',
@@ -21,6 +20,9 @@ const charge = (roundId: string, changes: Partial<Charge> = {}): Charge => ({
   delta: 1e-5,
   ...changes,
 });
+
+/** Of an organisation with one data set. */
+const alone = ({ entries }: Ledger) => ({ entries, elsewhere: [] });
 
 describe('Ledger', () => {
   let folder: string;
@@ -184,6 +186,32 @@ describe('Ledger', () => {
       flush.mockRestore();
       await ledger.close();
     }
+  });
+
+  it('on a disk that is full, says so, takes back what it wrote of the line, and goes on when there is room again', async () => {
+    const ledger = await Ledger.open(path, 'default', identity);
+    await ledger.record(charge('r1'), 1);
+    const whole = await readFile(path);
+    const handle = await open(path);
+    const files = Object.getPrototypeOf(handle) as typeof handle;
+    await handle.close();
+    const full = vi.spyOn(files, 'appendFile').mockImplementationOnce(async () => {
+      await appendFile(path, '{"entry":{"sequ');
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    });
+    try {
+      await expect(ledger.record(charge('r2'), 2)).rejects.toMatchObject({ code: 'home/disk-full', where: path });
+      expect(await readFile(path)).toEqual(whole);
+      await ledger.record(charge('r3'), 3);
+      expect(ledger.entries.map(({ roundId, sequence }) => [roundId, sequence])).toEqual([
+        ['r1', 1],
+        ['r3', 2],
+      ]);
+    } finally {
+      full.mockRestore();
+      await ledger.close();
+    }
+    expect(readLedger(await readFile(path, 'utf8'), identity).charges).toEqual(ledger.entries);
   });
 
   it('keeps a last charge that lacks only its line feed', async () => {
@@ -436,7 +464,7 @@ describe('spending', () => {
     const next = charge('r3', { unit: 'record-local', steps: 7 });
     const { epsilon } = epsilonFor([{ noiseMultiplier: 0.8, samplingRate: 0.02, steps: 5 + 1 + 7 }], 1e-5);
     expect(again.spending.epsilon('record', 1e-5, next)).toBeCloseTo(epsilon, 12);
-    expect(outlook(again, next, 1, 3).epsilon).toBeCloseTo(epsilon, 12);
+    expect(outlook(alone(again), next, 1, 3).epsilon).toBeCloseTo(epsilon, 12);
     expect(again.spending.epsilon('client', 1e-5)).toBe(Infinity);
     await again.close();
   });
@@ -447,11 +475,11 @@ describe('spending', () => {
     const day = 24 * 3600_000;
     for (const at of [1, 6 * day, 40 * day]) await ledger.record(charge(`r${at}`), at);
     const of = (steps: number) => epsilonFor([{ noiseMultiplier: 0.8, samplingRate: 0.02, steps }], 1e-5).epsilon;
-    const inPeriod = (now: number) => outlook(ledger, charge('next'), 5, now).epsilonInPeriod;
+    const inPeriod = (now: number) => outlook(alone(ledger), charge('next'), 5, now).epsilonInPeriod;
     expect(inPeriod(8 * day)).toBeCloseTo(of(3), 12);
     expect(inPeriod(11 * day)).toBeCloseTo(of(2), 12);
     expect(inPeriod(46 * day)).toBeCloseTo(of(1), 12);
-    expect(outlook(ledger, charge('next'), 5, 46 * day).epsilon).toBeCloseTo(of(4), 12);
+    expect(outlook(alone(ledger), charge('next'), 5, 46 * day).epsilon).toBeCloseTo(of(4), 12);
     await ledger.close();
   });
 

@@ -7,7 +7,7 @@
  *            or moved afterwards is found. Not found: the whole file replaced by an older copy of itself.
  */
 
-import { toHex } from '@fedlora/protocol';
+import { Spending, toHex } from '@fedlora/protocol';
 import { FedloraError } from '@fedlora/shared';
 import { AppendLog } from './append-log.js';
 import type { Identity } from './identity.js';
@@ -21,12 +21,14 @@ import {
   type KeyChange,
   type LedgerEntry,
   type LedgerKeys,
+  type RecordsNote,
+  type Charge,
 } from './ledger-chain.js';
-import { Spending, type Charge } from './spending.js';
 
 export class Ledger {
   readonly spending = new Spending();
   private readonly known: LedgerEntry[];
+  private readonly notes: RecordsNote[];
   private sequence: number;
   private lastHash: string;
 
@@ -39,7 +41,8 @@ export class Ledger {
     readonly repaired: boolean,
   ) {
     this.known = [...checked.charges];
-    this.sequence = checked.charges.length + checked.keyChanges.length;
+    this.notes = [...checked.recordsNotes];
+    this.sequence = checked.length;
     this.lastHash = checked.lastHash;
     for (const charge of this.known) this.spending.add(charge);
   }
@@ -60,6 +63,10 @@ export class Ledger {
     return this.known;
   }
 
+  get recordsNotes(): readonly RecordsNote[] {
+    return this.notes;
+  }
+
   /** Writes a charge to disk; only then may its round use a row. */
   async record(charge: Charge, at: number): Promise<LedgerEntry> {
     const { runId, roundId, manifestHash, unit, noiseMultiplier, samplingRate, steps, delta } = charge;
@@ -77,6 +84,24 @@ export class Ledger {
       delta,
       at,
     };
+    await this.append(entry);
+    this.known.push(entry);
+    this.spending.add(entry);
+    return entry;
+  }
+
+  /** Writes to disk which records the data set has had by now. */
+  async noteRecords(
+    { count, digest, isWhole, sharedWith }: Pick<RecordsNote, 'count' | 'digest' | 'isWhole' | 'sharedWith'>,
+    at: number,
+  ): Promise<void> {
+    const link = { sequence: this.sequence + 1, previous: this.lastHash, dataset: this.dataset };
+    const note: RecordsNote = { kind: 'records', ...link, count, digest, isWhole, sharedWith, at };
+    await this.append(note);
+    this.notes.push(note);
+  }
+
+  private async append(entry: LedgerEntry | RecordsNote): Promise<void> {
     const line = signedLine(entry, this.identity);
     const text = JSON.stringify(line);
     // What could not be read back must not be written: the ledger would count as tampered from then on.
@@ -85,9 +110,6 @@ export class Ledger {
     await this.log.append(text);
     this.sequence += 1;
     this.lastHash = line.hash;
-    this.known.push(entry);
-    this.spending.add(entry);
-    return entry;
   }
 
   close(): Promise<void> {
@@ -116,10 +138,10 @@ export async function handOver(
       checkLedger(lines, dataset, keysOf(to.publicKey, federationKey));
       return;
     }
-    const { charges, keyChanges, lastHash } = checkLedger(lines, dataset, keysOf(from.publicKey, federationKey));
+    const { length, lastHash } = checkLedger(lines, dataset, keysOf(from.publicKey, federationKey));
     const entry: KeyChange = {
       kind: 'key-change',
-      sequence: charges.length + keyChanges.length + 1,
+      sequence: length + 1,
       previous: lastHash,
       dataset,
       from: from.publicKey,
@@ -139,10 +161,11 @@ export async function handOver(
 /**
  * Reads a ledger without touching the file, which a daemon may be writing: a torn last line is left alone and not counted.
  *
+ * @param dataset whose it must be; by default anybody's
  * @throws FedloraError ledger/tampered: names the line | ledger/key-changed
  */
-export function readLedger(content: string, keys: LedgerKeys): CheckedLedger {
-  return checkLedger(content.split('\n').slice(0, -1), undefined, keys);
+export function readLedger(content: string, keys: LedgerKeys, dataset?: string): CheckedLedger {
+  return checkLedger(content.split('\n').slice(0, -1), dataset, keys);
 }
 
 function openLog(path: string): ReturnType<typeof AppendLog.open> {

@@ -8,13 +8,14 @@ import { fromHex, parseCanonicalJson, pureProvider } from '@fedlora/protocol';
 import {
   ATTESTATION_FILE,
   attestationMessage,
+  checkRecord,
   FedloraError,
   STATEMENT_TYPE,
+  unsignedRecord,
   versionStatement,
   type Attestation,
   type VersionRecord,
 } from '@fedlora/shared';
-import { checkRecord } from './version-check.js';
 
 export interface Verified {
   readonly record: VersionRecord;
@@ -39,17 +40,9 @@ interface Content {
  * @throws FedloraError adapter/not-authentic: says everything that is wrong
  */
 export async function verifyAdapter(folder: string, coordinatorKey: string, expectedId?: string): Promise<Verified> {
-  const names = (await readdir(folder).catch(unreadable(folder))).filter((name) => !NOT_OURS.has(name));
+  const names = await namesIn(folder);
   const record = await signedRecord(folder, coordinatorKey, expectedId);
-  const problems: string[] = [];
-  const listed = [...record.files.map(({ name }) => name), 'manifest.json', 'manifest.sig', ATTESTATION_FILE];
-  for (const name of names) if (!listed.includes(name)) problems.push(`${name} is signed by nobody.`);
-  for (const { name, bytes, sha256 } of record.files) {
-    const content = await contentOf(join(folder, name));
-    if (content === undefined) problems.push(`${name} is missing.`);
-    else if (content.bytes !== bytes) problems.push(`${name} has ${content.bytes} bytes instead of ${bytes}.`);
-    else if (content.sha256 !== sha256) problems.push(`${name} was changed.`);
-  }
+  const problems = await problemsOf(folder, record, ['manifest.json', 'manifest.sig', ATTESTATION_FILE]);
   const isAttested = names.includes(ATTESTATION_FILE);
   if (isAttested && !(await hasRightStatement(folder, record, coordinatorKey)))
     problems.push(`${ATTESTATION_FILE} is not the coordinator’s statement about these files.`);
@@ -57,8 +50,60 @@ export async function verifyAdapter(folder: string, coordinatorKey: string, expe
   return { record, isAttested };
 }
 
+/** Whether a folder has a signature at all: a merge that was made on some machine has none. */
+export async function isSigned(folder: string): Promise<boolean> {
+  return (await namesIn(folder)).includes('manifest.sig');
+}
+
+function isMerge(recordBytes: Uint8Array): boolean {
+  try {
+    return unsignedRecord(recordBytes).merge !== undefined;
+  } catch {
+    return false; // Something else is wrong, and is found below.
+  }
+}
+
+/**
+ * The record of a folder without a signature, whose files are those that it names. It says nothing about who made it.
+ *
+ * @throws FedloraError adapter/not-authentic: says everything that is wrong
+ */
+export async function unsignedFolder(folder: string): Promise<VersionRecord> {
+  let record: VersionRecord;
+  const recordBytes = await textOf(folder, 'manifest.json');
+  try {
+    record = unsignedRecord(recordBytes);
+  } catch (cause) {
+    throw notAuthentic(folder, FedloraError.from(cause).summary, cause);
+  }
+  const problems = await problemsOf(folder, record, ['manifest.json']);
+  if (problems.length > 0) throw notAuthentic(folder, problems.join(' '));
+  return record;
+}
+
+/** What is wrong with the files of a folder, beside those that its record cannot name. */
+async function problemsOf(folder: string, { files }: VersionRecord, others: readonly string[]): Promise<string[]> {
+  const listed = [...files.map(({ name }) => name), ...others];
+  const problems = (await namesIn(folder))
+    .filter((name) => !listed.includes(name))
+    .map((name) => `${name} is signed by nobody.`);
+  for (const { name, bytes, sha256 } of files) {
+    const content = await contentOf(join(folder, name));
+    if (content === undefined) problems.push(`${name} is missing.`);
+    else if (content.bytes !== bytes) problems.push(`${name} has ${content.bytes} bytes instead of ${bytes}.`);
+    else if (content.sha256 !== sha256) problems.push(`${name} was changed.`);
+  }
+  return problems;
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return (await readdir(folder).catch(unreadable(folder))).filter((name) => !NOT_OURS.has(name));
+}
+
 async function signedRecord(folder: string, coordinatorKey: string, expectedId?: string): Promise<VersionRecord> {
   const recordBytes = await textOf(folder, 'manifest.json');
+  if (!(await isSigned(folder)) && isMerge(recordBytes))
+    throw notAuthentic(folder, 'It is a merge that nobody signed. Give the folders of its parents: --parents.');
   const signature = await textOf(folder, 'manifest.sig');
   let id: unknown;
   try {
@@ -134,6 +179,6 @@ function unreadable(where: string): (cause: unknown) => never {
   };
 }
 
-function notAuthentic(where: string, summary: string, cause?: unknown): FedloraError {
+export function notAuthentic(where: string, summary: string, cause?: unknown): FedloraError {
   return new FedloraError('adapter/not-authentic', summary, { where, cause });
 }

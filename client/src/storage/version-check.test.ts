@@ -1,8 +1,7 @@
 import { canonicalJson, toHex, utf8 } from '@fedlora/protocol';
 import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
-import { versionId, versionMessage, type VersionRecord } from '@fedlora/shared';
+import { checkRecord, versionId, versionMessage, type VersionRecord } from '@fedlora/shared';
 import { describe, expect, it } from 'vitest';
-import { checkRecord } from './version-check.js';
 
 const { ed25519 } = nodeProvider;
 const seed = seededRandom('coordinator')(32);

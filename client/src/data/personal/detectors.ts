@@ -1,8 +1,8 @@
 /** What counts as personal or secret in a text, kind by kind. */
 
-import { findPhoneNumbersInText, type CountryCode } from 'libphonenumber-js';
 import { isBsn, isCpf, isIban, isNhsNumber, isPaymentCard, isSpanishId, isSsn } from './checksums.js';
 import { findNames } from './names.js';
+import { findPhones } from './phones.js';
 
 export const findingKinds = [
   'email',
@@ -30,13 +30,6 @@ export interface Detector {
   readonly kind: FindingKind;
   readonly find: (text: string) => Iterable<Span>;
 }
-
-/** Countries whose national numbers are tried where a number is written without its country. */
-const PHONE_COUNTRIES: readonly CountryCode[] = ['US', 'GB', 'ES', 'DE', 'FR', 'IT', 'NL', 'BR', 'IN'];
-const PHONE_WORDS =
-  /(?:phone|tel[eé]?fono|telefon|t[eé]l\.?|mobile|m[oó]vil|handy|call|cell|fax|whatsapp|number)\W{0,12}$/i;
-/** A number that is written as people write telephone numbers. */
-const PHONE_FORM = /^(?:\+|00)|^\(\d{2,5}\)|^\d{3}[-. ]\d{3}[-. ]\d{4}$/;
 
 export const detectors: readonly Detector[] = [
   {
@@ -71,7 +64,7 @@ export const detectors: readonly Detector[] = [
   { kind: 'email', find: matching(/[\p{L}\p{N}._%+-]{1,64}@(?:[\p{L}\p{N}-]{1,63}\.)+\p{L}{2,24}/gu) },
   {
     kind: 'iban',
-    find: matching(/\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){3,9}\b/g, (text) => longestPrefix(text, isIban)),
+    find: matching(/\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){3,9}\b/gi, (text) => longestPrefix(text, isIban)),
   },
   {
     kind: 'payment-card',
@@ -103,7 +96,7 @@ export const detectors: readonly Detector[] = [
       /(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]*\d)|(?<![\p{L}\p{N}:])(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(?![\p{L}\p{N}:])/giu,
     ),
   },
-  { kind: 'phone', find: findPhones },
+  { kind: 'phone', find: (text) => findPhones(text) },
   { kind: 'name', find: findNames },
 ];
 
@@ -150,23 +143,4 @@ function bitsPerCharacter(text: string): number {
   let bits = 0;
   for (const count of counts.values()) bits -= (count / text.length) * Math.log2(count / text.length);
   return bits;
-}
-
-/** Valid numbers, with their country, or beside a word for it, or written like one. */
-function* findPhones(text: string): Iterable<Span> {
-  // Cheap first: most texts have no seven digits near each other.
-  if (!/\d(?:[\s()./-]{0,3}\d){6}/.test(text)) return;
-  const seen: Span[] = [];
-  for (const country of PHONE_COUNTRIES) {
-    for (const { startsAt, endsAt, number } of findPhoneNumbersInText(text, {
-      defaultCountry: country,
-      extended: true,
-    })) {
-      const written = text.slice(startsAt, endsAt);
-      const isLikely = PHONE_FORM.test(written) || PHONE_WORDS.test(text.slice(Math.max(0, startsAt - 40), startsAt));
-      if (!isLikely || !number.isValid() || seen.some(({ start, end }) => startsAt < end && endsAt > start)) continue;
-      seen.push({ start: startsAt, end: endsAt });
-    }
-  }
-  yield* seen;
 }

@@ -1,19 +1,16 @@
 /** Reads a base model into the tensors that graphs take as inputs. */
 
-import { linearLayers, type LinearName } from '@fedlora/shared';
+import { linearLayers, type EnginePlan, type LinearName, type Quantization } from '@fedlora/shared';
 import type { Tensor } from 'onnxruntime-node';
 import { architectureOf, normNames, normWeight } from '../weights/architecture.js';
 import { EMBEDDING, HEAD, type BaseModel } from '../weights/base-model.js';
 import type { HalfTable } from '../weights/half-table.js';
 import { quantizedLinear, type QuantizedWeight, type QuantizeOptions } from '../weights/nf4-store.js';
 import { dequantizeNf4, type Nf4Values } from '../weights/nf4.js';
-import type { Plan } from './plan.js';
 import { tensorOf, type Sessions } from './sessions.js';
 import { shapeOf, type GraphSpec } from './spec.js';
 
 /** What happens to the linear layers' weights: 4 bits, as QLoRA has it, or as they are. */
-export type Quantization = 'nf4' | 'none';
-
 /** Inputs of graphs by name: those of the whole model, and of each block without prefix. */
 export interface BaseWeights {
   readonly model: ReadonlyMap<string, Tensor>;
@@ -32,7 +29,7 @@ export async function readBaseWeights(
   base: BaseModel,
   spec: GraphSpec,
   quantization: Quantization,
-  tableForm: Plan['tables'],
+  tableForm: EnginePlan['tables'],
   options: QuantizeOptions = {},
 ): Promise<BaseWeights> {
   const { hidden_size: D, num_hidden_layers } = base.config;

@@ -6,7 +6,18 @@
  * depend on how much memory is free.
  */
 
-import { adaptedModules, FedloraError, plainLora, type LinearName } from '@fedlora/shared';
+import {
+  adaptedModules,
+  FedloraError,
+  headPartCount,
+  keptBlocks,
+  plainLora,
+  type EnginePlan,
+  type FittedPlan,
+  type LinearName,
+  type MemoryUse,
+  type Quantization,
+} from '@fedlora/shared';
 import { cpus } from 'node:os';
 import type { Tensor } from 'onnxruntime-node';
 import {
@@ -30,7 +41,7 @@ import type { QuantizeOptions } from '../weights/nf4-store.js';
 import { architectureOf, layerTypeOf, windowOf, type Activation } from '../weights/architecture.js';
 import type { LayerType } from '../weights/base-model.js';
 import { layerFrequencies } from '../weights/rope.js';
-import { placeWeights, readBaseWeights, type BaseWeights, type Quantization } from './base-weights.js';
+import { placeWeights, readBaseWeights, type BaseWeights } from './base-weights.js';
 import { profileOf, type DeviceProfile, type OnnxDevice } from './device.js';
 import { causalMask, lastTokenInputs, planSlices, sliceInputs, type Slice, type SliceInputs } from './batch.js';
 import { groupMatrix, roundedDownBound } from './clip.js';
@@ -54,8 +65,7 @@ import {
   type Purpose,
 } from './model.js';
 import type { GraphFile, GraphPair } from './graph.js';
-import { headPartCount, keptBlocks, type Plan } from './plan.js';
-import { fitModel, outOfMemory, type Fitted, type MemoryUse } from './memory-plan.js';
+import { fitModel, outOfMemory } from './memory-plan.js';
 import { ropeTables } from './rope.js';
 import { selfTestOnce, type SelfTestResult } from './self-test.js';
 import { floats, release, Sessions, tensorOf, type Feeds, type TensorMap } from './sessions.js';
@@ -72,7 +82,7 @@ export interface OnnxEngineOptions {
   readonly independentExamples?: boolean;
   readonly device?: OnnxDevice;
   /** Overrides parts of the plan, which then stay as they are however little memory there is. */
-  readonly plan?: Partial<Plan>;
+  readonly plan?: Partial<EnginePlan>;
   /** What the plan must fit into. */
   readonly memory?: MemoryOptions;
   /** How weights are quantized, and where the result is kept; with quantization `nf4`. Nothing is kept by default. */
@@ -87,7 +97,7 @@ export interface MemoryOptions {
   /** What will be asked of the engine; by default, private gradients of a full slice of rows of usual length. */
   readonly use?: Omit<MemoryUse, 'hasHalfTables'>;
   /** Called with the plan that was chosen, before any memory is taken. */
-  readonly onPlanned?: (fitted: Fitted, availableBytes: number) => void;
+  readonly onPlanned?: (fitted: FittedPlan, availableBytes: number) => void;
 }
 
 const ropeTableNames = ['cos', 'sin', 'minusSin'] as const;
@@ -139,7 +149,7 @@ export async function createOnnxEngine(options: OnnxEngineOptions): Promise<Engi
  */
 export function testOnnxDevice(
   device: OnnxDevice,
-  { weights, structure }: Pick<Plan, 'weights' | 'structure'>,
+  { weights, structure }: Pick<EnginePlan, 'weights' | 'structure'>,
   activation: Activation,
   options: Pick<OnnxEngineOptions, 'threads' | 'independentExamples'> = {},
 ): Promise<SelfTestResult> {
@@ -161,9 +171,9 @@ export function testOnnxDevice(
  *
  * @throws FedloraError engine/out-of-memory
  */
-async function planWithinMemory(options: OnnxEngineOptions, { usesThreads }: DeviceProfile): Promise<Plan> {
+async function planWithinMemory(options: OnnxEngineOptions, { usesThreads }: DeviceProfile): Promise<EnginePlan> {
   const { base, lora, quantization, independentExamples = false, memory = {} } = options;
-  const fixed: Partial<Plan> = {
+  const fixed: Partial<EnginePlan> = {
     // A GPU's kernels are chosen by shape, so an example whose arithmetic is to be its own is computed alone.
     ...(!usesThreads && independentExamples ? { rows: 1 } : {}),
     ...(usesThreads ? {} : { readyGraphs: 'all' }),
@@ -212,7 +222,7 @@ class OnnxEngine implements Engine {
 
   constructor(
     readonly lora: LoraConfig,
-    readonly plan: Plan,
+    readonly plan: EnginePlan,
     readonly spec: GraphSpec,
     readonly weights: BaseWeights,
     readonly sessions: Sessions,

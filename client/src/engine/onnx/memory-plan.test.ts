@@ -1,9 +1,16 @@
+import {
+  fitPlan,
+  makeEnginePlan,
+  missingBytes,
+  type EnginePlan,
+  type MemoryPlan,
+  type MemoryUse,
+} from '@fedlora/shared';
 import { describe, expect, it } from 'vitest';
 import type { LoraConfig } from '../engine.js';
 import type { ModelConfig } from '../weights/base-model.js';
 import { parseModelConfig } from '../weights/model-config.js';
-import { fitPlan, memoryPlan, missingBytes, type MemoryPlan, type MemoryUse } from './memory-plan.js';
-import { makePlan, type Plan } from './plan.js';
+import { memoryPlan } from './memory-plan.js';
 
 const lora: LoraConfig = { r: 4, lora_alpha: 8, use_rslora: false, target_modules: ['q_proj', 'down_proj'] };
 
@@ -26,7 +33,7 @@ function aConfig(changes: object = {}): ModelConfig {
   );
 }
 
-const blocks: Plan = {
+const blocks: EnginePlan = {
   weights: 'nf4',
   structure: 'blocks',
   rows: 128,
@@ -45,7 +52,11 @@ const use: MemoryUse = {
   hasHalfTables: true,
 };
 
-function bytesOf(plan: Partial<Plan> = {}, changes: Partial<MemoryUse> = {}, config = aConfig()): MemoryPlan['bytes'] {
+function bytesOf(
+  plan: Partial<EnginePlan> = {},
+  changes: Partial<MemoryUse> = {},
+  config = aConfig(),
+): MemoryPlan['bytes'] {
   return memoryPlan(config, lora, { ...blocks, ...plan }, { ...use, ...changes }).bytes;
 }
 
@@ -151,9 +162,10 @@ describe('memoryPlan', () => {
 
 describe('fitPlan', () => {
   const config = aConfig({ hidden_size: 768, intermediate_size: 2048, num_hidden_layers: 12, head_dim: 128 });
-  const memoryOf = (plan: Plan): MemoryPlan => memoryPlan(config, lora, plan, { ...use, examples: 64, length: 100 });
-  const start: Plan = { ...blocks, rows: 1024, keptBytes: 2 ** 30, logitsBytes: 2 ** 26, readyGraphs: 'all' };
-  const neededBy = (plan: Plan): number => missingBytes(memoryOf(plan), 0);
+  const memoryOf = (plan: EnginePlan): MemoryPlan =>
+    memoryPlan(config, lora, plan, { ...use, examples: 64, length: 100 });
+  const start: EnginePlan = { ...blocks, rows: 1024, keptBytes: 2 ** 30, logitsBytes: 2 ** 26, readyGraphs: 'all' };
+  const neededBy = (plan: EnginePlan): number => missingBytes(memoryOf(plan), 0);
 
   it('leaves a plan that fits as it is', () => {
     expect(fitPlan(memoryOf, start, neededBy(start))).toMatchObject({ plan: start, fits: true });
@@ -197,8 +209,8 @@ describe('fitPlan', () => {
       }),
     );
     const all = { ...lora, target_modules: ['all-linear'] };
-    const of = (plan: Plan): MemoryPlan => memoryPlan(llama, all, plan, { ...use, examples: 16, length: 512 });
-    const plan = makePlan(llama, all, 'nf4');
+    const of = (plan: EnginePlan): MemoryPlan => memoryPlan(llama, all, plan, { ...use, examples: 16, length: 512 });
+    const plan = makeEnginePlan(llama, all, 'nf4');
     expect(fitPlan(of, plan, 8 * 2 ** 30)).toMatchObject({ fits: true, plan: { structure: 'blocks' } });
     expect(fitPlan(of, plan, 2 * 2 ** 30).fits).toBe(false);
   });

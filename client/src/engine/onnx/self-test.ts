@@ -8,15 +8,13 @@
  * Source     self-test-answers.ts, made by test/fixtures/engine/make_fixtures.py with transformers and peft in f64.
  */
 
-import { FedloraError } from '@fedlora/shared';
+import { FedloraError, type Quantization, type WeightForm } from '@fedlora/shared';
 import type { Batch, Engine, GradientSum, LoraConfig } from '../engine.js';
 import type { Activation } from '../weights/architecture.js';
 import type { BaseModel, ModelConfig } from '../weights/base-model.js';
 import { parseModelConfig } from '../weights/model-config.js';
 import { knownAdapter, knownModel, KnownValues } from './known-model.js';
 import { geluAnswers, siluAnswers } from './self-test-answers.js';
-import type { Quantization } from './base-weights.js';
-import type { WeightForm } from './spec.js';
 
 /** Makes the engine under test for a small base model. */
 export type EngineFactory = (model: {

@@ -10,19 +10,18 @@
  * Names     `dX` is the gradient of the losses' sum with respect to X.
  */
 
-import { expandTargetModules, FedloraError, linearLayers, linearShape, type LinearName } from '@fedlora/shared';
+import {
+  expandTargetModules,
+  FedloraError,
+  linearLayers,
+  linearShape,
+  type LinearName,
+  type WeightForm,
+} from '@fedlora/shared';
 import type { LoraConfig, TrainedFactor } from '../engine.js';
 import type { ModelConfig } from '../weights/base-model.js';
 import { profileOf, type DeviceProfile } from './device.js';
 import type { GraphBuilder, Value } from './graph.js';
-
-/**
- * How a linear layer's weight reaches the graph.
- *   nf4     codes and absmax, 4.5 bits a value; the adapter is applied beside it
- *   dense   f32; the adapter is applied beside it
- *   merged  f32 with the adapter already added (W + s B A): fewest operations, needs the weights in f32 twice
- */
-export type WeightForm = 'nf4' | 'dense' | 'merged';
 
 /** The factors of an adapter. Graphs that train R read B R as `q_proj.B`, and B itself as `q_proj.frozenB`. */
 export type Factor = 'A' | 'B' | 'R';

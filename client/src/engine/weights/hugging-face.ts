@@ -19,7 +19,7 @@ import {
 } from './base-model.js';
 import { baseModelDigest } from './digest.js';
 import { isGguf } from './gguf/gguf-file.js';
-import { openGguf, readGgufShape } from './gguf/open-gguf.js';
+import { openGguf, readGgufConfig, readGgufShape } from './gguf/open-gguf.js';
 import { HalfTable, type HalfFormat } from './half-table.js';
 import { expectedTensors, parseModelConfig } from './model-config.js';
 import { dequantizeAbsmax, dequantizeNf4, NF4_BLOCK, nf4Codebook, requireFinite, type Nf4Values } from './nf4.js';
@@ -56,11 +56,20 @@ export async function readModelShape(path: string, options: OpenOptions = {}): P
   return { config, hasHalfTables: hasHalfTables(config, folder) };
 }
 
+/**
+ * The hyper-parameters alone: nothing else of the model need be there.
+ *
+ * @throws FedloraError base-model/not-found | base-model/invalid | base-model/unsupported | gguf/*
+ */
+export async function readModelConfig(path: string, options: OpenOptions = {}): Promise<ModelConfig> {
+  return isGguf(path) ? readGgufConfig(path, options) : parseModelConfig(await readText(path, 'config.json'), options);
+}
+
 async function openHeaders(
   directory: string,
   options: OpenOptions,
 ): Promise<{ readonly config: ModelConfig; readonly folder: SafetensorsFolder }> {
-  const config = parseModelConfig(await readText(directory, 'config.json'), options);
+  const config = await readModelConfig(directory, options);
   const folder = await openSafetensorsFolder(directory);
   checkTensors(config, folder);
   return { config, folder };

@@ -8,10 +8,9 @@
  * Legend     N = values, in blocks of `blockSize` over the flattened weight; the last block may be short.
  */
 
-import { FedloraError } from '@fedlora/shared';
+import { FedloraError, NF4_BLOCK } from '@fedlora/shared';
 
-/** Values in a block that share one absmax. */
-export const NF4_BLOCK = 64;
+export { NF4_BLOCK };
 
 /** Values of absmax in a block of double quantization. */
 export const NESTED_BLOCK = 256;

@@ -57,6 +57,19 @@ export class SafetensorsFile {
     );
   }
 
+  /** Everything before the first tensor, as it stands in the file. @throws FedloraError base-model/changed */
+  async header(): Promise<Uint8Array> {
+    return withUnchangedFile(this.path, this.identity, (handle) => readRange(handle, 0, this.dataStart, this.path));
+  }
+
+  /** A tensor's bytes in pieces of whole elements, for tensors of any size. @throws FedloraError base-model/changed */
+  async *pieces({ begin, end }: SafetensorsEntry): AsyncGenerator<Uint8Array> {
+    for (let at = begin; at < end; at += CHUNK_BYTES)
+      yield await withUnchangedFile(this.path, this.identity, (handle) =>
+        readRange(handle, this.dataStart + at, Math.min(CHUNK_BYTES, end - at), this.path),
+      );
+  }
+
   /**
    * A tensor of any float format as f32.
    *

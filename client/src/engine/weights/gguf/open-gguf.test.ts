@@ -9,7 +9,8 @@ import { expectedTensors, openBaseModel } from '../hugging-face.js';
 import { baseModelDigest } from '../digest.js';
 import { aGguf, f32, list, text, u32, type GgufParts } from '../../../../../test/support/a-gguf.js';
 import { GgufFile } from './gguf-file.js';
-import { gemmaFields, llama3Scaling, openGguf, unpermuteRows } from './open-gguf.js';
+import { gemmaFields, llama3Scaling, openGguf } from './open-gguf.js';
+import { permuteRows, unpermuteRows } from './permuted-rows.js';
 
 const fixtures = resolve(import.meta.dirname, '../../../../../test/fixtures/gguf');
 const ropeTypes = ['linear', 'llama3'] as const;
@@ -289,14 +290,16 @@ describe('openGguf', () => {
   });
 });
 
-describe('unpermuteRows', () => {
-  it('undoes llama.cpp’s permutation of each head', () => {
+describe('permuteRows and unpermuteRows', () => {
+  it('apply and undo llama.cpp’s permutation of each head', () => {
     // Two heads of four rows: 0 1 2 3 is stored as 0 2 1 3.
     const stored = Float32Array.of(0, 2, 1, 3, 4, 6, 5, 7);
     expect([...unpermuteRows(stored, 2, 8, 1)]).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     // One head of six rows and two columns: 0 1 2 3 4 5 is stored as 0 3 1 4 2 5.
     const wide = Float32Array.of(0, 0.5, 3, 3.5, 1, 1.5, 4, 4.5, 2, 2.5, 5, 5.5);
     expect([...unpermuteRows(wide, 1, 6, 2)]).toEqual([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5]);
+    expect(permuteRows(unpermuteRows(wide, 1, 6, 2), 1, 6, 2)).toEqual(wide);
+    expect(permuteRows(Float32Array.of(0, 1, 2, 3, 4, 5, 6, 7), 2, 8, 1)).toEqual(stored);
   });
 });
 

@@ -11,7 +11,7 @@
 import { FedloraError, type ErrorCode } from '@fedlora/shared';
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { architectureOf, storedNorm } from '../architecture.js';
+import { storedNorm } from '../architecture.js';
 import type { BaseModel, BaseModelShape, LayerType, ModelConfig, OpenOptions, RopeScaling } from '../base-model.js';
 import { baseModelDigest } from '../digest.js';
 import { expectedTensors, parseModelConfig } from '../model-config.js';
@@ -19,47 +19,8 @@ import { requireFinite } from '../nf4.js';
 import { ropeFrequencies } from '../rope.js';
 import type { GgufHeader, GgufTensor, GgufValue } from './format.js';
 import { GgufFile } from './gguf-file.js';
-
-/** Architectures by GGUF's name, with that of Hugging Face; GGUF's `llama` is also Mistral, which computes the same. */
-const architectures = {
-  llama: 'llama',
-  qwen2: 'qwen2',
-  qwen3: 'qwen3',
-  gemma2: 'gemma2',
-  gemma3: 'gemma3_text',
-} as const;
-
-type GgufArchitecture = keyof typeof architectures;
-
-/** Tensor names outside blocks. */
-const outerNames: Readonly<Record<string, string>> = {
-  'model.embed_tokens.weight': 'token_embd.weight',
-  'model.norm.weight': 'output_norm.weight',
-  'lm_head.weight': 'output.weight',
-};
-
-/** Names within a block, before `.weight` or `.bias`. */
-const blockNames: Readonly<Record<string, string>> = {
-  input_layernorm: 'attn_norm',
-  post_attention_layernorm: 'ffn_norm',
-  'self_attn.q_proj': 'attn_q',
-  'self_attn.k_proj': 'attn_k',
-  'self_attn.v_proj': 'attn_v',
-  'self_attn.o_proj': 'attn_output',
-  'self_attn.q_norm': 'attn_q_norm',
-  'self_attn.k_norm': 'attn_k_norm',
-  'mlp.gate_proj': 'ffn_gate',
-  'mlp.up_proj': 'ffn_up',
-  'mlp.down_proj': 'ffn_down',
-};
-
-/** Gemma's blocks have two norms more, and other names for one. */
-const gemmaBlockNames: Readonly<Record<string, string>> = {
-  ...blockNames,
-  post_attention_layernorm: 'post_attention_norm',
-  pre_feedforward_layernorm: 'ffn_norm',
-  post_feedforward_layernorm: 'post_ffw_norm',
-};
+import { architectures, ggufName, type GgufArchitecture } from './names.js';
+import { permutedHeads, unpermuteRows } from './permuted-rows.js';
 
 /**
  * What GGUF leaves to the reader's knowledge of a Gemma: every how manyeth block sees the whole row, the base of the rotary
@@ -151,6 +112,11 @@ export async function readGgufShape(path: string, options: OpenOptions = {}): Pr
   return { config: (await openHeader(path, options)).config };
 }
 
+/** The hyper-parameters alone: no tokenizer need be beside the file. @throws FedloraError as `openGguf` */
+export async function readGgufConfig(path: string, options: OpenOptions = {}): Promise<ModelConfig> {
+  return readConfig(await GgufFile.open(path), options);
+}
+
 async function openHeader(
   path: string,
   options: OpenOptions,
@@ -164,31 +130,6 @@ async function openHeader(
   const located = locate(config, file);
   await requireTokenizer(path);
   return { file, config, located };
-}
-
-/**
- * Restores the order of rows that Hugging Face's rotary embedding expects.
- *
- * Shapes     values [rows, columns] f32 -> the same
- * Source     LlamaModel.permute, which puts the two rows of a rotated pair side by side: row 2j + s of a head was row s D/2 + j,
- *            for a head of D rows, s in {0, 1} and j < D/2.
- */
-export function unpermuteRows(values: Float32Array, heads: number, rows: number, columns: number): Float32Array {
-  const restored = new Float32Array(values.length);
-  const headRows = rows / heads;
-  for (let row = 0; row < rows; row++) {
-    const within = row % headRows;
-    const target = row - within + (within & 1) * (headRows / 2) + (within >> 1);
-    restored.set(values.subarray(row * columns, (row + 1) * columns), target * columns);
-  }
-  return restored;
-}
-
-/** In how many heads a tensor's rows were permuted; `undefined` if they were not. Only the `llama` architecture's are. */
-function permutedHeads(config: ModelConfig, name: string): number | undefined {
-  if (config.model_type !== 'llama') return undefined;
-  if (name.endsWith('.q_proj.weight')) return config.num_attention_heads;
-  return name.endsWith('.k_proj.weight') ? config.num_key_value_heads : undefined;
 }
 
 async function readConfig(file: GgufFile, options: OpenOptions): Promise<ModelConfig> {
@@ -375,15 +316,6 @@ function locate(config: ModelConfig, file: GgufFile): ReadonlyMap<string, GgufTe
       );
   }
   return located;
-}
-
-/** llama.cpp's name of one of `expectedTensors`. */
-function ggufName(config: ModelConfig, name: string): string {
-  const outer = outerNames[name];
-  if (outer !== undefined) return outer;
-  const [, block, part, kind] = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
-  const names = architectureOf(config).norms.afterMlp === undefined ? blockNames : gemmaBlockNames;
-  return `blk.${block}.${names[part ?? '']}.${kind}`;
 }
 
 function requireShape(name: string, { shape }: GgufTensor, expected: readonly number[], where: string): void {
