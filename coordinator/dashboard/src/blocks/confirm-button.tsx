@@ -1,7 +1,8 @@
-import { Button, Group, Modal, type ButtonProps } from '@mantine/core';
+import { Button, Group, type ButtonProps } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useMutation } from '@tanstack/react-query';
-import { useId, type ReactNode } from 'react';
+import type { ReactNode } from 'react';
+import { Dialog } from './dialog.js';
 import { Refusal } from './refusal.js';
 
 interface ConfirmButtonProps extends ButtonProps {
@@ -23,7 +24,6 @@ interface ConfirmButtonProps extends ButtonProps {
 export function ConfirmButton(props: ConfirmButtonProps) {
   const { children, question, consequence, action, isDestructive = false, onConfirm, label, ...look } = props;
   const [isOpen, dialog] = useDisclosure(false);
-  const text = useId();
   const doing = useMutation({ mutationFn: onConfirm, onSuccess: dialog.close });
   const open = (): void => {
     doing.reset();
@@ -34,17 +34,8 @@ export function ConfirmButton(props: ConfirmButtonProps) {
       <Button size="xs" variant="default" {...look} onClick={open} aria-label={label}>
         {children}
       </Button>
-      <Modal
-        opened={isOpen}
-        onClose={dialog.close}
-        title={question}
-        role="alertdialog"
-        aria-describedby={text}
-        centered
-      >
-        <div id={text} className="dialog-text">
-          {consequence}
-        </div>
+      <Dialog isOpen={isOpen} onClose={dialog.close} title={question}>
+        <div className="dialog-text">{consequence}</div>
         <Refusal error={doing.error} title="Nothing was changed" />
         <Group justify="flex-end" mt="md">
           <Button variant="default" onClick={dialog.close} data-autofocus>
@@ -54,7 +45,7 @@ export function ConfirmButton(props: ConfirmButtonProps) {
             {action}
           </Button>
         </Group>
-      </Modal>
+      </Dialog>
     </>
   );
 }

@@ -1,7 +1,8 @@
-import { Skeleton, Table } from '@mantine/core';
+import { Table } from '@mantine/core';
 import { useState, type ReactNode } from 'react';
 import { Hint } from './hint.js';
 import { LoadError } from './load-error.js';
+import { Loading } from './loading.js';
 
 export interface Column<Row> {
   readonly name: string;
@@ -48,13 +49,7 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   );
   if (rows === undefined) {
     if (error !== null) return <LoadError error={error} isTrying={isFetching} onRetry={onRetry} />;
-    return (
-      <div className="loading" aria-busy="true" aria-label={`Loading ${label}`} data-testid="loading">
-        <Skeleton height={34} />
-        <Skeleton height={34} />
-        <Skeleton height={34} />
-      </div>
-    );
+    return <Loading what={label} heights={[34, 34, 34]} />;
   }
   if (rows.length === 0) return empty;
   return (

@@ -1,6 +1,7 @@
-import { Button, Modal, type ButtonProps } from '@mantine/core';
+import { Button, type ButtonProps } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import type { ReactNode } from 'react';
+import { Dialog } from './dialog.js';
 
 interface FormDialogProps extends Omit<ButtonProps, 'children'> {
   /** On the button that opens it. */
@@ -12,7 +13,7 @@ interface FormDialogProps extends Omit<ButtonProps, 'children'> {
   readonly children: (close: () => void) => ReactNode;
 }
 
-/** A button that opens a form. A click beside it closes nothing, since what was typed, or is shown once, would be lost. */
+/** A button that opens a form. */
 export function FormDialog({ button, label, title, children, ...look }: FormDialogProps) {
   const [isOpen, dialog] = useDisclosure(false);
   return (
@@ -20,17 +21,9 @@ export function FormDialog({ button, label, title, children, ...look }: FormDial
       <Button size="xs" {...look} onClick={dialog.open} aria-label={label}>
         {button}
       </Button>
-      <Modal
-        opened={isOpen}
-        onClose={dialog.close}
-        title={title}
-        size="lg"
-        centered
-        closeOnClickOutside={false}
-        closeButtonProps={{ 'aria-label': 'Close' }}
-      >
+      <Dialog isOpen={isOpen} onClose={dialog.close} title={title} size="lg">
         {children(dialog.close)}
-      </Modal>
+      </Dialog>
     </>
   );
 }

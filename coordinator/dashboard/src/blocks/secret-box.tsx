@@ -1,6 +1,7 @@
 import { Alert, Button, Group } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { CopyButton } from './copy-button.js';
+import { useHoldDialogOpen } from './dialog.js';
 
 interface SecretBoxProps {
   readonly title: string;
@@ -13,8 +14,9 @@ interface SecretBoxProps {
   readonly onDone?: () => void;
 }
 
-/** A secret that is shown once: the coordinator keeps only its hash. */
+/** A secret that is shown once: the coordinator keeps only its hash. A dialog around it stays open until somebody says that it is kept. */
 export function SecretBox({ title, secret, what, children, onDone }: SecretBoxProps) {
+  useHoldDialogOpen(onDone !== undefined);
   return (
     <Alert color="yellow" title={title} role="status" data-testid="secret-box" className="secret-box">
       <p className="secret">

@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react';
+import { useState, type ReactNode } from 'react';
 
 interface SectionProps {
   readonly testId: string;
@@ -16,6 +16,36 @@ export function Section({ testId, title, aside, children }: SectionProps) {
       </div>
       {children}
     </section>
+  );
+}
+
+/** A section that most people need not open; it opens by itself when `opensFor` becomes true. */
+export function FoldableSection({
+  testId,
+  title,
+  aside,
+  opensFor,
+  children,
+}: SectionProps & { readonly opensFor: boolean }) {
+  const [isOpen, setOpen] = useState(false);
+  const [openedFor, setOpenedFor] = useState(false);
+  if (opensFor !== openedFor) {
+    setOpenedFor(opensFor);
+    if (opensFor) setOpen(true);
+  }
+  return (
+    <details
+      className="section section-foldable"
+      data-testid={testId}
+      open={isOpen}
+      onToggle={({ currentTarget }) => setOpen(currentTarget.open)}
+    >
+      <summary>
+        <h2>{title}</h2>
+        {aside !== undefined && <span className="small">{aside}</span>}
+      </summary>
+      {children}
+    </details>
   );
 }
 

@@ -28,7 +28,7 @@ export function LiveProvider({ children }: { children: ReactNode }) {
 
   useEffect(() => {
     const leave = (): void => setState((before) => ({ connection: 'away', awaySince: before.awaySince ?? Date.now() }));
-    const socket: Socket<LiveEvents> = io('/live', { reconnectionDelayMax: 10_000 });
+    const socket: Socket<LiveEvents> = io('/live', { transports: ['websocket'], reconnectionDelayMax: 10_000 });
     let retry: number | undefined;
     socket.on('connect', () => {
       setState({ connection: 'live', awaySince: null });

@@ -32,7 +32,8 @@ export function mergeIntoOverview(overview: Overview, event: LiveEvent): Overvie
       return { ...overview, rounds: rounds.toSorted((a, b) => b.number - a.number).slice(0, MOST_ROUNDS) };
     }
     case 'version.published': {
-      const { runId, id } = event.value;
+      const { runId, id, merge } = event.value;
+      if (merge !== null) return overview;
       return { ...overview, runs: overview.runs.map((run) => (run.id === runId ? { ...run, version: id } : run)) };
     }
     case 'version.changed':

@@ -6,7 +6,8 @@ import { replaceIn } from '../live/merge.js';
 
 export function mergeIntoRun(run: RunView, event: LiveEvent): RunView {
   if (event.name === 'run.changed' && event.value.id === run.id) return event.value;
-  if (event.name === 'version.published' && event.value.runId === run.id) return { ...run, version: event.value.id };
+  if (event.name === 'version.published' && event.value.runId === run.id && event.value.merge === null)
+    return { ...run, version: event.value.id };
   return run;
 }
 

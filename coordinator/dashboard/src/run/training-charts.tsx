@@ -313,7 +313,15 @@ export function RoundChart({ series, unit, digits, limit = null, startsAtZero = 
               );
             }}
           />
-          {series.length > 1 && <Legend verticalAlign="top" height={24} iconType="plainline" itemSorter={null} />}
+          {series.length > 1 && (
+            <Legend
+              verticalAlign="top"
+              height={24}
+              iconType="plainline"
+              itemSorter={null}
+              wrapperStyle={{ fontSize: 12 }}
+            />
+          )}
           {limit !== null && (
             <ReferenceLine
               y={limit.value}

@@ -1,4 +1,5 @@
 import IconApi from '@tabler/icons-react/icons/IconApi';
+import IconBook from '@tabler/icons-react/icons/IconBook';
 import { Link, useRouter, type LinkProps } from '@tanstack/react-router';
 import { mayAll, useSession } from '../session.js';
 import { navigationGroups, type PageEntry } from './page-entry.js';
@@ -21,6 +22,10 @@ export function Navigation() {
       {navigationGroups.map((group) => (
         <Group key={group} title={group} items={items.filter(({ entry }) => entry.navigation?.group === group)} />
       ))}
+      <a className="navigation-link" href="/docs" target="_blank" rel="noreferrer">
+        <IconBook size={18} />
+        Documentation
+      </a>
       <a className="navigation-link" href="/api/v1/docs" target="_blank" rel="noreferrer">
         <IconApi size={18} />
         API documents

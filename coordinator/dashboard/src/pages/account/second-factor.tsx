@@ -1,4 +1,5 @@
 import { PasswordInput, TextInput } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { renderSVG } from 'uqr';
 import type { TotpOffer } from '@fedlora/shared';
@@ -11,8 +12,12 @@ import { Section } from '../../blocks/section.js';
 import { useSession } from '../../session.js';
 
 export function SecondFactor() {
+  const client = useQueryClient();
   const { me } = useSession();
-  const [hasOne, setHasOne] = useState(me.hasSecondFactor);
+  // Here, so that the dialog that shows them is not exchanged for the other when the page learns that there is a factor now.
+  const [codes, setCodes] = useState<readonly string[] | null>(null);
+  const hasOne = me.hasSecondFactor && codes === null;
+  const refresh = (): Promise<void> => client.invalidateQueries({ queryKey: ['me'] });
   return (
     <Section testId="second-factor" title="Second factor">
       <p>
@@ -22,12 +27,30 @@ export function SecondFactor() {
       </p>
       <div>
         {hasOne ? (
-          <FormDialog button="Remove it" title="Remove the second factor" variant="default">
-            {(close) => <Removal onDone={() => setHasOne(false)} onClose={close} />}
+          <FormDialog key="remove" button="Remove it" title="Remove the second factor" variant="default">
+            {(close) => (
+              <Removal
+                onDone={() => {
+                  close();
+                  void refresh();
+                }}
+                onClose={close}
+              />
+            )}
           </FormDialog>
         ) : (
-          <FormDialog button="Set it up" title="Set up a second factor">
-            {(close) => <SetUp onDone={() => setHasOne(true)} onClose={close} />}
+          <FormDialog key="set-up" button="Set it up" title="Set up a second factor">
+            {(close) => (
+              <SetUp
+                codes={codes}
+                onCodes={setCodes}
+                onKept={() => {
+                  close();
+                  void refresh().then(() => setCodes(null));
+                }}
+                onClose={close}
+              />
+            )}
           </FormDialog>
         )}
       </div>
@@ -35,34 +58,27 @@ export function SecondFactor() {
   );
 }
 
-interface StepProps {
-  readonly onDone: () => void;
+interface SetUpProps {
+  /** Once the factor is set up. */
+  readonly codes: readonly string[] | null;
+  readonly onCodes: (codes: readonly string[]) => void;
+  readonly onKept: () => void;
   readonly onClose: () => void;
 }
 
 /** Password, then the code of the authenticator that scanned the offer, then the recovery codes, once. */
-function SetUp({ onDone, onClose }: StepProps) {
+function SetUp({ codes, onCodes, onKept, onClose }: SetUpProps) {
   const [offer, setOffer] = useState<TotpOffer | null>(null);
-  const [recoveryCodes, setRecoveryCodes] = useState<readonly string[] | null>(null);
-  if (recoveryCodes !== null) {
+  if (codes !== null) {
     return (
-      <SecretBox title="Recovery codes" secret={recoveryCodes.join('\n')} what="the recovery codes" onDone={onClose}>
+      <SecretBox title="Recovery codes" secret={codes.join('\n')} what="the recovery codes" onDone={onKept}>
         Each opens your account once, without the authenticator: for the day on which it is lost. Print them, or keep
         them where you keep passwords.
       </SecretBox>
     );
   }
   if (offer === null) return <Proof onOffer={setOffer} onClose={onClose} />;
-  return (
-    <Confirmation
-      offer={offer}
-      onCodes={(codes) => {
-        setRecoveryCodes(codes);
-        onDone();
-      }}
-      onClose={onClose}
-    />
-  );
+  return <Confirmation offer={offer} onCodes={onCodes} onClose={onClose} />;
 }
 
 function Proof({ onOffer, onClose }: { onOffer: (offer: TotpOffer) => void; onClose: () => void }) {
@@ -116,14 +132,11 @@ function Confirmation({ offer, onCodes, onClose }: ConfirmationProps) {
   );
 }
 
-function Removal({ onDone, onClose }: StepProps) {
+function Removal({ onDone, onClose }: { onDone: () => void; onClose: () => void }) {
   const form = useApiForm({
     initialValues: { password: '' },
     submit: ({ password }) => api.removeSecondFactor(password),
-    onDone: () => {
-      onDone();
-      onClose();
-    },
+    onDone,
   });
   return (
     <Form form={form} action="Remove it" isDestructive refusal="Nothing was changed" onCancel={onClose}>

@@ -96,7 +96,7 @@ function What({ entry: { details, before, after } }: { entry: AuditEntry }) {
     <>
       {Object.entries(details).map(([key, value]) => (
         <div key={key}>
-          <span className="faint">{key}</span> {spelled(value)}
+          <span className="faint">{key}</span> {spelled(key, value)}
         </div>
       ))}
       {changed.map((key) => (
@@ -109,9 +109,12 @@ function What({ entry: { details, before, after } }: { entry: AuditEntry }) {
 }
 
 function at(values: PlainObject | null, key: string): string {
-  return values === null || !(key in values) ? 'nothing' : spelled(values[key]);
+  return values === null || !(key in values) ? 'nothing' : spelled(key, values[key]);
 }
 
-function spelled(value: PlainValue): string {
+/** As people read it; an export has the values themselves. */
+function spelled(key: string, value: PlainValue): string {
+  if (value === null) return 'none';
+  if (typeof value === 'number' && key.endsWith('At')) return new Date(value).toISOString();
   return typeof value === 'string' ? value : JSON.stringify(value);
 }

@@ -1,5 +1,5 @@
 import './calendar.css';
-import { Button, SegmentedControl, Select, Skeleton } from '@mantine/core';
+import { Button, SegmentedControl, Select } from '@mantine/core';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
 import { everyItem } from '@fedlora/shared/client';
@@ -7,6 +7,7 @@ import type { CalendarView } from '@fedlora/shared';
 import { api } from '../../api.js';
 import { serverNow } from '../../clock.js';
 import { LoadError } from '../../blocks/load-error.js';
+import { Loading } from '../../blocks/loading.js';
 import { PageFrame } from '../../blocks/page-frame.js';
 import { Nothing, Section } from '../../blocks/section.js';
 import { useRefetchOn } from '../../live/use-refetch-on.js';
@@ -85,7 +86,7 @@ export default function CalendarPage() {
           </span>
         }
       >
-        {calendar === undefined && error === null && <Skeleton height={320} aria-label="Loading the calendar" />}
+        {calendar === undefined && error === null && <Loading what="the calendar" heights={[320]} />}
         {error !== null && <LoadError error={error} isTrying={query.isFetching} onRetry={() => void query.refetch()} />}
         {calendar !== undefined && (
           <>

@@ -1,10 +1,10 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useParams } from '@tanstack/react-router';
 import { useEffect } from 'react';
-import { Skeleton } from '@mantine/core';
 import { api } from '../../api.js';
 import { Fact, Small } from '../../blocks/fact.js';
 import { LoadError } from '../../blocks/load-error.js';
+import { Loading } from '../../blocks/loading.js';
 import { Moment } from '../../blocks/moment.js';
 import { PageFrame } from '../../blocks/page-frame.js';
 import { Nothing, Section } from '../../blocks/section.js';
@@ -12,6 +12,7 @@ import type { LiveEvent } from '../../live/live-feed.js';
 import { useLive, useLiveQuery } from '../../live/live.js';
 import { useMay } from '../../session.js';
 import type { OrganisationDetails } from '@fedlora/shared';
+import { count, formatNumber } from '../../format.js';
 import { CertificateForm } from './certificate-form.js';
 import { Keys } from './keys.js';
 import { LatestRounds } from './latest-rounds.js';
@@ -29,7 +30,7 @@ export default function OrganisationPage() {
       lead="An organisation of the federation."
       actions={organisation !== undefined && mayManage && <StandingActions organisation={organisation} />}
     >
-      {organisation === undefined && query.error === null && <Skeleton height={280} aria-label="Loading" />}
+      {organisation === undefined && query.error === null && <Loading what="the organisation" heights={[280]} />}
       {query.error !== null && (
         <LoadError error={query.error} isTrying={query.isFetching} onRetry={() => void query.refetch()} />
       )}
@@ -75,7 +76,7 @@ function Details({ organisation, mayManage }: { organisation: OrganisationDetail
 }
 
 function Facts({ organisation }: { organisation: OrganisationDetails }) {
-  const { suspension, connected, lastSeenAt, clientVersion, device, enrolledAt } = organisation;
+  const { suspension, connected, lastSeenAt, clientVersion, device, enrolledAt, declaredBudget } = organisation;
   return (
     <section className="section" aria-label="How it stands" data-testid="standing">
       <dl className="facts facts-plain">
@@ -121,6 +122,21 @@ function Facts({ organisation }: { organisation: OrganisationDetails }) {
         >
           {clientVersion ?? 'not known yet'}
           {device !== null && <Small>on {device}</Small>}
+        </Fact>
+        <Fact
+          label="Declared budget"
+          hint="Most privacy that its data set may spend, as epsilon, and the steps that were charged to it so far: where its policy lets this be known. The plan of a run counts the rounds that are left."
+        >
+          {declaredBudget === null ? 'none' : `ε ${formatNumber(declaredBudget.epsilonCap)}`}
+          {declaredBudget !== null && (
+            <Small>
+              {count(
+                declaredBudget.spent.reduce((sum, { steps }) => sum + steps, 0),
+                'step',
+              )}{' '}
+              charged
+            </Small>
+          )}
         </Fact>
       </dl>
     </section>

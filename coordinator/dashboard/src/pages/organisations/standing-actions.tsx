@@ -12,6 +12,7 @@ import { RevocationDialog } from './revocation-dialog.js';
 export function StandingActions({ organisation: { name, status, identity } }: { organisation: OrganisationDetails }) {
   const client = useQueryClient();
   const refresh = (): Promise<void> => client.invalidateQueries({ queryKey: ['organisations'] });
+  if (status === 'left') return <RevocationDialog identity={identity} />;
   return (
     <>
       {status === 'suspended' ? (
@@ -33,18 +34,20 @@ export function StandingActions({ organisation: { name, status, identity } }: { 
           </FormDialog>
         )
       )}
-      <ConfirmButton
-        question={`End the sessions of ${name}?`}
-        consequence="Its client is disconnected and signs in again by itself, as long as its key is good. An open round may lose it."
-        action="End sessions"
-        isDestructive
-        onConfirm={async () => {
-          await api.endSessions(name);
-          await refresh();
-        }}
-      >
-        End sessions
-      </ConfirmButton>
+      {status !== 'revoked' && (
+        <ConfirmButton
+          question={`End the sessions of ${name}?`}
+          consequence="Its client is disconnected and signs in again by itself, as long as its key is good. An open round may lose it."
+          action="End sessions"
+          isDestructive
+          onConfirm={async () => {
+            await api.endSessions(name);
+            await refresh();
+          }}
+        >
+          End sessions
+        </ConfirmButton>
+      )}
       {status !== 'revoked' && <RevocationDialog identity={identity} />}
     </>
   );

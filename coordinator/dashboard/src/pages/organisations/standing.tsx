@@ -6,11 +6,12 @@ const statusTones: Record<OrganisationStatus, string> = {
   pending: 'warn',
   active: 'good',
   suspended: 'warn',
+  left: 'plain',
   revoked: 'bad',
 };
 
 export const statusHint =
-  'Pending: enrolled, and without a certificate of the federation key. Active: may take part. Suspended: kept out of rounds by an operator. Revoked: the federation key has taken its key back.';
+  'Pending: enrolled, and without a certificate of the federation key. Active: may take part. Suspended: kept out of rounds by an operator. Left: gone of its own accord; a new invitation brings it back. Revoked: the federation key has taken its key back.';
 
 export function StatusTag({ organisation: { status, suspension } }: { organisation: OrganisationView }) {
   const tag = <span className={`tag tone-${statusTones[status]}`}>{status}</span>;

@@ -25,7 +25,7 @@ export function Organisations({ organisations }: { organisations: readonly Organ
     >
       {organisations.length === 0 ? (
         <Nothing title="Nobody has enrolled yet">
-          Make an invitation with <code>POST /api/v1/invitations</code> and give its token to the organisation.
+          Invite one on the page of the organisations, and give it the token.
         </Nothing>
       ) : (
         <Table className="stacking" verticalSpacing={7} horizontalSpacing="sm">

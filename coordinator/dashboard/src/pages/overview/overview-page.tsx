@@ -4,6 +4,7 @@ import { lazy, Suspense } from 'react';
 import type { Overview as OverviewState } from '@fedlora/shared';
 import { api } from '../../api.js';
 import { LoadError } from '../../blocks/load-error.js';
+import { Loading } from '../../blocks/loading.js';
 import { Nothing, Section } from '../../blocks/section.js';
 import { useLiveQuery } from '../../live/live.js';
 import { mergeIntoOverview, newestRun } from '../../live/merge.js';
@@ -32,7 +33,7 @@ export default function OverviewPage() {
       ) : error ? (
         <LoadError error={error} isTrying={query.isFetching} onRetry={() => void query.refetch()} />
       ) : (
-        <Loading />
+        <Loading what="the overview" heights={[190, 260, 220]} />
       )}
     </div>
   );
@@ -87,15 +88,5 @@ function Overview({ overview }: { overview: OverviewState }) {
       )}
       <footer className="faint footer">Fedlora coordinator {overview.version}</footer>
     </>
-  );
-}
-
-function Loading() {
-  return (
-    <div className="loading" aria-busy="true" aria-label="Loading the overview" data-testid="loading">
-      <Skeleton height={190} />
-      <Skeleton height={260} />
-      <Skeleton height={220} />
-    </div>
   );
 }

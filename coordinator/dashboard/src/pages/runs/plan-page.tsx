@@ -3,19 +3,22 @@ import { useDebouncedValue } from '@mantine/hooks';
 import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
-import type { PlanProblem, RunDescription } from '@fedlora/shared';
+import type { PlanProblem, RunDescription, RunSchedule } from '@fedlora/shared';
 import { api } from '../../api.js';
 import { fieldProblemsOf } from '../../blocks/api-form.js';
 import { ConfirmButton } from '../../blocks/confirm-button.js';
 import { PageFrame } from '../../blocks/page-frame.js';
 import { Refusal } from '../../blocks/refusal.js';
-import { Nothing, Section } from '../../blocks/section.js';
+import { FoldableSection, Nothing, Section } from '../../blocks/section.js';
+import { ScheduleFields } from '../calendar/schedule-fields.js';
 import { fieldGroups, meant, startingDescription, valueAt, withValue, type PlanField } from './plan/fields.js';
 import { Forecast } from './plan/forecast.js';
 import { PlanFieldInput } from './plan/plan-field.js';
 
 /** After the last key: long enough not to ask for every digit. */
 const SETTLED_MS = 400;
+/** Before the paths of a schedule's fields. */
+const SCHEDULE = 'schedule.';
 
 /** A run before it starts: what is wrong with it, next to each field, and what it would spend, send and survive. */
 export default function PlanPage() {
@@ -42,9 +45,17 @@ export default function PlanPage() {
   const shown = new Set(
     fieldGroups.flatMap(({ fields }) => fields.filter((one) => isShown(one, description))).map(({ path }) => path),
   );
+  const scheduleProblems = Object.fromEntries(
+    [
+      ...Object.entries(wrong),
+      ...problems.map(({ field, message, remedy }) => [field ?? '', `${message} ${remedy}`] as const),
+    ].flatMap(([field, text]) => (field.startsWith(SCHEDULE) ? [[field.slice(SCHEDULE.length), text]] : [])),
+  ) as Record<string, string>;
+  const isNextToField = (field: string | null): boolean =>
+    field !== null && (shown.has(field) || field.startsWith(SCHEDULE));
   const elsewhere = [
-    ...problems.filter(({ field }) => field === null || !shown.has(field)).map(sentence),
-    ...Object.entries(wrong).flatMap(([field, message]) => (shown.has(field) ? [] : [message])),
+    ...problems.filter(({ field }) => !isNextToField(field)).map(sentence),
+    ...Object.entries(wrong).flatMap(([field, message]) => (isNextToField(field) ? [] : [message])),
   ];
   const plan = forecast.error === null ? (forecast.data?.plan ?? null) : null;
 
@@ -106,21 +117,21 @@ export default function PlanPage() {
           </Nothing>
         )}
       </Section>
-      {fieldGroups.map(({ title, fields }) => (
-        <Section key={title} testId={`plan-${title.toLowerCase().replaceAll(' ', '-')}`} title={title}>
+      {fieldGroups.map(({ title, byDefault, fields }) => {
+        const visible = fields.filter((field) => isShown(field, description));
+        const errorOf = (path: string): string | undefined => wrong[path] ?? said(problems, path, 'error');
+        const inputs = (
           <div className="field-grid">
-            {fields
-              .filter((field) => isShown(field, description))
-              .map((field) => (
-                <PlanFieldInput
-                  key={field.path}
-                  field={field}
-                  value={valueAt(description, field.path)}
-                  error={wrong[field.path] ?? said(problems, field.path, 'error')}
-                  advice={said(problems, field.path, 'advice')}
-                  onChange={(value) => setDescription((before) => withValue(before, field.path, value))}
-                />
-              ))}
+            {visible.map((field) => (
+              <PlanFieldInput
+                key={field.path}
+                field={field}
+                value={valueAt(description, field.path)}
+                error={errorOf(field.path)}
+                advice={said(problems, field.path, 'advice')}
+                onChange={(value) => setDescription((before) => withValue(before, field.path, value))}
+              />
+            ))}
             {title === 'Privacy' && (
               <NumberInput
                 label="Compare with a cap"
@@ -132,10 +143,44 @@ export default function PlanPage() {
               />
             )}
           </div>
-        </Section>
-      ))}
+        );
+        const testId = `plan-${title.toLowerCase().replaceAll(' ', '-')}`;
+        return byDefault === undefined ? (
+          <Section key={title} testId={testId} title={title}>
+            {inputs}
+          </Section>
+        ) : (
+          <FoldableSection
+            key={title}
+            testId={testId}
+            title={title}
+            aside={`Default: ${byDefault}`}
+            opensFor={visible.some(
+              ({ path }) => valueAt(description, path) !== undefined || errorOf(path) !== undefined,
+            )}
+          >
+            {inputs}
+          </FoldableSection>
+        );
+      })}
+      <FoldableSection
+        testId="plan-schedule"
+        title="Schedule"
+        aside="Default: rounds follow each other"
+        opensFor={description.schedule !== undefined}
+      >
+        <ScheduleFields
+          schedule={description.schedule ?? {}}
+          problems={scheduleProblems}
+          onChange={(schedule) => setDescription((before) => withSchedule(before, schedule))}
+        />
+      </FoldableSection>
     </PageFrame>
   );
+}
+
+function withSchedule(description: RunDescription, schedule: RunSchedule): RunDescription {
+  return withValue(description, 'schedule', Object.keys(schedule).length === 0 ? undefined : schedule);
 }
 
 function isShown({ appliesTo }: PlanField, description: RunDescription): boolean {

@@ -6,6 +6,7 @@ import type { RunView } from '@fedlora/shared';
 import { everyItem } from '@fedlora/shared/client';
 import { api } from '../../api.js';
 import { LoadError } from '../../blocks/load-error.js';
+import { Loading } from '../../blocks/loading.js';
 import { PageFrame } from '../../blocks/page-frame.js';
 import { Section } from '../../blocks/section.js';
 import { useLiveQuery } from '../../live/live.js';
@@ -33,10 +34,7 @@ export default function RunPage() {
         {error ? (
           <LoadError error={error} isTrying={query.isFetching} onRetry={() => void query.refetch()} />
         ) : (
-          <div className="loading" aria-busy="true" aria-label="Loading the run">
-            <Skeleton height={190} />
-            <Skeleton height={260} />
-          </div>
+          <Loading what="the run" heights={[190, 260]} />
         )}
       </PageFrame>
     );

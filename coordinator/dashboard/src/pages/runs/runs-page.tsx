@@ -9,7 +9,7 @@ import { MoreButton, usePagedList } from '../../blocks/paged-list.js';
 import { Nothing, Section } from '../../blocks/section.js';
 import { formatNumber, shorten } from '../../format.js';
 import { useRefetchOn } from '../../live/use-refetch-on.js';
-import { useMay } from '../../session.js';
+import { useMay, useSession } from '../../session.js';
 import { RunStatusTag } from '../../run/run-status.js';
 import { runStatuses, statusWords } from '../../run/status-words.js';
 
@@ -66,7 +66,9 @@ const columns: readonly Column<RunView>[] = [
 
 /** Every run that the user may see. */
 export default function RunsPage() {
-  const mayPlan = useMay('runs.manage');
+  const { me } = useSession();
+  // Whoever is limited to some runs cannot make another.
+  const mayPlan = useMay('runs.manage') && me.runs === null;
   const { status } = useSearch({ from: '/runs' });
   const navigate = useNavigate({ from: '/runs' });
   useRefetchOn(['runs', 'list'], 'run.changed');

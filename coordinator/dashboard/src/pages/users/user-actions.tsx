@@ -24,7 +24,7 @@ export function UserActions({ user }: { user: UserView }) {
         </FormDialog>
       )}
       <ConfirmButton
-        label={`Sign ${user.name} out`}
+        label={`Sign out ${user.name}`}
         question={`Sign ${user.name} out everywhere?`}
         consequence="Every browser in which the user is signed in asks for the password again. API tokens stay."
         action="Sign out"

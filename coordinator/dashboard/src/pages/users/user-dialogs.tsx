@@ -89,7 +89,15 @@ export function ChangeDialog({ user }: { user: UserView }) {
 
 /** As the user is now, with the tag of that: a change that somebody else makes in the meantime is not written over. */
 function LoadedUser({ user, onClose }: { user: UserView; onClose: () => void }) {
-  const query = useQuery({ queryKey: ['user', user.id], queryFn: () => api.taggedUser(user.id), gcTime: 0 });
+  const query = useQuery({
+    queryKey: ['user', user.id],
+    queryFn: () => api.taggedUser(user.id),
+    gcTime: 0,
+    // Asked once: a newer tag under a form that was filled in before would let it write over the newer values.
+    staleTime: Infinity,
+    refetchOnWindowFocus: false,
+    refetchOnReconnect: false,
+  });
   if (query.error !== null)
     return <LoadError error={query.error} isTrying={query.isFetching} onRetry={() => void query.refetch()} />;
   return query.data === undefined ? null : <Change user={query.data.value} tag={query.data.tag} onClose={onClose} />;
@@ -112,8 +120,16 @@ function Change({ user, tag, onClose }: { user: UserView; tag: string | undefine
     },
   });
   const { fields } = form;
+  const isDisabling = fields.getValues().disabled && !user.disabled;
   return (
-    <Form form={form} action="Save" refusal="Nothing was changed" onCancel={onClose} testId="change-user">
+    <Form
+      form={form}
+      action={isDisabling ? `Save, and disable ${user.name}` : 'Save'}
+      isDestructive={isDisabling}
+      refusal="Nothing was changed"
+      onCancel={onClose}
+      testId="change-user"
+    >
       <Select
         label="Role"
         description={user.fromProvider ? 'The identity provider says it.' : undefined}

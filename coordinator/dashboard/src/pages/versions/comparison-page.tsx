@@ -1,5 +1,5 @@
 import './versions.css';
-import { Skeleton, Table } from '@mantine/core';
+import { Table } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
@@ -8,12 +8,14 @@ import { api } from '../../api.js';
 import { DataTable } from '../../blocks/data-table.js';
 import { Hint } from '../../blocks/hint.js';
 import { LoadError } from '../../blocks/load-error.js';
+import { Loading } from '../../blocks/loading.js';
 import { Measure } from '../../blocks/measure.js';
 import { Moment } from '../../blocks/moment.js';
 import { PageFrame } from '../../blocks/page-frame.js';
 import { Nothing, Section } from '../../blocks/section.js';
 import { shorten } from '../../format.js';
 import { GateBadge } from './gate-badge.js';
+import { OutcomesSideBySide } from './outcomes.js';
 import { VersionBadges, VersionLink } from './version-name.js';
 import { hints } from './version-words.js';
 
@@ -52,15 +54,13 @@ export default function ComparisonPage() {
       ) : data !== undefined ? (
         <>
           <SideBySide comparison={data} />
+          <OutcomesSideBySide left={data.left.id} right={data.right.id} />
           <Modules modules={data.modules} />
         </>
       ) : error !== null ? (
         <LoadError error={error} isTrying={query.isFetching} onRetry={() => void query.refetch()} />
       ) : (
-        <div className="loading" aria-busy="true" aria-label="Loading the comparison" data-testid="loading">
-          <Skeleton height={260} />
-          <Skeleton height={200} />
-        </div>
+        <Loading what="the comparison" heights={[260, 200]} />
       )}
     </PageFrame>
   );

@@ -1,7 +1,8 @@
-import { Button, Group, Modal, type ButtonProps } from '@mantine/core';
+import { Button, Group, type ButtonProps } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useId, type ReactNode } from 'react';
+import type { ReactNode } from 'react';
 import { useApiForm, type ApiForm } from '../../blocks/api-form.js';
+import { Dialog } from '../../blocks/dialog.js';
 import { Refusal } from '../../blocks/refusal.js';
 
 interface DecisionButtonProps<Values extends Record<string, unknown>> extends ButtonProps {
@@ -33,7 +34,6 @@ export function DecisionButton<Values extends Record<string, unknown>>(props: De
     ...look
   } = props;
   const [isOpen, dialog] = useDisclosure(false);
-  const text = useId();
   const form = useApiForm({ initialValues, submit: onDecide, onDone: dialog.close });
   const open = (): void => {
     form.reset();
@@ -44,19 +44,9 @@ export function DecisionButton<Values extends Record<string, unknown>>(props: De
       <Button size="xs" variant="default" {...look} onClick={open}>
         {children}
       </Button>
-      <Modal
-        opened={isOpen}
-        onClose={dialog.close}
-        title={question}
-        aria-describedby={text}
-        centered
-        closeOnClickOutside={false}
-        closeButtonProps={{ 'aria-label': 'Close' }}
-      >
+      <Dialog isOpen={isOpen} onClose={dialog.close} title={question}>
         <form {...form.formProps}>
-          <div id={text} className="dialog-text">
-            {consequence}
-          </div>
+          <div className="dialog-text">{consequence}</div>
           <div className="dialog-text">{inputs(form.fields)}</div>
           <Refusal error={form.error} title="Nothing was changed" />
           <Group justify="flex-end" mt="md">
@@ -68,7 +58,7 @@ export function DecisionButton<Values extends Record<string, unknown>>(props: De
             </Button>
           </Group>
         </form>
-      </Modal>
+      </Dialog>
     </>
   );
 }

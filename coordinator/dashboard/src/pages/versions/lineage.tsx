@@ -9,6 +9,11 @@ import { count, shorten } from '../../format.js';
 import { VersionBadges, VersionLink } from './version-name.js';
 import { hints } from './version-words.js';
 
+function madeIn({ merge, roundNumber }: ReleaseView): string {
+  if (merge !== null) return `merged by ${merge.method} from ${count(merge.parents.length, 'version')}`;
+  return roundNumber === null ? 'beginning of the run' : `round ${roundNumber}`;
+}
+
 /** From a version back to the beginning of its run, as a line with a step for each round. */
 export function Lineage({ of }: { of: ReleaseView }) {
   const list = usePagedList<ReleaseView>(['versions', 'lineage', of.id], (at) => api.lineage(of.id, at));
@@ -47,9 +52,7 @@ export function Lineage({ of }: { of: ReleaseView }) {
               <VersionBadges release={release} />
             </span>
             <span className="lineage-facts">
-              <Hint text={hints.round}>
-                {release.roundNumber === null ? 'beginning of the run' : `round ${release.roundNumber}`}
-              </Hint>
+              <Hint text={hints.round}>{madeIn(release)}</Hint>
               {release.epsilon !== null && (
                 <span>
                   epsilon <Measure value={release.epsilon} unit="" digits={2} hint={hints.epsilon} />

@@ -1,18 +1,20 @@
 import './versions.css';
-import { Skeleton } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import type { ReleaseView } from '@fedlora/shared';
 import { api } from '../../api.js';
 import { Big, Fact, Small } from '../../blocks/fact.js';
 import { LoadError } from '../../blocks/load-error.js';
+import { Loading } from '../../blocks/loading.js';
 import { Moment } from '../../blocks/moment.js';
 import { PageFrame } from '../../blocks/page-frame.js';
 import { Section } from '../../blocks/section.js';
 import { count, formatBytes, formatDelta, formatNumber, shorten } from '../../format.js';
 import { useRefetchOn } from '../../live/use-refetch-on.js';
+import { Audits } from './audits.js';
 import { GateBadge, GateChecks } from './gate-badge.js';
 import { Lineage } from './lineage.js';
+import { Outcomes } from './outcomes.js';
 import { VersionDecisions } from './version-decisions.js';
 import { CopyVersion, VersionBadges, VersionLink } from './version-name.js';
 import { hints } from './version-words.js';
@@ -63,15 +65,14 @@ export default function VersionPage() {
               </p>
             )}
           </Section>
+          <Audits release={release} />
+          <Outcomes version={release.id} />
           <Lineage of={release} />
         </>
       ) : error !== null ? (
         <LoadError error={error} isTrying={query.isFetching} onRetry={() => void query.refetch()} />
       ) : (
-        <div className="loading" aria-busy="true" aria-label="Loading the version" data-testid="loading">
-          <Skeleton height={110} />
-          <Skeleton height={220} />
-        </div>
+        <Loading what="the version" heights={[110, 220]} />
       )}
     </PageFrame>
   );
@@ -108,14 +109,21 @@ function Facts({ release }: { release: ReleaseView }) {
     bytes,
     baseName,
     downloads,
+    merge,
   } = release;
   return (
     <Section testId="version-facts" title="What it is">
       <dl className="facts">
         <Fact label="Made in" hint={hints.round}>
-          <Big>{roundNumber === null ? 'the beginning' : `round ${roundNumber}`}</Big>
+          <Big>
+            {merge !== null
+              ? `a merge of ${merge.parents.length}`
+              : roundNumber === null
+                ? 'the beginning'
+                : `round ${roundNumber}`}
+          </Big>
           <Small>
-            {runTitle}, <Moment at={createdAt} />
+            {merge === null ? runTitle : `by ${merge.method}, rank ${merge.rank}`}, <Moment at={createdAt} />
           </Small>
         </Fact>
         <Fact label="Held-out loss" hint={hints.loss}>
@@ -134,9 +142,13 @@ function Facts({ release }: { release: ReleaseView }) {
           label="Adapter"
           hint={`The aggregation rule, and the base model that it adapts. ${hints.size} ${hints.downloads}`}
         >
-          <Big>{rule}</Big>
+          <Big>{merge === null ? rule : merge.method}</Big>
           <Small>
-            {formatBytes(bytes)} for {baseName}, {count(number, 'round')} of training, {count(downloads, 'download')}
+            {formatBytes(bytes)} for {baseName},{' '}
+            {merge === null
+              ? `${count(number, 'round')} of training`
+              : `weights ${merge.parents.map(({ weight }) => weight).join(', ')}`}
+            , {count(downloads, 'download')}
           </Small>
         </Fact>
       </dl>

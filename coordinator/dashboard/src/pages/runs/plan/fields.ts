@@ -8,7 +8,7 @@ export interface PlanField {
   readonly label: string;
   /** What it means, with its unit. */
   readonly hint: string;
-  readonly kind: 'text' | 'number' | 'choice' | 'list';
+  readonly kind: 'text' | 'number' | 'choice' | 'list' | 'switch';
   readonly choices?: readonly string[];
   /** When it has a meaning; default: always. */
   readonly appliesTo?: (description: RunDescription) => boolean;
@@ -16,6 +16,8 @@ export interface PlanField {
 
 export interface FieldGroup {
   readonly title: string;
+  /** What holds while it is left alone: the group is folded until it is needed. */
+  readonly byDefault?: string;
   readonly fields: readonly PlanField[];
 }
 
@@ -35,6 +37,12 @@ export const fieldGroups: readonly FieldGroup[] = [
         label: 'Organisations',
         hint: 'Names of the members. Empty: every active one.',
         kind: 'list',
+      },
+      {
+        path: 'repository',
+        label: 'Repository',
+        hint: 'Where its versions are published, owner/name. Empty: a new one, called after the title.',
+        kind: 'text',
       },
     ],
   },
@@ -65,6 +73,24 @@ export const fieldGroups: readonly FieldGroup[] = [
         hint: `${name} of the model’s config.json: it fixes the shapes of the adapter.`,
         kind: 'number',
       })),
+      {
+        path: 'base.shape.head_dim',
+        label: 'Head size',
+        hint: 'head_dim of the model’s config.json, where it has one. Empty: hidden size over attention heads.',
+        kind: 'number',
+      },
+      {
+        path: 'base.shape.vocab_size',
+        label: 'Vocabulary',
+        hint: 'vocab_size of the model’s config.json. With it the forecast counts the memory of embedding, head and logits.',
+        kind: 'number',
+      },
+      {
+        path: 'base.shape.tie_word_embeddings',
+        label: 'Tied embeddings',
+        hint: 'Whether embedding and head are one table (tie_word_embeddings of config.json), for the memory forecast.',
+        kind: 'switch',
+      },
     ],
   },
   {
@@ -90,6 +116,25 @@ export const fieldGroups: readonly FieldGroup[] = [
         label: 'Re-base every',
         hint: 'Rounds between re-basings by SVD; 0 never. Rule ffa-svd only.',
         kind: 'number',
+      },
+    ],
+  },
+  {
+    title: 'Data',
+    fields: [
+      {
+        path: 'data.format',
+        label: 'Format',
+        hint: 'What a row is in every organisation: alpaca, an instruction with its answer; messages, a chat; text. A client whose rows are otherwise declines.',
+        kind: 'choice',
+        choices: ['alpaca', 'messages', 'text'],
+      },
+      {
+        path: 'data.chatTemplate',
+        label: 'Chat template',
+        hint: '64 hex digits, as `fedlora base digest --chat-template DIR` prints them: chats are written by the base model’s own template.',
+        kind: 'text',
+        appliesTo: ({ data }) => data.format === 'messages',
       },
       {
         path: 'data.maximumLength',
@@ -229,6 +274,80 @@ export const fieldGroups: readonly FieldGroup[] = [
       { path: 'server.beta2', label: 'Beta 2', hint: 'Of the second moment, 0 to 1. Adam only.', kind: 'number' },
     ],
   },
+  {
+    title: 'Metrics',
+    byDefault: 'training loss alone',
+    fields: [
+      {
+        path: 'metrics.evaluation.fraction',
+        label: 'Held-out fraction',
+        hint: 'Expected fraction of the rows that each organisation keeps out of training, to measure every version on: up to 0.5. Empty: nothing is held out.',
+        kind: 'number',
+      },
+      {
+        path: 'metrics.clipping.quantile',
+        label: 'Clipping quantile',
+        hint: 'Fraction of gradients, or updates, that should be within the clip; rounds count them under noise and suggest the bound of the next run. Empty: not counted.',
+        kind: 'number',
+      },
+      {
+        path: 'metrics.clipping.learningRate',
+        label: 'Clipping learning rate',
+        hint: 'How far the suggested bound may be from this run’s, in powers of e. Empty: 1.',
+        kind: 'number',
+        appliesTo: ({ metrics }) => metrics?.clipping?.quantile !== undefined,
+      },
+    ],
+  },
+  {
+    title: 'Deadlines',
+    byDefault: 'training 120 s, other phases 30 s',
+    fields: [
+      ...[
+        ['advertising', 'Advertising', '30 000'],
+        ['sharing', 'Sharing', '30 000'],
+        ['training', 'Training', '120 000'],
+        ['checking', 'Checking', '30 000'],
+        ['unmasking', 'Unmasking', '30 000'],
+        ['revealing', 'Revealing', 'as advertising; above 128 organisations only'],
+      ].map(([name, label, usual]): PlanField => ({
+        path: `deadlinesMs.${name}`,
+        label: `${label}, ms`,
+        hint: `Milliseconds that the phase waits for its last organisation. Empty: ${usual}.`,
+        kind: 'number',
+      })),
+      {
+        path: 'maximumConsecutiveAborts',
+        label: 'Aborts in a row',
+        hint: 'Aborted rounds in a row after which the run fails. Empty: 20.',
+        kind: 'number',
+      },
+    ],
+  },
+  {
+    title: 'Graph',
+    byDefault: 'everyone shares with everyone; above 128 organisations the fewest neighbours that are safe',
+    fields: [
+      {
+        path: 'graph.neighbours',
+        label: 'Neighbours',
+        hint: 'Organisations that each one shares secrets with. Above 128 organisations only; all three or none.',
+        kind: 'number',
+      },
+      {
+        path: 'graph.threshold',
+        label: 'Shares that recover',
+        hint: 'Of the neighbours, how many can recover a secret together.',
+        kind: 'number',
+      },
+      {
+        path: 'graph.silent',
+        label: 'Silent',
+        hint: 'Organisations whose secrets may be lost in one round, 0 to 4.',
+        kind: 'number',
+      },
+    ],
+  },
 ];
 
 /** Where the form begins: what suits three organisations and some thousand records. */
@@ -267,7 +386,7 @@ export function valueAt(description: object, path: string): unknown {
     .reduce<unknown>((value, name) => (value as Record<string, unknown> | undefined)?.[name], description);
 }
 
-/** The description with another value; `undefined` takes the field out. */
+/** The description with another value; `undefined` takes the field out, and with its last field the part that it was in. */
 export function withValue<Description extends object>(
   description: Description,
   path: string,
@@ -275,7 +394,9 @@ export function withValue<Description extends object>(
 ): Description {
   const [name, ...rest] = path.split('.');
   const { [name]: present, ...others } = description as Record<string, unknown>;
-  const inner = rest.length === 0 ? value : withValue(present ?? {}, rest.join('.'), value);
+  const changed = rest.length === 0 ? value : withValue(present ?? {}, rest.join('.'), value);
+  const isEmptied = rest.length > 0 && Object.keys(changed as object).length === 0;
+  const inner = isEmptied ? undefined : changed;
   // Safe: the coordinator checks every field, and says which is wrong.
   return { ...others, ...(inner === undefined ? {} : { [name]: inner }) } as Description;
 }

@@ -1,7 +1,8 @@
 import { lazy, Suspense } from 'react';
-import type { CapForecast, RunForecast } from '@fedlora/shared';
+import type { CapForecast, MemoryForecast, RunForecast } from '@fedlora/shared';
 import { Fact, Small } from '../../../blocks/fact.js';
 import { count, formatBytes, formatNumber } from '../../../format.js';
+import { DeclaredBudgets } from './declared-budgets.js';
 
 const EpsilonCurve = lazy(() => import('./epsilon-curve.js'));
 
@@ -10,7 +11,7 @@ export function Forecast({ plan }: { plan: RunForecast }) {
   const { noise, epsilonCurve, members } = plan;
   return (
     <div data-testid="forecast">
-      <dl className="facts">
+      <dl className="facts facts-plan">
         <Fact
           label="Dropouts survived"
           hint={`Of ${members.length} members: ${plan.threshold} must answer every phase, and a sum has at least ${plan.minimumContributors} contributions.`}
@@ -42,13 +43,15 @@ export function Forecast({ plan }: { plan: RunForecast }) {
             `ε ${formatNumber(epsilonCurve.at(-1)?.epsilon ?? null)}`
           )}
         </Fact>
+        <Memory memory={plan.memory} />
         {plan.caps.map((cap) => (
           <Cap key={cap.epsilon} cap={cap} rounds={plan.manifest.rounds} />
         ))}
       </dl>
+      {epsilonCurve.length > 0 && <DeclaredBudgets plan={plan} />}
       {epsilonCurve.length > 0 && (
         <Suspense fallback={null}>
-          <EpsilonCurve points={epsilonCurve} />
+          <EpsilonCurve plan={plan} />
         </Suspense>
       )}
     </div>
@@ -67,6 +70,33 @@ function Cap({ cap, rounds }: { cap: CapForecast; rounds: number }) {
           ? `no noise is enough for all ${rounds}`
           : `all ${rounds} with noise multiplier ${formatNumber(cap.noiseMultiplier, 3)}`}
       </Small>
+    </Fact>
+  );
+}
+
+function Memory({ memory }: { memory: MemoryForecast }) {
+  const { totalBytes, leastBytes, parts, countsVocabulary, rowTokens } = memory;
+  return (
+    <Fact
+      label="Memory of each client"
+      hint={
+        <>
+          At the fullest moment, with a large base held as NF4 and rows of {rowTokens} tokens, by the engine’s fastest
+          plan. Where less is free it takes longer, and below {formatBytes(leastBytes)} it refuses.
+          <dl className="memory-parts">
+            {parts.map(({ kind, title, bytes }) => (
+              <div key={kind}>
+                <dt>{title}</dt>
+                <dd>{formatBytes(bytes)}</dd>
+              </div>
+            ))}
+          </dl>
+        </>
+      }
+    >
+      {formatBytes(totalBytes)}
+      <Small>at least {formatBytes(leastBytes)}</Small>
+      {!countsVocabulary && <Small>without embedding, head and logits: give the vocabulary</Small>}
     </Fact>
   );
 }

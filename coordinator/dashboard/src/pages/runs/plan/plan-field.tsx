@@ -1,4 +1,4 @@
-import { NumberInput, Select, TagsInput, TextInput } from '@mantine/core';
+import { NumberInput, Select, Switch, TagsInput, TextInput } from '@mantine/core';
 import type { PlanField } from './fields.js';
 
 interface PlanFieldInputProps {
@@ -29,6 +29,14 @@ export function PlanFieldInput({ field, value, error, advice, onChange }: PlanFi
           onChange={(given) => onChange(typeof given === 'number' ? given : undefined)}
         />
       );
+    case 'switch':
+      return (
+        <Switch
+          {...common}
+          checked={value === true}
+          onChange={(event) => onChange(event.currentTarget.checked ? true : undefined)}
+        />
+      );
     case 'choice':
       return <Select {...common} data={[...choices]} value={String(value)} allowDeselect={false} onChange={onChange} />;
     case 'list':
@@ -44,7 +52,7 @@ export function PlanFieldInput({ field, value, error, advice, onChange }: PlanFi
         <TextInput
           {...common}
           value={typeof value === 'string' ? value : ''}
-          onChange={(event) => onChange(event.currentTarget.value)}
+          onChange={({ currentTarget: { value: given } }) => onChange(given === '' ? undefined : given)}
         />
       );
     default:
