@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** Starts the coordinator: `fedlora-coordinator [--config FILE]`. The program is dist/main.js, made by `npm run build`. */
+/** Starts the coordinator: `fedlora-coordinator [worker | admin-link] [--config FILE]`. The program is dist/main.js, made by `npm run build`. */
 
 import { existsSync } from 'node:fs';
 

@@ -8,7 +8,7 @@ import { AuditLog } from './audit/audit-log.js';
 import type { CoordinatorConfig } from './config/coordinator-config.js';
 import { Announcements } from './observe/announcements.js';
 import { DataFolder } from './storage/data-folder.js';
-import { openDatabase } from './storage/database.js';
+import { databaseOf, openDatabase } from './storage/database.js';
 
 /** The token of a fresh set-up link for `admin`. @throws FedloraError data-folder/locked: the coordinator runs */
 export async function createAdminLink(config: CoordinatorConfig): Promise<string> {
@@ -16,7 +16,7 @@ export async function createAdminLink(config: CoordinatorConfig): Promise<string
   await folder.prepare();
   const release = await folder.take();
   try {
-    const db = openDatabase(folder.database);
+    const db = await openDatabase(databaseOf(config, folder));
     const now = Date.now;
     const audit = new AuditLog(db, now);
     try {

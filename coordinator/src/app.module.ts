@@ -29,8 +29,11 @@ import { AccessGuard } from './nest/access.guard.js';
 import { BodyTypeGuard } from './nest/body-type.guard.js';
 import { Downloads } from './hub/downloads.js';
 import { HubController } from './hub/hub.controller.js';
+import { SharedPieces } from './adapters/shared-pieces.js';
+import { DriverGuard } from './nest/driver.guard.js';
 import { HubFiles } from './hub/hub-files.js';
 import { HubService } from './hub/hub.service.js';
+import { RegistryChanges } from './hub/registry-changes.js';
 import { IdempotencyInterceptor } from './nest/idempotency.interceptor.js';
 import { expectSameRoutes } from './nest/route-key.js';
 import { LOG, OPEN_API, PUBLIC_KEY } from './nest/tokens.js';
@@ -45,11 +48,15 @@ import type { TrackRecord } from './observe/track-record.js';
 import { Views } from './observe/views.js';
 import { ContributionController } from './rounds/contribution.controller.js';
 import { ChannelViews } from './release/channel-views.js';
+import { OutcomesController } from './outcomes/outcomes.controller.js';
+import { OutcomesService } from './outcomes/outcomes.service.js';
+import { MergeService } from './release/merge.service.js';
 import { ReleaseService } from './release/release.service.js';
 import { ReleaseViews } from './release/release-views.js';
 import { ReleasesController } from './release/releases.controller.js';
 import { RepositoriesController } from './release/repositories.controller.js';
 import { SigningKeyController } from './release/signing-key.controller.js';
+import { Driving } from './rounds/driving.js';
 import { RoundService } from './rounds/round.service.js';
 import { RunService } from './runs/run.service.js';
 import { RunsController } from './runs/runs.controller.js';
@@ -59,6 +66,7 @@ import { ClientGateway } from './session/client.gateway.js';
 import { Presence } from './session/presence.js';
 import { SessionController } from './session/session.controller.js';
 import { SessionService } from './session/session.service.js';
+import { Strangers } from './session/strangers.js';
 
 /** What Nest's controllers and gateways need; `start-coordinator.ts` constructs it. */
 export interface Parts {
@@ -68,6 +76,7 @@ export interface Parts {
   readonly authenticator: Authenticator;
   readonly channelViews: ChannelViews;
   readonly downloads: Downloads;
+  readonly driving: Driving;
   readonly enrolment: EnrolmentService;
   readonly hub: HubService;
   readonly hubFiles: HubFiles;
@@ -83,6 +92,8 @@ export interface Parts {
   readonly providerSignIn: ProviderSignIn;
   readonly rateLimits: RateLimits;
   readonly readiness: Readiness;
+  readonly mergeService: MergeService;
+  readonly outcomesService: OutcomesService;
   readonly releaseService: ReleaseService;
   readonly releaseViews: ReleaseViews;
   readonly roundService: RoundService;
@@ -108,6 +119,7 @@ const controllers: Type[] = [
   VersionsController,
   ReleasesController,
   RepositoriesController,
+  OutcomesController,
   SigningKeyController,
   HubController,
   ObserveController,
@@ -134,10 +146,13 @@ export class AppModule {
         { provide: AuditLog, useValue: parts.audit },
         { provide: Authenticator, useValue: parts.authenticator },
         { provide: ChannelViews, useValue: parts.channelViews },
+        { provide: Driving, useValue: parts.driving },
         { provide: Downloads, useValue: parts.downloads },
         { provide: EnrolmentService, useValue: parts.enrolment },
         { provide: HubFiles, useValue: parts.hubFiles },
+        { provide: SharedPieces, useValue: new SharedPieces(parts.versionStore.blobs) },
         { provide: HubService, useValue: parts.hub },
+        { provide: RegistryChanges, useValue: new RegistryChanges(parts.announcements) },
         { provide: Idempotency, useValue: parts.idempotency },
         { provide: InvitationService, useValue: parts.invitations },
         { provide: LOG, useValue: parts.log },
@@ -148,6 +163,9 @@ export class AppModule {
         { provide: Presence, useValue: parts.presence },
         { provide: ProviderSignIn, useValue: parts.providerSignIn },
         { provide: RateLimits, useValue: parts.rateLimits },
+        { provide: Strangers, useValue: new Strangers() },
+        { provide: MergeService, useValue: parts.mergeService },
+        { provide: OutcomesService, useValue: parts.outcomesService },
         { provide: ReleaseService, useValue: parts.releaseService },
         { provide: ReleaseViews, useValue: parts.releaseViews },
         { provide: Readiness, useValue: parts.readiness },
@@ -162,6 +180,7 @@ export class AppModule {
         { provide: Views, useValue: parts.views },
         ClientGateway,
         LiveGateway,
+        { provide: APP_GUARD, useClass: DriverGuard },
         { provide: APP_GUARD, useClass: AccessGuard },
         { provide: APP_GUARD, useClass: BodyTypeGuard },
         { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },

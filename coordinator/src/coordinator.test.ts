@@ -21,6 +21,7 @@ import {
   type VersionRecord,
 } from '@fedlora/shared';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { meanOf } from '../../test/support/averaging.js';
 import { FakeFederation, FakeOrganisation, untilRound, untilRun } from '../../test/support/fake-federation.js';
 import { becomeFirstAdmin } from '../../test/support/first-admin.js';
 import { json, listAll, operate, send } from '../../test/support/requests.js';
@@ -131,14 +132,12 @@ function seeManifests(): void {
 
 /** The mean of what the survivors contributed to a round, in units of the update, without the metrics. */
 function plainMean(roundId: string, survivors: readonly string[], manifest: Manifest, length: number): number[] {
-  const { stepsPerUnit } = manifest.encoding;
-  return Array.from({ length }, (_, i) => {
-    let sum = 0;
-    for (const { name, contributed } of federation.organisations) {
-      if (survivors.includes(name)) sum += contributed.get(roundId)?.[i] ?? Number.NaN;
-    }
-    return sum / stepsPerUnit / manifest.privacy.minimumContributors;
-  });
+  const counted = federation.organisations.filter(({ name }) => survivors.includes(name));
+  return meanOf(
+    counted.map(({ contributed }) => contributed.get(roundId)),
+    manifest,
+    length,
+  );
 }
 
 async function setUp(count: number): Promise<void> {
@@ -626,7 +625,7 @@ describe('a coordinator that is killed', () => {
     await untilRound(coordinator.url, token, id, (round) => round.phase === 'training');
     federation.disconnect();
     await coordinator.close({ abruptly: true });
-    const db = openDatabase(join(folder, 'coordinator.sqlite'));
+    const db = await openDatabase({ path: join(folder, 'coordinator.sqlite') });
     await db.updateTable('runs').set({ status: 'stopped', reason: 'Stopped in the test.' }).execute();
     await db.destroy();
     await start();
@@ -666,7 +665,7 @@ describe('a disk that fails once', () => {
       id,
       (round) => round.participants.filter(({ status }) => status === 'shared').length === 2,
     );
-    vi.spyOn(RoundsRepository.prototype, 'addEvent').mockRejectedValueOnce(new Error('disk full'));
+    vi.spyOn(RoundsRepository.prototype, 'addEvents').mockRejectedValueOnce(new Error('disk full'));
     council.ignores = () => false;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const before = council.replies.length;
@@ -692,12 +691,12 @@ describe('a disk that fails once', () => {
 
   it('and cannot even store the failure keeps the sum due until it can be stored', async () => {
     const [, , council] = federation.organisations;
-    const { addEvent } = RoundsRepository.prototype;
+    const { addEvents } = RoundsRepository.prototype;
     const refused: string[] = [];
-    vi.spyOn(RoundsRepository.prototype, 'addEvent').mockImplementation(function (this: RoundsRepository, ...event) {
-      const [, , { kind }] = event;
+    vi.spyOn(RoundsRepository.prototype, 'addEvents').mockImplementation(function (this: RoundsRepository, ...events) {
+      const [, , [{ kind }]] = events;
       if ((kind !== 'sum.applied' && kind !== 'round.failed') || refused.includes(kind)) {
-        return addEvent.apply(this, event);
+        return addEvents.apply(this, events);
       }
       refused.push(kind);
       return Promise.reject(new Error('disk full'));
@@ -714,6 +713,48 @@ describe('a disk that fails once', () => {
     vi.spyOn(ContributionStore.prototype, 'scrub').mockRejectedValueOnce(new Error('disk failed'));
     const { id } = await startRun(averaging);
     expect(await untilRun(coordinator.url, token, id)).toMatchObject({ status: 'completed', completedRounds: 2 });
+  });
+});
+
+describe('answers that come while the disk is busy', () => {
+  beforeEach(() => setUp(5));
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    await tearDown();
+  });
+
+  it('are stored together, and a bad one among them is refused alone', async () => {
+    const { addEvents, transaction } = RoundsRepository.prototype;
+    const counts: number[] = [];
+    vi.spyOn(RoundsRepository.prototype, 'addEvents').mockImplementation(function (this: RoundsRepository, ...events) {
+      counts.push(events[2].length);
+      return addEvents.apply(this, events);
+    });
+    let release = (): void => undefined;
+    const isReleased = new Promise<void>((resolve) => (release = resolve));
+    vi.spyOn(RoundsRepository.prototype, 'transaction').mockImplementation(async function (
+      this: RoundsRepository,
+      change,
+    ) {
+      if (counts.length > 0) await isReleased; // The first is the start of the round.
+      return transaction.call(this, change);
+    });
+    const [bad, ...others] = federation.organisations;
+    bad.ignores = ({ phase }) => phase === 'advertising';
+    const { id } = await startRun({ ...averaging, rounds: 1 });
+    const round = await untilRound(coordinator.url, token, id, ({ phase }) => phase === 'advertising');
+    const refusal = bad.reply(round.id, 'advertising', new Uint8Array([1, 2, 3]));
+    await vi.waitFor(async () => {
+      const metrics = await (await send(coordinator.url, 'GET', '/metrics')).text();
+      expect(metrics).toContain('fedlora_backlog{kind="answers"} 5');
+    });
+    expect(others.flatMap(({ replies }) => replies)).toEqual([]);
+    release();
+    expect(await refusal).toMatchObject({ ok: false, error: { code: 'codec/malformed' } });
+    await vi.waitFor(() => expect(others.map(({ replies }) => replies.length)).toEqual([1, 1, 1, 1]));
+    expect(others.every(({ replies }) => replies[0].ok)).toBe(true);
+    expect(counts.slice(1).reduce((sum, count) => sum + count, 0)).toBe(4);
+    expect(counts.length).toBeLessThanOrEqual(3);
   });
 });
 

@@ -5,16 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Manifest } from '@fedlora/protocol';
 import { nodeProvider } from '@fedlora/protocol/node';
-import {
-  decodeAdapter,
-  routes,
-  type RequestPhase,
-  type RoundView,
-  type RunPlanView,
-  type RunView,
-} from '@fedlora/shared';
+import { routes, type RequestPhase, type RoundView, type RunPlanView, type RunView } from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { remembering } from '../../test/scenario/secagg-cohort.js';
+import { averagingRun, meanOf, movedBy, valuesOfB } from '../../test/support/averaging.js';
+import { remembering } from '../../test/support/remembering.js';
 import { FakeFederation, untilRound, untilRun } from '../../test/support/fake-federation.js';
 import { becomeFirstAdmin } from '../../test/support/first-admin.js';
 import { listAll, operate, send } from '../../test/support/requests.js';
@@ -25,26 +19,10 @@ const COUNT = 130;
 const LONG_MS = 300_000;
 const names = Array.from({ length: COUNT }, (_, i) => `org-${String(i).padStart(3, '0')}`);
 
-/** Differences averaged as they are. */
 const averaging = {
+  ...averagingRun,
   title: 'A large run',
-  rounds: 1,
-  base: {
-    name: 'tiny',
-    digest: 'b'.repeat(64),
-    shape: {
-      hidden_size: 8,
-      intermediate_size: 8,
-      num_hidden_layers: 1,
-      num_attention_heads: 2,
-      num_key_value_heads: 2,
-    },
-  },
-  adapter: { rule: 'ffa-svd', r: 2, lora_alpha: 4, target_modules: ['q_proj'], rebaseEvery: 0 },
-  data: { format: 'alpaca', maximumLength: 64 },
-  privacy: { unit: 'none', l2Bound: 1, noiseMultiplier: 0, delta: 0, assumedColluders: 3 },
-  training: { kind: 'local-steps', steps: 1, batchSize: 4, learningRate: 0.1, maximumGradientNorm: 1 },
-  server: { kind: 'sgd', learningRate: 1, finalLearningRateFraction: 1, beta1: 0, beta2: 0.95 },
+  privacy: { ...averagingRun.privacy, assumedColluders: 3 },
   deadlinesMs: { advertising: LONG_MS, sharing: LONG_MS, training: LONG_MS, checking: LONG_MS, unmasking: LONG_MS },
 };
 
@@ -67,10 +45,8 @@ async function start(): Promise<void> {
     token = (await becomeFirstAdmin(coordinator.url, coordinator.setupToken)).token;
 }
 
-/** The values of B, in layout order. */
 async function valuesOf(version: string, manifest: Manifest): Promise<number[]> {
-  const bytes = await readFile(join(folder, 'versions', version, 'adapter_model.safetensors'));
-  return decodeAdapter(bytes, manifest.adapter.modules, manifest.adapter.r).modules.flatMap(({ B }) => [...B]);
+  return valuesOfB(await readFile(join(folder, 'versions', version, 'adapter_model.safetensors')), manifest);
 }
 
 describe(`${COUNT} organisations`, () => {
@@ -162,11 +138,8 @@ describe(`${COUNT} organisations`, () => {
       const after = await valuesOf(round.version!, terms);
       const contributors = federation.organisations.filter(({ contributed }) => contributed.has(round.id));
       expect(contributors).toHaveLength(COUNT - 2);
-      after.forEach((value, i) => {
-        const sum = contributors.reduce((all, { contributed }) => all + contributed.get(round.id)![i], 0);
-        const mean = sum / terms.encoding.stepsPerUnit / terms.privacy.minimumContributors;
-        expect(value).toBe(Math.fround(before[i] + Math.fround(mean)));
-      });
+      const levels = contributors.map(({ contributed }) => contributed.get(round.id));
+      expect(after).toEqual(movedBy(meanOf(levels, terms, after.length), before));
     },
     LONG_MS,
   );

@@ -4,10 +4,12 @@ import { exitCodeOf, explainError } from '@fedlora/shared';
 import { createAdminLink } from './admin-link.js';
 import { loadConfig } from './config/coordinator-config.js';
 import { startCoordinator } from './start-coordinator.js';
+import { startWorker } from './start-worker.js';
 
 try {
   const [first, ...rest] = process.argv.slice(2);
   if (first === 'admin-link') await printAdminLink(rest);
+  else if (first === 'worker') await work(rest);
   else await run(process.argv.slice(2));
 } catch (error) {
   process.stderr.write(`${explainError(error)}\n`);
@@ -22,11 +24,24 @@ async function run(args: readonly string[]): Promise<void> {
         `  ${coordinator.url}/#setup=${coordinator.setupToken}\n\n`,
     );
   }
+  void coordinator.lost.then((reason) => {
+    process.stderr.write(`${explainError(reason)}\n`);
+    process.exit(exitCodeOf(reason)); // The service manager starts it again, to stand by.
+  });
+  closeOnSignal(coordinator);
+}
+
+/** Sums ranges of large updates for coordinators of the same configuration, until it is told to stop. */
+async function work(args: readonly string[]): Promise<void> {
+  closeOnSignal(await startWorker(loadConfig(args, process.env)));
+}
+
+function closeOnSignal(running: { close(): Promise<void> }): void {
   let isStopping = false;
   const stop = (): void => {
     if (isStopping) process.exit(1); // The second signal means now.
     isStopping = true;
-    coordinator.close().then(
+    running.close().then(
       () => process.exit(0),
       (error: unknown) => {
         process.stderr.write(`${explainError(error)}\n`);

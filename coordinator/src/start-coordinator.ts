@@ -1,8 +1,9 @@
 /** The composition root: reads the data folder, constructs every part, and starts to listen. */
 
 import 'reflect-metadata';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import type { Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
@@ -12,6 +13,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { nodeProvider } from '@fedlora/protocol/node';
 import { FedloraError } from '@fedlora/shared';
+import { ConvertedVersions } from './adapters/converted-versions.js';
 import { OptimizerStore } from './adapters/optimizer-store.js';
 import { VersionStore } from './adapters/version-store.js';
 import { VersionsRepository } from './adapters/versions.repository.js';
@@ -26,6 +28,8 @@ import { UsersRepository } from './access/users.repository.js';
 import { UserService } from './access/users.service.js';
 import { AppModule, type Parts } from './app.module.js';
 import { Idempotency } from './api/idempotency.js';
+import { RoundSums } from './aggregation/round-sums.js';
+import { SumWorkers } from './aggregation/sum-workers.js';
 import { AuditLog } from './audit/audit-log.js';
 import type { CoordinatorConfig } from './config/coordinator-config.js';
 import { EnrolmentService } from './enrolment/enrolment.service.js';
@@ -37,7 +41,8 @@ import { StandingService } from './enrolment/standing.service.js';
 import { Downloads } from './hub/downloads.js';
 import { HubFiles } from './hub/hub-files.js';
 import { HubService } from './hub/hub.service.js';
-import { setUpHttp } from './nest/http-shell.js';
+import { limitConnections } from './nest/connections.js';
+import { proxyTest, setUpHttp } from './nest/http-shell.js';
 import { bindRequestId, logOver, nestLoggerOver, openLog, requestLog } from './nest/pino-log.js';
 import { ProblemFilter } from './nest/problem.filter.js';
 import { Announcements } from './observe/announcements.js';
@@ -49,11 +54,16 @@ import { TrackRecord } from './observe/track-record.js';
 import { Views } from './observe/views.js';
 import { ChannelsRepository } from './release/channels.repository.js';
 import { ChannelViews } from './release/channel-views.js';
+import { AuditFindingsRepository } from './release/audit-findings.repository.js';
 import { ReleaseDescriptions } from './release/release-descriptions.js';
+import { OutcomesRepository } from './outcomes/outcomes.repository.js';
+import { OutcomesService } from './outcomes/outcomes.service.js';
+import { MergeService } from './release/merge.service.js';
 import { ReleaseService } from './release/release.service.js';
 import { ReleaseViews } from './release/release-views.js';
 import { TagsRepository } from './release/tags.repository.js';
 import { AdapterMaker } from './rounds/adapter-maker.js';
+import { Driving } from './rounds/driving.js';
 import { RoundService } from './rounds/round.service.js';
 import { RoundsRepository } from './rounds/rounds.repository.js';
 import { Budget } from './runs/budget.js';
@@ -64,15 +74,19 @@ import { Presence } from './session/presence.js';
 import { SessionService } from './session/session.service.js';
 import { ContributionStore } from './storage/contribution-store.js';
 import { DataFolder } from './storage/data-folder.js';
-import { openDatabase, type Database, type Tables } from './storage/database.js';
+import { databaseOf, openDatabase, type Database, type Tables } from './storage/database.js';
 import { writeAtomically } from './storage/durable-file.js';
+import { DriverLease } from './storage/lease.js';
 import { openCoordinatorKey, type CoordinatorKey } from './storage/keys.js';
+import { openBlobs, type Blobs } from './storage/open-blobs.js';
 
 /** A coordinator that answers. */
 export interface RunningCoordinator {
   readonly url: string;
   /** With which the first administrator sets a password; as long as there is no administrator. */
   readonly setupToken?: string;
+  /** Resolves when it has ended by itself, since another coordinator on its database drives the rounds: with why. */
+  readonly lost: Promise<FedloraError>;
   /** Ends it; open rounds go on at the next start. `abruptly` lets nothing finish, as a power cut would: for tests. */
   close(options?: { readonly abruptly?: boolean }): Promise<void>;
 }
@@ -83,9 +97,19 @@ export interface Overrides {
   readonly rates?: Rates;
   /** How long sessions of clients last. */
   readonly sessionMs?: number;
+  /** How long the lease lasts with which one of several drives the rounds. */
+  readonly leaseMs?: number;
+  /** Words of a range that a worker sums, and how long the coordinator waits for one. */
+  readonly sums?: { readonly rangeWords: number; readonly patienceMs: number };
 }
 
-/** Starts a coordinator on its data folder. @throws FedloraError config/invalid | data-folder/locked | data-folder/foreign */
+/**
+ * Connections that may wait to be accepted: as many as organisations may come back at the same moment, after a restart or a broken link.
+ * With Node's 511 the system resets the others. Systems cap it at a setting of their own (Linux: `net.core.somaxconn`, 4096).
+ */
+const WAITING_CONNECTIONS = 4096;
+
+/** Starts a coordinator on its data folder. @throws FedloraError config/invalid | data-folder/* | database/* | coordinator/blobs-unavailable */
 export async function startCoordinator(
   config: CoordinatorConfig,
   overrides: Overrides = {},
@@ -94,17 +118,20 @@ export async function startCoordinator(
   const log = logOver(logger);
   const folder = new DataFolder(config.dataFolder);
   await folder.prepare();
-  const release = await folder.take();
+  // Of several coordinators on one database the lease lets one drive, and they may share the folder.
+  const release = config.databaseUrl === undefined ? await folder.take() : () => undefined;
   let db: Database | undefined;
   try {
-    await rm(folder.address, { force: true });
-    db = openDatabase(folder.database);
+    if (config.databaseUrl === undefined) await rm(folder.address, { force: true });
+    db = await openDatabase(databaseOf(config, folder));
     const key = await openCoordinatorKey(folder.coordinatorKey);
     await expectSameFederation(db, config);
     await rm(join(config.dataFolder, 'operator-token'), { force: true }); // Of before there were users; it opens nothing.
     const stored = await readSetting(db, 'revocations');
-    const parts = construct(config, folder, db, key, stored, log, overrides);
-    const setupToken = await parts.users.firstAdminLink();
+    if (config.databaseUrl !== undefined) await expectSameKey(db, key);
+    const blobs = await openBlobs(config, folder);
+    let lose: (reason: FedloraError) => void = () => undefined;
+    const parts = construct(config, folder, blobs, db, key, stored, log, overrides, (reason) => lose(reason));
 
     const app = await NestFactory.create<NestExpressApplication>(AppModule.over(parts), {
       logger: nestLoggerOver(log),
@@ -114,47 +141,51 @@ export async function startCoordinator(
     app.use(requestLog(logger));
     app.use(bindRequestId);
     setUpHttp(app, config.trustedProxies ?? []);
+    limitConnections(app.getHttpServer(), proxyTest(app));
     app.useWebSocketAdapter(new IoAdapter(app));
     app.useGlobalFilters(new ProblemFilter(log, parts.metrics));
     parts.metrics.watch(app.getHttpServer());
     await app.init();
-    await parts.trackRecord.load();
-    await parts.runService.tidy();
-    await parts.roundService.resume();
-    await parts.runService.resume();
-    await app.listen(config.port, config.host);
+    await parts.driving.begin();
+    const setupToken = parts.driving.isDriving ? await parts.users.firstAdminLink() : undefined;
+    await listen(app.getHttpServer(), config);
 
     const url = urlOf(config.host, app.getHttpServer());
-    await writeAtomically(folder.address, `${JSON.stringify({ url, pid: process.pid })}\n`);
+    const address = `${JSON.stringify({ url, pid: process.pid })}\n`;
+    await writeAtomically(folder.address, address);
     log.info('coordinator.listening', { url, dataFolder: config.dataFolder, publicKey: key.publicKey });
 
     const database = db;
     let isClosed = false;
-    return {
-      url,
-      ...(setupToken === undefined ? {} : { setupToken }),
-      close: async ({ abruptly = false } = {}) => {
-        if (isClosed) return;
-        isClosed = true;
-        parts.readiness.stop();
-        parts.runService.close();
-        if (abruptly) {
-          parts.roundService.abandon();
-          // Nobody hears of what fails from here on.
-          const server: Server = app.getHttpServer();
-          server.closeAllConnections();
-          await database.destroy();
-          await app.close();
-        } else {
-          await app.close();
-          await parts.roundService.close();
-          await database.destroy();
-        }
+    const close: RunningCoordinator['close'] = async ({ abruptly = false } = {}) => {
+      if (isClosed) return;
+      isClosed = true;
+      parts.readiness.stop();
+      parts.runService.close();
+      await parts.driving.close({ abruptly });
+      if (abruptly) {
+        parts.roundService.abandon();
+        // Nobody hears of what fails from here on.
+        const server: Server = app.getHttpServer();
+        server.closeAllConnections();
+        await database.destroy();
+        await app.close();
+      } else {
+        await app.close();
+        await parts.roundService.close();
+        await parts.driving.giveBack();
+        await database.destroy();
+      }
+      // Another coordinator may have told its own since.
+      if ((await readFile(folder.address, 'utf8').catch(() => '')) === address)
         await rm(folder.address, { force: true });
-        release();
-        log.info('coordinator.stopped');
-      },
+      release();
+      log.info('coordinator.stopped');
     };
+    const lost = new Promise<FedloraError>((resolve) => {
+      lose = (reason) => void close({ abruptly: true }).finally(() => resolve(reason));
+    });
+    return { url, ...(setupToken === undefined ? {} : { setupToken }), lost, close };
   } catch (error) {
     await db?.destroy();
     release();
@@ -165,11 +196,13 @@ export async function startCoordinator(
 function construct(
   config: CoordinatorConfig,
   folder: DataFolder,
+  blobs: Blobs,
   db: Database,
   key: CoordinatorKey,
   storedRevocations: string | undefined,
   log: Log,
-  { now = Date.now, rates = DEFAULT_RATES, sessionMs }: Overrides,
+  { now = Date.now, rates = DEFAULT_RATES, sessionMs, leaseMs = leaseMsOf(config), sums }: Overrides,
+  onLost: (reason: FedloraError) => void,
 ): Parts {
   const crypto = nodeProvider;
   const { federationKey } = config;
@@ -177,12 +210,14 @@ function construct(
   const audit = new AuditLog(db, now);
   const organisations = new OrganisationsRepository(db);
   const invitations = new InvitationsRepository(db);
-  const runs = new RunsRepository(db);
-  const rounds = new RoundsRepository(db);
+  const lease = config.databaseUrl === undefined ? undefined : new DriverLease(db, leaseMs);
+  const runs = new RunsRepository(db, lease);
+  const rounds = new RoundsRepository(db, lease);
   const versions = new VersionsRepository(db);
-  const versionStore = new VersionStore(folder.versions, key);
-  const optimizerStore = new OptimizerStore(folder.optimizer);
-  const contributions = new ContributionStore(folder.contributions);
+  const auditFindings = new AuditFindingsRepository(db);
+  const versionStore = new VersionStore(blobs.versions, key);
+  const optimizerStore = new OptimizerStore(blobs.optimizer);
+  const contributions = new ContributionStore(blobs.contributions);
   const budget = new Budget();
   const presence = new Presence(organisations, announcements, now);
   const revocations = new Revocations(
@@ -248,7 +283,13 @@ function construct(
     log,
     now,
   };
-  const adapterMaker = new AdapterMaker({ ...common, contributions });
+  const { redisUrl } = config;
+  const workers =
+    redisUrl === undefined
+      ? undefined
+      : new SumWorkers({ redisUrl, federationKey, contributions, log, patienceMs: sums?.patienceMs });
+  const roundSums = new RoundSums(contributions, workers, sums?.rangeWords);
+  const adapterMaker = new AdapterMaker({ ...common, roundSums, auditFindings });
   const roundService = new RoundService({ ...common, contributions, adapterMaker });
   const runService = new RunService({ ...common, roundService, organisations, key, federationKey });
   const schedules = new ScheduleService({ ...common, roundService, runService });
@@ -283,7 +324,15 @@ function construct(
   const tags = new TagsRepository(db);
   const downloads = new Downloads(db, now);
   const channelViews = new ChannelViews({ versions, channels });
-  const descriptions = new ReleaseDescriptions({ versions, channelViews, tags, downloads, runs, rounds });
+  const descriptions = new ReleaseDescriptions({
+    versions,
+    channelViews,
+    tags,
+    downloads,
+    runs,
+    rounds,
+    auditFindings,
+  });
   const releaseViews = new ReleaseViews({ versions, versionStore, channelViews, descriptions, tags, downloads, runs });
   const hubFiles = new HubFiles(versionStore);
   const releaseService = new ReleaseService({
@@ -292,15 +341,41 @@ function construct(
     channelViews,
     tags,
     releaseViews,
+    auditFindings,
     audit,
     announcements,
     now,
   });
+  const outcomesService = new OutcomesService({
+    outcomes: new OutcomesRepository(db),
+    releaseViews,
+    audit,
+    announcements,
+    now,
+  });
+  const mergeService = new MergeService({ versions, versionStore, runs, releaseViews, audit, announcements, now });
   const metrics = new Metrics({ ...common, views, roundService, programVersion: version });
   audit.onRecorded = (event) => {
     if (event === 'user.sign-in.refused') metrics.signInFailed();
   };
-  const readiness = new Readiness(folder.root, () => runs.countByStatus());
+  const driving = new Driving({
+    lease,
+    takeUp: async () => {
+      revocations.load(await readSetting(db, 'revocations'));
+      await trackRecord.load();
+      await runService.tidy();
+      await roundService.resume();
+      await runService.resume();
+    },
+    onLost,
+    log,
+  });
+  const readiness = new Readiness(
+    folder.root,
+    () => runs.countByStatus(),
+    driving,
+    () => blobs.expectReachable(),
+  );
   return {
     announcements,
     apiTokens,
@@ -308,8 +383,18 @@ function construct(
     authenticator,
     channelViews,
     downloads,
+    driving,
+    mergeService,
+    outcomesService,
     enrolment,
-    hub: new HubService({ releaseViews, versions, files: hubFiles }),
+    hub: new HubService({
+      releaseViews,
+      channelViews,
+      tags,
+      versions,
+      files: hubFiles,
+      converted: new ConvertedVersions(versionStore),
+    }),
     hubFiles,
     idempotency: new Idempotency(db, now),
     invitations: new InvitationService({
@@ -344,6 +429,11 @@ function construct(
   };
 }
 
+/** `undefined`: the usual one. */
+function leaseMsOf({ leaseSeconds }: CoordinatorConfig): number | undefined {
+  return leaseSeconds === undefined ? undefined : leaseSeconds * 1000;
+}
+
 /** A data folder's organisations are certified by one federation key: another one would make all of them strangers. */
 async function expectSameFederation(db: Database, config: CoordinatorConfig): Promise<void> {
   const stored = await readSetting(db, 'federationKey');
@@ -353,6 +443,17 @@ async function expectSameFederation(db: Database, config: CoordinatorConfig): Pr
       where: config.dataFolder,
     });
   }
+}
+
+/** Coordinators on one database are one to organisations and readers, who know their key. */
+async function expectSameKey(db: Database, { publicKey }: CoordinatorKey): Promise<void> {
+  const stored = await readSetting(db, 'coordinatorKey');
+  if (stored === undefined) await writeSetting(db, 'coordinatorKey', publicKey);
+  else if (stored !== publicKey)
+    throw new FedloraError(
+      'data-folder/foreign',
+      'The database belongs to a coordinator of another key: coordinator.key must be the same.',
+    );
 }
 
 async function readSetting(db: Database, key: string): Promise<string | undefined> {
@@ -379,4 +480,10 @@ function programVersion(): string {
     version: string;
   };
   return version;
+}
+
+/** Nest's own `listen` takes no backlog. */
+async function listen(server: Server, { host, port }: Pick<CoordinatorConfig, 'host' | 'port'>): Promise<void> {
+  server.listen({ host, port, backlog: WAITING_CONNECTIONS });
+  await once(server, 'listening'); // Rejects with the reason if it cannot.
 }

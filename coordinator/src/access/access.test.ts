@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -18,6 +18,7 @@ import {
 } from '@fedlora/shared';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { databaseContent } from '../../../test/support/database.js';
 import { FakeFederation, FakeOrganisation } from '../../../test/support/fake-federation.js';
 import { becomeFirstAdmin, signIn, type FirstAdmin, type SignedIn } from '../../../test/support/first-admin.js';
 import { json, listAll, operate, send } from '../../../test/support/requests.js';
@@ -141,12 +142,7 @@ describe('a password', () => {
   it('is stored as argon2id, and tokens and cookies as hashes: the database has none of them', async () => {
     await newUser({ name: 'stored', role: 'viewer' });
     const { headers } = await signIn(url, 'stored', PASSWORD);
-    const files = await Promise.all(
-      ['coordinator.sqlite', 'coordinator.sqlite-wal'].map((name) =>
-        readFile(join(folder, name)).catch(() => Buffer.of()),
-      ),
-    );
-    const bytes = Buffer.concat(files);
+    const bytes = await databaseContent(folder);
     expect(bytes.includes('$argon2id$v=19$m=19456,t=2,p=1$')).toBe(true);
     for (const secret of [PASSWORD, admin.password, admin.token, headers.cookie.split('=')[1], headers[CSRF_HEADER]])
       expect(bytes.includes(secret)).toBe(false);

@@ -15,7 +15,7 @@ import {
 import type { AuditLog } from '../audit/audit-log.js';
 import type { Origin } from '../audit/origin.js';
 import type { Database } from '../storage/database.js';
-import { createToken, tokenHash } from '../storage/keys.js';
+import { createId, createToken, tokenHash } from '../storage/keys.js';
 import { mayDo, type Operator } from './principal.js';
 import { runsOf } from './users.repository.js';
 
@@ -50,7 +50,7 @@ export class ApiTokens {
       (maker.runs === null || (runs ?? []).every((run) => maker.runs?.has(run)));
     if (!isWithin) throw new FedloraError('access/beyond-own-rights');
     const token = API_TOKEN_PREFIX + createToken();
-    const id = createToken().slice(0, 12);
+    const id = createId();
     const createdAt = this.now();
     const expiresAt = createdAt + (request.lifetimeSeconds ?? LIFETIME_SECONDS) * 1000;
     return this.audit.recording(async (trx) => {

@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { permissionsOf, type Role, type SignInView } from '@fedlora/shared';
-import { createToken, tokenHash } from '../storage/keys.js';
+import { createId, createToken, tokenHash } from '../storage/keys.js';
 import type { Database } from '../storage/database.js';
 import type { Operator } from './principal.js';
 import { runsOf } from './users.repository.js';
@@ -39,7 +39,7 @@ export class SignIns {
       .insertInto('sign_ins')
       .values({
         token_hash: tokenHash(token),
-        id: createToken().slice(0, 12),
+        id: createId(),
         user_id: userId,
         created_at: now,
         used_at: now,

@@ -76,8 +76,8 @@ function base32(bytes: Uint8Array): string {
   return bits === 0 ? text : text + ALPHABET[(value << (5 - bits)) & 31];
 }
 
-/** Safe: secrets come from `base32`. */
-function fromBase32(text: string): Uint8Array {
+/** Of what `base32` wrote, or an authenticator was given. */
+export function fromBase32(text: string): Uint8Array {
   const bytes: number[] = [];
   let bits = 0;
   let value = 0;

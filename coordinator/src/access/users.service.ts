@@ -19,7 +19,7 @@ import { expectUnchanged } from '../api/entity-tag.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import { bySystem, type Origin } from '../audit/origin.js';
 import type { Announcements } from '../observe/announcements.js';
-import { createToken, tokenHash } from '../storage/keys.js';
+import { createId, createToken, tokenHash } from '../storage/keys.js';
 import type { Identity } from './identity-provider.js';
 import type { Lockout } from './lockout.js';
 import { expectStrong, hashPassword, isPassword } from './passwords.js';
@@ -375,7 +375,7 @@ export class UserService {
 
 function newUser(name: string, role: string, runs: readonly string[] | null, now: number): User {
   return {
-    id: createToken().slice(0, 12),
+    id: createId(),
     name,
     password_hash: null,
     role,

@@ -1,7 +1,8 @@
 /** README.md of an adapter version: what it is, what it promises, how to use it. Hugging Face shows it as the model card. */
 
 import type { AggregationRule, Manifest } from '@fedlora/protocol';
-import { FACTOR_R_FILE } from '@fedlora/shared';
+import { FACTOR_R_FILE, oneLine } from '@fedlora/shared';
+import { isContradicted } from '../release/audit-finding.js';
 import type { AdapterStanding } from './version-store.js';
 
 /** What each rule trains, and what its average is worth. */
@@ -45,7 +46,7 @@ A LoRA adapter for \`${oneLine(base.name)}\` (files ${base.digest}), trained by 
 ## Privacy
 
 ${privacy(manifest, standing)}
-${evaluation(manifest, standing)}
+${evaluation(manifest, standing)}${audits(standing)}
 ## Facts
 
 | | |
@@ -102,11 +103,31 @@ exactly. ${unit === 'none' ? 'Read from the securely aggregated sum of one round
 `;
 }
 
-function percent(fraction: number): string {
-  return `${Number((100 * fraction).toFixed(1))} %`;
+/** A section of its own, where something was found. */
+function audits({ audits: found }: AdapterStanding): string {
+  if (found.length === 0) return '';
+  const rows = found.map((one) =>
+    [
+      `\`${one.version.slice(0, 8)}\``,
+      String(one.canaries),
+      `${one.right} of ${one.guesses}`,
+      one.epsilonLowerBound.toFixed(3),
+      `${one.epsilonPromised?.toFixed(3) ?? 'nothing'}${isContradicted(one) ? ': **contradicted**' : ''}`,
+    ].join(' | '),
+  );
+  return `
+## Audits
+
+Organisations learned from made-up rows that were left in or out by fair coins, and guessed the coins from earlier versions of this run:
+one-run auditing (arXiv:2305.08846). The bound on epsilon for one record holds in 19 of 20 audits. It can contradict a promise, and not show
+that one holds.
+
+| version | canaries | guesses right | epsilon at least | promised for one record |
+|---|---|---|---|---|
+${rows.map((row) => `| ${row} |`).join('\n')}
+`;
 }
 
-/** Text of operators inside a table or code: without what would end it. */
-function oneLine(text: string): string {
-  return text.replace(/[\r\n|`"<>]+/g, ' ').trim();
+function percent(fraction: number): string {
+  return `${Number((100 * fraction).toFixed(1))} %`;
 }

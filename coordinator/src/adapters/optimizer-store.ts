@@ -1,18 +1,16 @@
-/** The server optimizer's memory on disk, one safetensors file for each adapter version that a round may start from. */
+/** The server optimizer's memory, one safetensors file for each adapter version that a round may start from. */
 
 import { createHash } from 'node:crypto';
-import { readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { TrainedFactor } from '@fedlora/protocol';
 import { decodeFloats, FedloraError, readSafetensors, writeSafetensors } from '@fedlora/shared';
 import type { Moments, OptimizerState } from '../aggregation/server-optimizer.js';
-import { isMissing, writeAtomically } from '../storage/durable-file.js';
+import { NoSuchBlob, type BlobStore } from '../storage/blob-store.js';
 
 const factors: readonly TrainedFactor[] = ['A', 'B', 'both', 'R'];
 const HASH_BYTES = 32;
 
 export class OptimizerStore {
-  constructor(private readonly folder: string) {}
+  constructor(private readonly blobs: BlobStore) {}
 
   /** Stores what belongs to a version: the SHA-256, then the tensors. */
   async write(versionId: string, state: OptimizerState): Promise<void> {
@@ -26,20 +24,16 @@ export class OptimizerStore {
       ];
     });
     const bytes = writeSafetensors(tensors);
-    await writeAtomically(
-      this.path(versionId),
-      Buffer.concat([createHash('sha256').update(bytes).digest(), bytes]),
-      0o600,
-    );
+    await this.blobs.put(nameOf(versionId), Buffer.concat([createHash('sha256').update(bytes).digest(), bytes]));
   }
 
   /** What a version's training goes on from; nothing for a run's first version. @throws FedloraError version/damaged */
   async read(versionId: string): Promise<OptimizerState> {
-    let file: Buffer;
+    let file: Uint8Array;
     try {
-      file = await readFile(this.path(versionId));
+      file = await this.blobs.get(nameOf(versionId));
     } catch (error) {
-      if (isMissing(error))
+      if (error instanceof NoSuchBlob)
         throw new FedloraError('version/damaged', 'The training state of the newest version is missing.');
       throw error;
     }
@@ -63,17 +57,17 @@ export class OptimizerStore {
 
   /** Removes everything but what the given versions need. */
   async keepOnly(versionIds: ReadonlySet<string>): Promise<void> {
-    for (const name of await readdir(this.folder)) {
-      if (!versionIds.has(name.replace(/\.safetensors$/, ''))) await rm(join(this.folder, name), { force: true });
-    }
+    await this.blobs.tidy();
+    const needed = new Set([...versionIds].map(nameOf));
+    for await (const { name } of this.blobs.list()) if (!needed.has(name)) await this.blobs.delete(name);
   }
 
   /** Removes what a version needed, once a newer one is in place. */
   async remove(versionId: string): Promise<void> {
-    await rm(this.path(versionId), { force: true });
+    await this.blobs.delete(nameOf(versionId));
   }
+}
 
-  private path(versionId: string): string {
-    return join(this.folder, `${versionId}.safetensors`);
-  }
+function nameOf(versionId: string): string {
+  return `${versionId}.safetensors`;
 }

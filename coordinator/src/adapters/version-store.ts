@@ -1,11 +1,9 @@
 /**
- * Adapter versions on disk: PEFT directories named after their content, written to a temporary folder and renamed when they are
- * whole and flushed, so that a version with a name is always complete.
+ * Adapter versions: PEFT directories named after their content. The record is written last, when every other file is there and durable,
+ * so that a version with a record is always complete.
  */
 
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
 import { canonicalJson, manifestHash, type Manifest } from '@fedlora/protocol';
 import {
   ADAPTER_CONFIG_FILE,
@@ -26,11 +24,13 @@ import {
   versionStatement,
   type AdapterTensors,
   type Attestation,
+  type AuditFindingView,
+  type MergeParent,
   type VersionFile,
   type VersionRecord,
 } from '@fedlora/shared';
 import { firstAdapter } from '../aggregation/first-adapter.js';
-import { flushFolder, isMissing, writeFlushed } from '../storage/durable-file.js';
+import { deleteAll, NoSuchBlob, type BlobStore } from '../storage/blob-store.js';
 import type { CoordinatorKey } from '../storage/keys.js';
 import { adapterCard } from './card.js';
 
@@ -52,12 +52,21 @@ export interface AdapterStanding {
   readonly epsilon: number | null;
   /** What was measured of the parent, on rows held out from training, in the round that made this version. */
   readonly parentOnHeldOut: HeldOutResult | null;
+  /** What was reported of versions of the run before this one. */
+  readonly audits: readonly VersionAudit[];
   readonly createdAt: number;
 }
 
+/** An audit's finding with the version that it is of. */
+export type VersionAudit = AuditFindingView & { readonly version: string };
+
+const RECORD_FILE = 'manifest.json';
+/** A version without a record after so long is one that a crash left: another replica may be writing a younger one. */
+const HALF_WRITTEN_MS = 3_600_000;
+
 export class VersionStore {
   constructor(
-    private readonly folder: string,
+    readonly blobs: BlobStore,
     private readonly key: CoordinatorKey,
   ) {}
 
@@ -70,10 +79,7 @@ export class VersionStore {
       ...factorRFile(manifest, adapter),
       ['README.md', Buffer.from(adapterCard(manifest, standing))],
     ]);
-    const files = [...contents].map(([name, bytes]): VersionFile => {
-      return { name, sha256: sha256(bytes), bytes: bytes.length };
-    });
-    const unnamed: Omit<VersionRecord, 'id'> = {
+    const provenance: Omit<VersionRecord, 'id' | 'files'> = {
       runId: manifest.runId,
       parent: standing.parent,
       roundId: standing.roundId,
@@ -85,19 +91,36 @@ export class VersionStore {
       epsilon: standing.epsilon,
       delta: privacy.unit === 'none' ? null : privacy.delta,
       createdAt: standing.createdAt,
-      files,
     };
+    return this.sign(provenance, contents);
+  }
+
+  /** Names a version by its files and where they come from, signs it and writes it. `files`: all but those that are about them. */
+  async sign(
+    provenance: Omit<VersionRecord, 'id' | 'files'>,
+    files: ReadonlyMap<string, Uint8Array>,
+  ): Promise<VersionRecord> {
+    const listed = [...files].map(([name, bytes]): VersionFile => {
+      return { name, sha256: sha256(bytes), bytes: bytes.length };
+    });
+    const unnamed = { ...provenance, files: listed };
     const record: VersionRecord = { id: versionId(unnamed), ...unnamed };
-    contents.set('manifest.json', canonicalJson(record));
+    await this.writeSigned(record, files);
+    return record;
+  }
+
+  /** Writes a version with its record and signatures: whole, or not at all. `files`: those that the record names. */
+  async writeSigned(record: VersionRecord, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    const contents = new Map(files);
+    contents.set(RECORD_FILE, canonicalJson(record));
     contents.set('manifest.sig', Buffer.from(`${this.key.sign(versionMessage(record))}\n`));
     contents.set(ATTESTATION_FILE, this.attestation(record, contents));
     await this.write(record.id, contents);
-    return record;
   }
 
   /** The statement about all files of a version, signed. */
   private attestation(record: VersionRecord, contents: ReadonlyMap<string, Uint8Array>): Uint8Array {
-    const manifestFiles = ['manifest.json', 'manifest.sig'].flatMap((name) => {
+    const manifestFiles = [RECORD_FILE, 'manifest.sig'].flatMap((name) => {
       const bytes = contents.get(name);
       return bytes === undefined ? [] : [{ name, sha256: sha256(bytes) }];
     });
@@ -124,9 +147,24 @@ export class VersionStore {
     return { modules: frozen.map((module, i) => ({ ...module, R: factorsR[i] })) };
   }
 
-  private async checkedFile(id: string, name: string): Promise<Uint8Array> {
+  /** What is merged of a version, as it was written. @throws FedloraError version/unknown | version/damaged */
+  async mergeable(id: string): Promise<Omit<MergeParent, 'weight'>> {
+    const [config, weights] = [
+      await this.checkedFile(id, ADAPTER_CONFIG_FILE),
+      await this.checkedFile(id, ADAPTER_WEIGHTS_FILE),
+    ];
+    return { record: await this.record(id), config: Buffer.from(config).toString('utf8'), weights };
+  }
+
+  /** The record of a version, as it was signed. @throws FedloraError version/unknown */
+  async record(id: string): Promise<VersionRecord> {
+    return JSON.parse(Buffer.from(await this.file(id, RECORD_FILE)).toString('utf8')) as VersionRecord;
+  }
+
+  /** The bytes of a file, if they are what the record says. @throws FedloraError version/unknown | version/damaged */
+  async checkedFile(id: string, name: string): Promise<Uint8Array> {
     const bytes = await this.file(id, name);
-    const record = JSON.parse(Buffer.from(await this.file(id, 'manifest.json')).toString('utf8')) as VersionRecord;
+    const record = await this.record(id);
     const listed = record.files.find((file) => file.name === name);
     if (versionId(record) !== id || listed?.sha256 !== sha256(bytes)) {
       throw new FedloraError('version/damaged', `The adapter of version ${id} is not what its record says.`);
@@ -137,66 +175,57 @@ export class VersionStore {
   /** The bytes of a file of a version. @throws FedloraError version/unknown */
   async file(id: string, name: string): Promise<Uint8Array> {
     try {
-      return await readFile(this.path(id, name));
+      return await this.blobs.get(blobOf(id, name));
     } catch (error) {
-      if (isMissing(error)) throw new FedloraError('version/unknown');
+      if (error instanceof NoSuchBlob) throw new FedloraError('version/unknown');
       throw error;
     }
   }
 
-  /** The path of a file of a version, for streaming, with its size. @throws FedloraError version/unknown */
-  async locate(id: string, name: string): Promise<{ readonly path: string; readonly bytes: number }> {
-    const path = this.path(id, name);
-    try {
-      return { path, bytes: (await stat(path)).size };
-    } catch (error) {
-      if (isMissing(error)) throw new FedloraError('version/unknown');
-      throw error;
-    }
+  /** The blob of a file of a version, for streaming, with its size. @throws FedloraError version/unknown */
+  async locate(id: string, name: string): Promise<{ readonly blob: string; readonly bytes: number }> {
+    const blob = blobOf(id, name);
+    const bytes = await this.blobs.size(blob);
+    if (bytes === undefined) throw new FedloraError('version/unknown');
+    return { blob, bytes };
   }
 
   /** Whether a version has a file: those of before there were statements have none. */
-  has(id: string, name: string): Promise<boolean> {
-    return this.locate(id, name).then(
-      () => true,
-      () => false,
-    );
+  async has(id: string, name: string): Promise<boolean> {
+    return (await this.blobs.size(blobOf(id, name))) !== undefined;
   }
 
   /** Removes what a crash left half-written. */
-  async tidy(): Promise<void> {
-    for (const name of await readdir(this.folder)) {
-      if (name.startsWith('.')) await rm(join(this.folder, name), { recursive: true, force: true });
+  async tidy(now: number): Promise<void> {
+    await this.blobs.tidy();
+    const newest = new Map<string, number>();
+    const whole = new Set<string>();
+    for await (const { name, storedAt } of this.blobs.list()) {
+      const [id, file] = name.split('/');
+      newest.set(id, Math.max(storedAt, newest.get(id) ?? 0));
+      if (file === RECORD_FILE) whole.add(id);
     }
-  }
-
-  /** Names come from requests: only ids and the listed file names become paths. */
-  private path(id: string, name: string): string {
-    if (!/^[0-9a-f]{40}$/.test(id) || !(versionFileNames as readonly string[]).includes(name)) {
-      throw new FedloraError('version/unknown');
-    }
-    return join(this.folder, id, name);
+    for (const [id, storedAt] of newest)
+      if (!whole.has(id) && storedAt < now - HALF_WRITTEN_MS) await deleteAll(this.blobs, `${id}/`);
   }
 
   private async write(id: string, contents: ReadonlyMap<string, Uint8Array>): Promise<void> {
-    const target = join(this.folder, id);
-    const temporary = join(this.folder, `.${randomUUID()}`);
-    await mkdir(temporary, { mode: 0o755 });
-    try {
-      await Promise.all([...contents].map(([name, bytes]) => writeFlushed(join(temporary, name), bytes)));
-      await flushFolder(temporary);
-      await rename(temporary, target);
-    } catch (error) {
-      await rm(temporary, { recursive: true, force: true });
-      const isThere = await stat(target).then(
-        () => true,
-        () => false,
-      );
-      if (isThere) return;
-      throw error;
-    }
-    await flushFolder(this.folder);
+    if (await this.has(id, RECORD_FILE)) return;
+    const putAll = async (wanted: (name: string) => boolean): Promise<void> => {
+      const files = [...contents].filter(([name]) => wanted(name));
+      await Promise.all(files.map(([name, bytes]) => this.blobs.put(blobOf(id, name), bytes)));
+    };
+    await putAll((name) => name !== RECORD_FILE);
+    await putAll((name) => name === RECORD_FILE);
   }
+}
+
+/** Names come from requests: only ids and the listed file names become names of blobs. @throws FedloraError version/unknown */
+function blobOf(id: string, name: string): string {
+  if (!/^[0-9a-f]{40}$/.test(id) || !(versionFileNames as readonly string[]).includes(name)) {
+    throw new FedloraError('version/unknown');
+  }
+  return `${id}/${name}`;
 }
 
 /** What `fed-sb` goes on from beside the plain LoRA, whose B R is rounded. */

@@ -1,12 +1,11 @@
 import { Controller, Get, Inject, Param, Req, Res } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import type { VersionView } from '@fedlora/shared';
-import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
 import { expectRun, isOperator, type Principal } from '../access/principal.js';
 import { Anyone } from '../nest/asking.js';
 import { expectNotRevoked } from '../release/release.service.js';
 import { Views } from '../observe/views.js';
+import { SharedPieces } from './shared-pieces.js';
 import { VersionStore } from './version-store.js';
 
 @Controller('api/v1/versions/:id')
@@ -14,6 +13,7 @@ export class VersionsController {
   constructor(
     @Inject(Views) private readonly views: Views,
     @Inject(VersionStore) private readonly store: VersionStore,
+    @Inject(SharedPieces) private readonly pieces: SharedPieces,
   ) {}
 
   @Get()
@@ -38,7 +38,7 @@ export class VersionsController {
       // Organisations get it all the same: a run that goes on trains from it.
       expectNotRevoked(version);
     }
-    const { path, bytes } = await this.store.locate(id, name);
+    const { blob, bytes } = await this.store.locate(id, name);
     const etag = `"${id}-${name}"`;
     response.set({ etag, 'cache-control': 'private, no-cache' });
     if (request.headers['if-none-match'] === etag) {
@@ -46,6 +46,6 @@ export class VersionsController {
       return;
     }
     response.set({ 'content-type': 'application/octet-stream', 'content-length': String(bytes) });
-    await pipeline(createReadStream(path), response);
+    await this.pieces.send(response, blob, 0, bytes);
   }
 }

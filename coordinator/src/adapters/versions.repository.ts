@@ -1,7 +1,7 @@
 /** Adapter versions in the database: lineage, and what was said of them. Their files are in `version-store.ts`. */
 
 import { sql, type Transaction } from 'kysely';
-import type { VersionMark, VersionRecord, VersionView } from '@fedlora/shared';
+import type { MergeLineage, MergeView, VersionMark, VersionRecord, VersionView } from '@fedlora/shared';
 import type { Database, Tables, VersionsTable } from '../storage/database.js';
 
 type Row = VersionsTable & { readonly repository: string };
@@ -21,6 +21,7 @@ export class VersionsRepository {
         created_at: record.createdAt,
         epsilon: record.epsilon,
         bytes: record.files.reduce((sum, file) => sum + file.bytes, 0),
+        merge: record.merge === undefined ? null : JSON.stringify(mergeView(record, record.merge)),
       })
       .execute();
   }
@@ -39,11 +40,38 @@ export class VersionsRepository {
     });
   }
 
-  /** The versions of a run up to a number, newest first: each comes from the one after it. */
+  /** The versions that rounds of a run made, up to a number, newest first: each comes from the one after it. */
   lineOf(runId: string, number: number, limit: number): Promise<VersionView[]> {
     return this.read((query) =>
-      query.where('versions.run_id', '=', runId).where('versions.number', '<=', number).limit(limit),
+      query
+        .where('versions.run_id', '=', runId)
+        .where('versions.number', '<=', number)
+        .where('versions.merge', 'is', null)
+        .limit(limit),
     );
+  }
+
+  /** The newest revoked version that any of these is or comes from, through every merge. */
+  async revokedAncestor(ids: readonly string[]): Promise<string | null> {
+    for (const version of await this.read((query) => query.where('versions.id', 'in', [...ids, '']))) {
+      const { id, runId, number, revoked, merge } = version;
+      if (revoked !== null) return id;
+      const above =
+        merge !== null
+          ? await this.revokedAncestor(merge.parents.map((parent) => parent.version))
+          : (
+              await this.read((query) =>
+                query
+                  .where('versions.run_id', '=', runId)
+                  .where('versions.number', '<=', number)
+                  .where('versions.merge', 'is', null)
+                  .where('versions.revoked_at', 'is not', null)
+                  .limit(1),
+              )
+            ).at(0)?.id;
+      if (above != null) return above;
+    }
+    return null;
   }
 
   /** The version that a run began with. */
@@ -51,7 +79,7 @@ export class VersionsRepository {
     return (await this.lineOf(runId, 0, 1)).at(0);
   }
 
-  /** The newest version that rounds made and that was not revoked. */
+  /** The newest version that rounds or merges made and that was not revoked. */
   async newestTrained(repository: string): Promise<VersionView | undefined> {
     const found = await this.read((query) =>
       query
@@ -124,7 +152,13 @@ function viewOf(row: Row): VersionView {
     bytes: row.bytes,
     revoked: markOf(row.revoked_at, row.revoked_reason),
     deprecated: markOf(row.deprecated_at, row.deprecated_reason),
+    // Safe: only `add` writes it.
+    merge: row.merge === null ? null : (JSON.parse(row.merge) as MergeView),
   };
+}
+
+function mergeView({ unit, delta }: VersionRecord, { method, rank, parents, releases }: MergeLineage): MergeView {
+  return { method, rank, parents, unit, delta, runs: releases.map(({ runId }) => runId) };
 }
 
 function markOf(at: number | null, reason: string | null): VersionMark | null {

@@ -6,9 +6,7 @@
  */
 
 import {
-  bytesToWords,
   dequantize,
-  emptyMaskedSum,
   metricCount,
   planUnmasking,
   privateStepsTerms,
@@ -17,18 +15,18 @@ import {
   shareStddevInSteps,
   stepStddevInSteps,
   sumParts,
-  sumMaskedInto,
   unmask,
   type CryptoProvider,
   type Manifest,
   type MaskedSum,
   type MetricEstimate,
+  type NoisySum,
   type RoundView as SecaggView,
   type SecaggTerms,
   type TrainedFactor,
   type UnmaskingPlan,
 } from '@fedlora/protocol';
-import { FedloraError, type AdapterTensors, type ModuleTensors } from '@fedlora/shared';
+import type { AdapterTensors, ModuleTensors } from '@fedlora/shared';
 import { rebase } from './rebase.js';
 import { applyOptimizer, learningRateAt, type OptimizerState } from './server-optimizer.js';
 
@@ -44,8 +42,8 @@ export interface CollectedRound {
   readonly shareKeys: readonly Uint8Array[];
   /** UnmaskShares messages. */
   readonly answers: readonly Uint8Array[];
-  /** The stored words of a survivor, a piece at a time. */
-  readonly contribution: (survivor: number) => AsyncIterable<Uint8Array>;
+  /** The sum of the stored contributions of survivors. [length] u32 mod 2^32. */
+  readonly maskedSum: (survivors: readonly number[], length: number) => Promise<MaskedSum>;
 }
 
 /** The adapter of a run with the memory of its server optimizer. */
@@ -54,15 +52,16 @@ export interface TrainedState {
   readonly optimizer: OptimizerState;
 }
 
+/** What a sum gave. */
+export interface Applied {
+  readonly next: TrainedState;
+  readonly metrics: MetricEstimate;
+  /** Expected norm of the noise in the sum over the norm of the sum, both of trained values; 0 without noise; `null`: not known. */
+  readonly noiseToSignal: number | null;
+}
+
 export type Conclusion =
-  | {
-      readonly kind: 'applied';
-      readonly next: TrainedState;
-      readonly metrics: MetricEstimate;
-      /** Expected norm of the noise in the sum over the norm of the sum, both of trained values; 0 without noise; `null`: not known. */
-      readonly noiseToSignal: number | null;
-      readonly plan: UnmaskingPlan;
-    }
+  | (Applied & { readonly kind: 'applied'; readonly plan: UnmaskingPlan })
   | {
       readonly kind: 'failed';
       readonly because: 'secagg/too-few-shares' | 'aggregation/sum-over-bound';
@@ -74,25 +73,34 @@ const NOISE_TAIL = 8;
 
 /** @throws FedloraError upload/wrong-length: what is stored of a contribution is not what was received */
 export async function conclude(round: CollectedRound, base: TrainedState, crypto: CryptoProvider): Promise<Conclusion> {
-  const { manifest, terms, trained, view } = round;
+  const { terms, view } = round;
   const plan = planUnmasking(crypto, terms, view, round.shareKeys, round.answers);
   if (plan.kind === 'too-few') return { kind: 'failed', because: 'secagg/too-few-shares', plan };
 
-  const maskedSum = await sumMasked(view.survivors, round.contribution, terms.length); // [d] u32 mod 2^32
+  const maskedSum = await round.maskedSum(view.survivors, terms.length); // [d] u32 mod 2^32
   const noisySum = unmask(crypto, maskedSum, plan.outgoing.masks); // [d] i32 levels
-  const sum = dequantize(noisySum, manifest.encoding.stepsPerUnit); // [d] f64, units of the update
+  const applied = applySum(noisySum, view.survivors.length, round, base);
+  return applied === 'over-bound'
+    ? { kind: 'failed', because: 'aggregation/sum-over-bound', plan }
+    : { kind: 'applied', ...applied, plan };
+}
 
-  const survivors = view.survivors.length;
-  if (norm(sum) > longestHonestSum(manifest, trained, survivors, sum.length)) {
-    return { kind: 'failed', because: 'aggregation/sum-over-bound', plan };
-  }
+/** The server's step along a readable sum; `over-bound`: no honest contributions have such a sum. */
+export function applySum(
+  noisySum: NoisySum,
+  survivors: number,
+  { manifest, trained, completedRounds }: Pick<CollectedRound, 'manifest' | 'trained' | 'completedRounds'>,
+  base: TrainedState,
+): Applied | 'over-bound' {
+  const sum = dequantize(noisySum, manifest.encoding.stepsPerUnit); // [d] f64, units of the update
+  if (norm(sum) > longestHonestSum(manifest, trained, survivors, sum.length)) return 'over-bound';
   const divisor = serverDivisor(manifest);
   const metrics = readRoundMetrics(manifest, sum, survivors);
   // A gradient is descended, a difference of adapters followed.
   const sign = manifest.training.kind === 'record-step' ? 1 : -1;
   const gradient = sum.slice(0, sum.length - metricCount(manifest.metrics)).map((value) => (sign * value) / divisor); // [P]
   const noiseStddev = meanNoiseStddev(manifest, trained, survivors);
-  const learningRate = learningRateAt(manifest.server, round.completedRounds, manifest.rounds);
+  const learningRate = learningRateAt(manifest.server, completedRounds, manifest.rounds);
   const stepped = applyOptimizer(manifest.server, flatten(base.adapter, trained), gradient, base.optimizer[trained], {
     learningRate,
     noiseStddev: noiseStddev ?? 0,
@@ -102,42 +110,10 @@ export async function conclude(round: CollectedRound, base: TrainedState, crypto
     optimizer: { ...base.optimizer, [trained]: stepped.moments },
   };
   return {
-    kind: 'applied',
-    next: rebased(next, manifest, round.completedRounds + 1),
+    next: rebased(next, manifest, completedRounds + 1),
     metrics,
     noiseToSignal: noiseStddev === null ? null : noiseToSignal(gradient, noiseStddev),
-    plan,
   };
-}
-
-/** The sum of stored contributions, read a piece at a time. [d] u32 mod 2^32. @throws FedloraError upload/wrong-length */
-async function sumMasked(
-  survivors: readonly number[],
-  contribution: CollectedRound['contribution'],
-  length: number,
-): Promise<MaskedSum> {
-  const sum = emptyMaskedSum(length);
-  for (const survivor of survivors) {
-    let firstWord = 0;
-    let rest: Uint8Array = new Uint8Array(0); // Bytes of a word that a piece ended within.
-    for await (const piece of contribution(survivor)) {
-      const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
-      const whole = bytes.length - (bytes.length % 4);
-      if (4 * firstWord + bytes.length > 4 * length) throw notTheLength(survivor, length);
-      sumMaskedInto(sum, bytesToWords(bytes.subarray(0, whole)), firstWord);
-      firstWord += whole / 4;
-      rest = bytes.subarray(whole);
-    }
-    if (firstWord !== length || rest.length > 0) throw notTheLength(survivor, length);
-  }
-  return sum;
-}
-
-function notTheLength(survivor: number, length: number): FedloraError {
-  return new FedloraError(
-    'upload/wrong-length',
-    `The stored contribution of participant ${survivor} does not have the ${length} words of the round.`,
-  );
 }
 
 /** Standard deviation of the noise that was added to each coordinate of the sum, in units of the update: each survivor its share. */

@@ -1,17 +1,13 @@
 /**
  * Re-basing of an `ffa-svd` adapter: the same product B A in the basis of its own singular vectors.
  *
- * Source     FedSVD; the decomposition is Hestenes' one-sided Jacobi (Golub and Van Loan, section 8.6.3)
+ * Source     FedSVD; `rightSingularVectors` has the decomposition
  * Legend     B [out, r], A [r, in] with orthonormal rows; B = U S W^T, so B A = (U S) (W^T A)
  */
 
 import type { AdaptedModule } from '@fedlora/protocol';
-import type { AdapterTensors } from '@fedlora/shared';
+import { rightSingularVectors, type AdapterTensors } from '@fedlora/shared';
 import type { Moments } from './server-optimizer.js';
-
-const MAXIMUM_SWEEPS = 60;
-/** Columns count as orthogonal below this cosine. f64 arithmetic on f32 values. */
-const ORTHOGONAL = 1e-12;
 
 export interface Rebased {
   readonly adapter: AdapterTensors;
@@ -52,55 +48,6 @@ export function rebase(
         ? undefined
         : { step: moments.step, first, second },
   };
-}
-
-/** W [r, r], row-major, such that the columns of B W are orthogonal, largest first. */
-export function rightSingularVectors(B: Float32Array, rows: number, r: number): Float64Array {
-  const columns = Array.from({ length: r }, (_, c) =>
-    Float64Array.from({ length: rows }, (_unused, row) => B[row * r + c]),
-  ); // r of [out]
-  const basis = Array.from({ length: r }, (_, c) =>
-    Float64Array.from({ length: r }, (_unused, row) => (row === c ? 1 : 0)),
-  );
-  for (let sweep = 0; sweep < MAXIMUM_SWEEPS; sweep += 1) {
-    let isOrthogonal = true;
-    for (let p = 0; p < r - 1; p += 1) {
-      for (let q = p + 1; q < r; q += 1) {
-        const alpha = dot(columns[p], columns[p]);
-        const beta = dot(columns[q], columns[q]);
-        const gamma = dot(columns[p], columns[q]);
-        if (Math.abs(gamma) <= ORTHOGONAL * Math.sqrt(alpha * beta) || gamma === 0) continue;
-        isOrthogonal = false;
-        const zeta = (beta - alpha) / (2 * gamma);
-        const tangent = (zeta >= 0 ? 1 : -1) / (Math.abs(zeta) + Math.sqrt(1 + zeta * zeta));
-        const cosine = 1 / Math.sqrt(1 + tangent * tangent);
-        rotateInto(columns[p], columns[q], cosine, cosine * tangent);
-        rotateInto(basis[p], basis[q], cosine, cosine * tangent);
-      }
-    }
-    if (isOrthogonal) break;
-  }
-  const order = columns
-    .map((column, c) => ({ c, norm: dot(column, column) }))
-    .sort((a, b) => b.norm - a.norm || a.c - b.c);
-  const rotation = new Float64Array(r * r);
-  order.forEach(({ c }, place) => basis[c].forEach((value, row) => (rotation[row * r + place] = value)));
-  return rotation;
-}
-
-function rotateInto(a: Float64Array, b: Float64Array, cosine: number, sine: number): void {
-  for (let i = 0; i < a.length; i += 1) {
-    const x = a[i];
-    const y = b[i];
-    a[i] = cosine * x - sine * y;
-    b[i] = sine * x + cosine * y;
-  }
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i += 1) sum += a[i] * b[i];
-  return sum;
 }
 
 /** left [n, r] times right [r, r]. */

@@ -73,6 +73,8 @@ function keywordsOf(type: Class, { propertyName, name, constraints = [] }: Check
       return { type: 'object' };
     case 'isPositive':
       return { exclusiveMinimum: 0 };
+    case 'notEquals':
+      return { not: { const: first } };
     case 'min':
       return { minimum: first };
     case 'max':

@@ -149,10 +149,10 @@ describe('the OpenAPI document', () => {
           Object.entries(methods).map(([method, operation]) => ({ address, method, operation })),
         )
         .filter(({ operation }) => !UNASKED.includes(operation.operationId));
-      // In turns, so that the last operation is asked as often as the first when time is short.
-      for (let turn = 0; performance.now() < endsAt; turn += 1) {
+      // In turns, so that the last operation is asked as often as the first when time is short; each in the first, however long it takes.
+      for (let turn = 0; turn === 0 || performance.now() < endsAt; turn += 1) {
         for (const { address, method, operation } of operations) {
-          if (performance.now() > endsAt) break;
+          if (turn > 0 && performance.now() > endsAt) break;
           const statuses = asked.get(operation.operationId) ?? new Set<number>();
           asked.set(operation.operationId, statuses);
           await fc.assert(

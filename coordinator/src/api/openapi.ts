@@ -3,7 +3,7 @@
 import { permissions, type ErrorCode } from '@fedlora/shared';
 import { statusOf } from '../nest/problem.js';
 import { schemaOfClass } from './class-schema.js';
-import { routeTable, type Route, type RouteAccess } from './routes.js';
+import { isDriversOnly, routeTable, type Route, type RouteAccess } from './routes.js';
 import { named, schemaOrReference, type JsonSchema } from './schema.js';
 import { problem } from './view-schemas.js';
 
@@ -150,7 +150,7 @@ function answersOf(method: string, route: Route): Record<string, OperationAnswer
     answers[416] = { description: 'The range is beyond the end.' };
   }
   if (method === 'GET') answers[304] = { description: 'Nothing changed since the ETag of If-None-Match.' };
-  for (const code of errorsOf(route)) {
+  for (const code of errorsOf(method, route)) {
     const status = statusOf(code);
     const description = [answers[status]?.description, code].filter((part) => part !== undefined).join(', ');
     answers[status] = {
@@ -162,11 +162,13 @@ function answersOf(method: string, route: Route): Record<string, OperationAnswer
 }
 
 /** Every code that a route may refuse with. */
-function errorsOf({ access, body, query, errors = [], isIdempotent, isConditional }: Route): readonly ErrorCode[] {
-  const all = new Set<ErrorCode>(['request/too-many', 'request/invalid']);
+function errorsOf(method: string, route: Route): readonly ErrorCode[] {
+  const { access, body, query, errors = [], isIdempotent, isConditional } = route;
+  const all = new Set<ErrorCode>(['request/too-many', 'request/invalid', 'database/unreachable']);
   const add = (isPossible: boolean, ...codes: readonly ErrorCode[]): void => {
     if (isPossible) for (const code of codes) all.add(code);
   };
+  add(isDriversOnly(method, route), 'coordinator/standing-by');
   add(access.kind !== 'open', 'session/required', 'session/not-allowed');
   add(access.kind === 'permitted', 'access/wrong-scope');
   add(access.kind !== 'open', 'access/cross-site');

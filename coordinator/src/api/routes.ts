@@ -9,14 +9,19 @@ import {
   CalendarQuery,
   CertificateRequest,
   ChallengeRequest,
+  AuditFindingRequest,
   DeprecationRequest,
   EnrolRequest,
   InvitationRequest,
   InvitationsQuery,
+  LeaveRequest,
   LinkRequest,
+  MergeRequest,
   NewTokenRequest,
   NewUser,
   OrganisationsQuery,
+  OutcomeMetricsRequest,
+  OutcomesRequest,
   PageQuery,
   PasswordProof,
   PathsInfoRequest,
@@ -91,6 +96,11 @@ export interface Route {
   readonly isConditional?: true;
 }
 
+/** Whether only the coordinator that drives the rounds can do it: changes, and what clients ask, whose sessions it has in memory. */
+export function isDriversOnly(method: string, { access }: Route): boolean {
+  return access.kind === 'client' || (method !== 'GET' && method !== 'HEAD');
+}
+
 const open: RouteAccess = { kind: 'open' };
 const openAndCostly: RouteAccess = { kind: 'open', isCostly: true };
 const client: RouteAccess = { kind: 'client' };
@@ -150,8 +160,16 @@ export const routeTable: Readonly<Record<string, Route>> = {
       'session/challenge-spent',
       'session/unknown-identity',
       'session/pending',
+      'organisation/left',
       'crypto/bad-signature',
     ],
+  },
+  'POST /api/v1/leave': {
+    access: open,
+    summary: 'An organisation leaves: it is in no further round; signed with its identity key over a challenge',
+    body: LeaveRequest,
+    answer: nothing,
+    errors: ['session/challenge-spent', 'session/unknown-identity', 'crypto/bad-signature'],
   },
   'DELETE /api/v1/session': { access: client, summary: 'Ends the client’s session', answer: nothing },
   'HEAD /api/v1/rounds/:id/contribution': {
@@ -366,6 +384,34 @@ export const routeTable: Readonly<Record<string, Route>> = {
     answer: ok(views.comparison),
     errors: ['version/unknown'],
   },
+  'GET /api/v1/versions/:id/outcomes': {
+    access: may('versions.read', 'filtered'),
+    summary: 'What came of using a version, with intervals, and whether it drifts',
+    answer: ok(views.outcomes),
+    errors: ['version/unknown'],
+  },
+  'POST /api/v1/versions/:id/outcomes': {
+    access: may('outcomes.write', 'filtered'),
+    summary: 'Adds outcomes of using a version: counts and sums of declared metrics, and nothing else',
+    body: OutcomesRequest,
+    answer: nothing,
+    errors: ['version/unknown', 'outcomes/unknown-metric', 'outcomes/impossible'],
+    isIdempotent: true,
+  },
+  'GET /api/v1/versions/:id/outcomes/:other': {
+    access: may('versions.read', 'filtered'),
+    summary: 'What came of using two versions at the same time',
+    answer: ok(views.outcomeComparison),
+    errors: ['version/unknown'],
+  },
+  'POST /api/v1/versions/:id/audits': {
+    access: may('outcomes.write', 'filtered'),
+    summary: 'Notes what an audit with canaries found out about a version: counts of guesses, and nothing else',
+    body: AuditFindingRequest,
+    answer: ok(views.release),
+    errors: ['version/unknown', 'version/impossible-audit', 'version/audited-otherwise'],
+    isIdempotent: true,
+  },
   'POST /api/v1/versions/:id/revocation': {
     access: may('versions.manage', 'filtered'),
     summary: 'Revokes a version, for good: its files are gone, and each channel that has it falls back',
@@ -410,6 +456,27 @@ export const routeTable: Readonly<Record<string, Route>> = {
     query: PageQuery,
     answer: ok(views.pageOf('ReleasePage', views.release)),
     errors: ['repository/unknown'],
+  },
+  'GET /api/v1/repositories/:owner/:name/outcome-metrics': {
+    access: may('versions.read', 'filtered'),
+    summary: 'What may be reported of versions in use',
+    answer: ok(views.outcomeMetricList),
+    errors: ['repository/unknown'],
+  },
+  'PUT /api/v1/repositories/:owner/:name/outcome-metrics': {
+    access: may('versions.manage', 'filtered'),
+    summary: 'Declares what may be reported of versions in use: proportions, and scores within bounds',
+    body: OutcomeMetricsRequest,
+    answer: ok(views.outcomeMetricList),
+    errors: ['repository/unknown', 'outcomes/invalid-metric', 'outcomes/metric-fixed'],
+  },
+  'POST /api/v1/repositories/:owner/:name/merges': {
+    access: may('versions.manage', 'filtered'),
+    summary: 'Merges versions of one base model into a new one, signed like every other',
+    body: MergeRequest,
+    answer: created(views.release),
+    errors: ['repository/unknown', 'version/unknown', 'version/revoked', 'adapter/not-mergeable'],
+    isIdempotent: true,
   },
   'GET /api/v1/repositories/:owner/:name/channels/:channel': {
     access: may('versions.read', 'filtered'),
@@ -464,6 +531,13 @@ export const routeTable: Readonly<Record<string, Route>> = {
 
   // The Hugging Face Hub's API, for the tools that downstream services have.
   'GET /api/whoami-v2': { access: operator, summary: 'Hub: who asks', answer: ok(hub.hubUser) },
+  'GET /api/models': {
+    access: may('versions.read', 'filtered'),
+    summary:
+      'Hub: repositories at their main version, of an author, with search in the name and filter by tag, sorted by id, downloads, lastModified or createdAt; the header Link leads to the next page',
+    answer: ok(listOf(hub.hubModel)),
+    errors: ['request/invalid'],
+  },
   'GET /api/models/:owner/:name': {
     access: may('versions.read', 'filtered'),
     summary: 'Hub: a repository at its main version; with blobs=true, sizes and hashes of its files',
@@ -696,7 +770,7 @@ export const routeTable: Readonly<Record<string, Route>> = {
     access: open,
     summary: 'It is not shutting down, its database answers, and its data folder can be written to',
     answer: ok(views.health),
-    errors: ['coordinator/not-ready'],
+    errors: ['coordinator/not-ready', 'coordinator/standing-by'],
   },
   'GET /metrics': {
     access: open,

@@ -1,26 +1,33 @@
 /** The answers of the API, field by field. */
 
-import { aggregationRules, privacyUnits } from '@fedlora/protocol';
+import { aggregationRules, privacyUnits, type Cost } from '@fedlora/protocol';
 import {
   channelMoveKinds,
   clientStates,
+  differenceVerdicts,
   invitationStatuses,
   organisationStatuses,
   gateChecks,
   gateOutcomes,
+  mergeMethods,
+  outcomeKinds,
   permissions,
   roles,
   runStatuses,
+  memoryKinds,
   warningSeverities,
   RunSchedule,
   type ApiTokenView,
   type AuditActor,
   type AuditEntry,
+  type AuditFindingView,
   type AuditLine,
   type CalendarRound,
   type CalendarRun,
   type CalendarView,
   type CapForecast,
+  type DeclaredBudget,
+  type OrganisationForecast,
   type ChallengeResponse,
   type ClockReading,
   type EnrolResponse,
@@ -33,16 +40,28 @@ import {
   type EvaluationView,
   type GateCheck,
   type GateView,
+  type MergeView,
   type InvitationResponse,
   type InvitationView,
   type MeView,
+  type MemoryForecast,
+  type MemoryPart,
+  type MetricComparison,
+  type MetricOutcomes,
   type ModuleDifference,
   type NewApiToken,
+  type NoiseCurve,
   type NoiseForecast,
   type OrganisationDetails,
   type OrganisationKeyView,
   type OrganisationRound,
   type OrganisationView,
+  type OutcomeComparisonView,
+  type OutcomeDifference,
+  type OutcomeEstimate,
+  type OutcomeMetric,
+  type OutcomeMetricsView,
+  type OutcomesView,
   type Overview,
   type Page,
   type ParticipantView,
@@ -131,18 +150,33 @@ const healthWarning = objectOf<HealthWarning>('HealthWarning', {
   remedy: text(),
 });
 
+const cost = objectOf<Cost>('Cost', {
+  unit: oneOf(privacyUnits),
+  noiseMultiplier: number,
+  samplingRate: number,
+  steps: integer,
+});
+const declaredBudget = objectOf<DeclaredBudget>('DeclaredBudget', {
+  epsilonCap: number,
+  maximumDelta: number,
+  spent: listOf(cost),
+  elsewhere: listOf(cost),
+});
+
 const organisationFields = {
   name: text(),
   fingerprint: text({ description: 'Of the identity key, to compare by another channel.' }),
   identity: hex(64),
   status: oneOf(organisationStatuses),
   suspension: orNull(suspension),
+  leftAt: orNull(time),
   enrolledAt: time,
   connected: boolean,
   state: oneOf([...clientStates, 'offline']),
   lastSeenAt: orNull(time),
   clientVersion: orNull(text()),
   device: orNull(text()),
+  declaredBudget: orNull(declaredBudget),
   clock: orNull(clock),
   warnings: listOf(healthWarning),
 };
@@ -223,6 +257,8 @@ const planProblem = objectOf<PlanProblem>('PlanProblem', {
   severity: oneOf(['error', 'advice']),
 });
 
+const epsilonPoint = objectOf<EpsilonPoint>('EpsilonPoint', { rounds: integer, epsilon: orNull(number) });
+
 const runForecast = objectOf<RunForecast>('RunForecast', {
   manifest: anyObject('The manifest, as it would be signed, but for the run id and what follows from it.'),
   members: listOf(text()),
@@ -231,7 +267,8 @@ const runForecast = objectOf<RunForecast>('RunForecast', {
   dropoutsSurvived: integer,
   bytesUpPerRound: integer,
   bytesUpInAll: integer,
-  epsilonCurve: listOf(objectOf<EpsilonPoint>('EpsilonPoint', { rounds: integer, epsilon: orNull(number) })),
+  epsilonCurve: listOf(epsilonPoint),
+  otherNoise: listOf(objectOf<NoiseCurve>('NoiseCurve', { noiseMultiplier: number, curve: listOf(epsilonPoint) })),
   caps: listOf(
     objectOf<CapForecast>('CapForecast', {
       epsilon: number,
@@ -239,7 +276,22 @@ const runForecast = objectOf<RunForecast>('RunForecast', {
       noiseMultiplier: orNull(number),
     }),
   ),
+  organisations: listOf(
+    objectOf<OrganisationForecast>('OrganisationForecast', {
+      name: text(),
+      epsilonCap: number,
+      spentEpsilon: orNull(number),
+      rounds: orNull(integer),
+    }),
+  ),
   noise: orNull(objectOf<NoiseForecast>('NoiseForecast', { perCoordinate: number, leastNoiseToSignal: number })),
+  memory: objectOf<MemoryForecast>('MemoryForecast', {
+    totalBytes: integer,
+    leastBytes: integer,
+    parts: listOf(objectOf<MemoryPart>('MemoryPart', { kind: oneOf(memoryKinds), title: text(), bytes: integer })),
+    countsVocabulary: boolean,
+    rowTokens: integer,
+  }),
 });
 
 export const runPlan = objectOf<RunPlanView>('RunPlan', {
@@ -348,6 +400,16 @@ const ofVersion = {
   bytes: integer,
   revoked: orNull(versionMark),
   deprecated: orNull(versionMark),
+  merge: orNull(
+    objectOf<MergeView>('Merge', {
+      method: oneOf(mergeMethods),
+      rank: integer,
+      parents: listOf(objectOf<MergeView['parents'][number]>('MergeParent', { version: hex(40), weight: number })),
+      unit: oneOf(privacyUnits),
+      delta: orNull(number),
+      runs: listOf(text()),
+    }),
+  ),
 };
 export const version = objectOf<VersionView>('Version', ofVersion);
 
@@ -366,6 +428,62 @@ const gate = objectOf<GateView>('Gate', {
   ),
 });
 
+const outcomeMetric = objectOf<OutcomeMetric>('OutcomeMetric', {
+  name: text(),
+  kind: oneOf(outcomeKinds),
+  minimum: number,
+  maximum: number,
+});
+export const outcomeMetricList = objectOf<OutcomeMetricsView>('OutcomeMetrics', { metrics: listOf(outcomeMetric) });
+const outcomeEstimate = orNull(
+  objectOf<OutcomeEstimate>('OutcomeEstimate', { count: integer, estimate: number, low: number, high: number }),
+);
+const outcomeDifference = objectOf<OutcomeDifference>('OutcomeDifference', {
+  verdict: oneOf(differenceVerdicts),
+  estimate: orNull(number),
+  low: orNull(number),
+  high: orNull(number),
+  p: orNull(number),
+});
+export const outcomes = objectOf<OutcomesView>('Outcomes', {
+  version: hex(40),
+  recentHours: integer,
+  beforeDays: integer,
+  isDrifting: boolean,
+  metrics: listOf(
+    objectOf<MetricOutcomes>('MetricOutcomes', {
+      metric: outcomeMetric,
+      all: outcomeEstimate,
+      recent: outcomeEstimate,
+      before: outcomeEstimate,
+      drift: outcomeDifference,
+    }),
+  ),
+});
+export const outcomeComparison = objectOf<OutcomeComparisonView>('OutcomeComparison', {
+  left: hex(40),
+  right: hex(40),
+  hours: integer,
+  metrics: listOf(
+    objectOf<MetricComparison>('MetricComparison', {
+      metric: outcomeMetric,
+      left: outcomeEstimate,
+      right: outcomeEstimate,
+      difference: outcomeDifference,
+    }),
+  ),
+});
+
+const auditFinding = objectOf<AuditFindingView>('AuditFinding', {
+  seal: hex(64),
+  canaries: integer,
+  guesses: integer,
+  right: integer,
+  epsilonLowerBound: number,
+  epsilonPromised: orNull(number),
+  at: time,
+});
+
 export const release = objectOf<ReleaseView>('Release', {
   ...ofVersion,
   channels: listOf(text()),
@@ -380,6 +498,7 @@ export const release = objectOf<ReleaseView>('Release', {
   manifestHash: hex(64),
   rosterHash: hex(64),
   evaluation: orNull(evaluation),
+  audits: listOf(auditFinding),
   gate,
   downloads: integer,
 });

@@ -84,16 +84,16 @@ export class AuditLog {
 
   /** Newest first: at most `limit` of those before the entry `before`. */
   async newest(filter: AuditFilter, limit: number, before?: number): Promise<AuditLine[]> {
-    const field = <Value>(path: string) => sql<Value>`json_extract(entry, ${path})`;
+    const { differences } = this.db;
     let query = this.db.selectFrom('audit').selectAll().orderBy('sequence', 'desc').limit(limit);
     if (before !== undefined) query = query.where('sequence', '<', before);
     const { event, actor, from, to } = filter;
     if (event?.endsWith('.') === true)
-      query = query.where(sql`substr(${field('$.event')}, 1, ${event.length})`, '=', event);
-    else if (event != null) query = query.where(field<string>('$.event'), '=', event);
-    if (actor != null) query = query.where(field<string>('$.actor.name'), '=', actor);
-    if (from != null) query = query.where(field<number>('$.at'), '>=', from);
-    if (to != null) query = query.where(field<number>('$.at'), '<', to);
+      query = query.where(sql`substr(${differences.jsonText('entry', 'event')}, 1, ${event.length})`, '=', event);
+    else if (event != null) query = query.where(differences.jsonText('entry', 'event'), '=', event);
+    if (actor != null) query = query.where(differences.jsonText('entry', 'actor', 'name'), '=', actor);
+    if (from != null) query = query.where(differences.jsonNumber('entry', 'at'), '>=', from);
+    if (to != null) query = query.where(differences.jsonNumber('entry', 'at'), '<', to);
     return (await query.execute()).map(lineOf);
   }
 

@@ -21,6 +21,12 @@ describe('loadConfig', () => {
     });
   });
 
+  it('has a lease of a quarter of a minute unless told otherwise', () => {
+    const environment = { FEDLORA_FEDERATION_KEY: key };
+    expect(loadConfig([], environment).leaseSeconds).toBe(15);
+    expect(loadConfig([], { ...environment, FEDLORA_LEASE_SECONDS: '30' }).leaseSeconds).toBe(30);
+  });
+
   it('reads the file, and the environment wins', () => {
     const path = file({ port: 1, host: '::', dataFolder: '/data', federationKey: key });
     expect(loadConfig(['--config', path], { FEDLORA_PORT: '2' })).toMatchObject({
@@ -35,10 +41,46 @@ describe('loadConfig', () => {
     ['an unknown setting', ['--config', file({ federationKey: key, epsilon: 3 })], {}],
     ['a port that is none', [], { FEDLORA_FEDERATION_KEY: key, FEDLORA_PORT: 'http' }],
     ['an unknown log level', [], { FEDLORA_FEDERATION_KEY: key, FEDLORA_LOG_LEVEL: 'loud' }],
+    ['a lease of no time', [], { FEDLORA_FEDERATION_KEY: key, FEDLORA_LEASE_SECONDS: '2' }],
+    ['a lease without end', [], { FEDLORA_FEDERATION_KEY: key, FEDLORA_LEASE_SECONDS: '301' }],
     ['a file that is no JSON', ['--config', file('port: 1')], { FEDLORA_FEDERATION_KEY: key }],
     ['another argument', ['--port', '1'], { FEDLORA_FEDERATION_KEY: key }],
   ])('refuses %s', (_what, args, environment) => {
     expect(() => loadConfig(args, environment)).toThrow(expect.objectContaining({ code: 'config/invalid' }) as Error);
+  });
+});
+
+describe('loadConfig of blobs', () => {
+  const load = (blobs: unknown, environment: NodeJS.ProcessEnv = {}) =>
+    loadConfig(['--config', file({ federationKey: key, blobs })], environment).blobs;
+
+  it('keeps them in the data folder unless a bucket is named', () => {
+    expect(loadConfig([], { FEDLORA_FEDERATION_KEY: key, FEDLORA_S3_BUCKET: '' })).not.toHaveProperty('blobs');
+  });
+
+  it('takes a bucket from the file, and the environment wins', () => {
+    expect(load({ s3: { bucket: 'from-file', prefix: 'a/b' } })).toEqual({
+      s3: { bucket: 'from-file', region: 'us-east-1', prefix: 'a/b' },
+    });
+    const environment = { FEDLORA_S3_BUCKET: 'from-environment', FEDLORA_S3_ENDPOINT: 'https://s3.example.org' };
+    expect(load({ s3: { bucket: 'from-file', region: 'eu-central-1' } }, environment)).toEqual({
+      s3: { bucket: 'from-environment', region: 'eu-central-1', endpoint: 'https://s3.example.org', prefix: '' },
+    });
+  });
+
+  it.each([
+    ['blobs', 'a bucket'],
+    ['blobs.folder', { folder: '/data' }],
+    ['blobs.s3.bucket', { s3: { region: 'eu-central-1' } }],
+    ['blobs.s3.bucket', { s3: { bucket: 'Capitals' } }],
+    ['blobs.s3.region', { s3: { bucket: 'blobs', region: '../eu' } }],
+    ['blobs.s3.endpoint', { s3: { bucket: 'blobs', endpoint: 's3.example.org' } }],
+    ['blobs.s3.prefix', { s3: { bucket: 'blobs', prefix: '/a' } }],
+    ['blobs.s3.secretAccessKey', { s3: { bucket: 'blobs', secretAccessKey: 'in a file that is shown around' } }],
+  ])('names %s where it is wrong', (setting, blobs) => {
+    expect(() => load(blobs)).toThrow(
+      expect.objectContaining({ summary: expect.stringContaining(`${setting} `) as string }) as Error,
+    );
   });
 });
 

@@ -8,19 +8,22 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { FedloraError } from '@fedlora/shared';
+import { readDatabaseUrl } from './database-url.js';
+import { readRedisUrl } from './redis-url.js';
 import { oidcOf, type OidcConfig } from './oidc-config.js';
+import { blobsOf, type BlobsConfig } from './blobs-config.js';
 
 export const logLevels = ['error', 'warn', 'info', 'debug', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 export interface CoordinatorConfig {
-  /** Folder of everything the coordinator keeps: database, blobs, adapter versions, keys. Environment: FEDLORA_DATA. */
+  /** Folder of everything the coordinator keeps: database, adapter versions, contributions, keys. Environment: FEDLORA_DATA. */
   readonly dataFolder: string;
   /** Address to listen on. The default is reachable from this machine only: put TLS in front before changing it. FEDLORA_HOST. */
   readonly host: string;
   /** 0 takes any free port; `address.json` in the data folder then tells which. FEDLORA_PORT. */
   readonly port: number;
-  /** `info` writes about ten lines a round. FEDLORA_LOG_LEVEL. */
+  /** `error`, `warn`, `info`, `debug` or `silent`; `info` writes about ten lines a round. FEDLORA_LOG_LEVEL. */
   readonly logLevel: LogLevel;
   /**
    * Addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: IP addresses, networks such as `10.0.0.0/8`, or
@@ -28,21 +31,41 @@ export interface CoordinatorConfig {
    * FEDLORA_TRUSTED_PROXIES, with commas.
    */
   readonly trustedProxies?: readonly string[];
-  /** Ed25519 public key, 64 hex digits: certifies members. `fedlora federation init` makes it. FEDLORA_FEDERATION_KEY. */
+  /** Required. Ed25519 public key, 64 hex digits: certifies members. `fedlora federation init` makes it. FEDLORA_FEDERATION_KEY. */
   readonly federationKey: string;
+  /**
+   * PostgreSQL for the coordinator's state: `postgres://user:password@host:5432/database`; default none, which keeps it in one SQLite file
+   * of the data folder. The address has a password, so rather give it as FEDLORA_DATABASE_URL.
+   */
+  readonly databaseUrl?: string;
+  /**
+   * How long nobody drives the rounds after the driver of several coordinators on one database has died without a word: from 3 to 300,
+   * the same for all. Shorter takes over sooner; longer bears a driver that was slow to answer. FEDLORA_LEASE_SECONDS.
+   */
+  readonly leaseSeconds?: number;
+  /**
+   * Redis for workers that sum large updates: `rediss://user:password@host:6379`; default none, then the coordinator sums them itself. It
+   * needs `databaseUrl`. It holds nothing that is not in the database or the store as well. Rather give it as FEDLORA_REDIS_URL.
+   */
+  readonly redisUrl?: string;
   /** The identity provider that users may sign in with; default none. In the file an object, in the environment FEDLORA_OIDC_*. */
   readonly oidc?: OidcConfig;
+  /** Where adapter versions, contributions and optimizer states are kept; default the data folder. */
+  readonly blobs?: BlobsConfig;
 }
 
 type Setting = { readonly environment: string; readonly default?: string | number | readonly string[] };
 
-const settings: { readonly [Key in Exclude<keyof CoordinatorConfig, 'oidc'>]-?: Setting } = {
+const settings: { readonly [Key in Exclude<keyof CoordinatorConfig, 'oidc' | 'blobs'>]-?: Setting } = {
   dataFolder: { environment: 'FEDLORA_DATA', default: './fedlora-coordinator' },
   host: { environment: 'FEDLORA_HOST', default: '127.0.0.1' },
   port: { environment: 'FEDLORA_PORT', default: 7400 },
   logLevel: { environment: 'FEDLORA_LOG_LEVEL', default: 'info' },
   trustedProxies: { environment: 'FEDLORA_TRUSTED_PROXIES', default: [] },
   federationKey: { environment: 'FEDLORA_FEDERATION_KEY' },
+  databaseUrl: { environment: 'FEDLORA_DATABASE_URL' },
+  leaseSeconds: { environment: 'FEDLORA_LEASE_SECONDS', default: 15 },
+  redisUrl: { environment: 'FEDLORA_REDIS_URL' },
 };
 
 /**
@@ -52,7 +75,7 @@ const settings: { readonly [Key in Exclude<keyof CoordinatorConfig, 'oidc'>]-?: 
  */
 export function loadConfig(args: readonly string[], environment: NodeJS.ProcessEnv): CoordinatorConfig {
   const file = readConfigFile(configPath(args));
-  const known = [...Object.keys(settings), 'oidc'];
+  const known = [...Object.keys(settings), 'oidc', 'blobs'];
   const unknown = Object.keys(file).filter((key) => !known.includes(key));
   if (unknown.length > 0) refuse(unknown[0], `is no setting. Known: ${known.join(', ')}.`);
   const values = Object.fromEntries(
@@ -64,10 +87,14 @@ export function loadConfig(args: readonly string[], environment: NodeJS.ProcessE
       ];
     }),
   );
-  return checkConfig(values, oidcOf(file.oidc, environment));
+  return checkConfig(values, oidcOf(file.oidc, environment), blobsOf(file.blobs, environment));
 }
 
-function checkConfig(values: Readonly<Record<string, unknown>>, oidc: OidcConfig | undefined): CoordinatorConfig {
+function checkConfig(
+  values: Readonly<Record<string, unknown>>,
+  oidc: OidcConfig | undefined,
+  blobs: BlobsConfig | undefined,
+): CoordinatorConfig {
   const { dataFolder, host, logLevel, federationKey } = values;
   if (typeof dataFolder !== 'string' || dataFolder === '') return refuse('dataFolder', 'must be a path.');
   if (typeof host !== 'string' || host === '') return refuse('host', 'must be an address.');
@@ -80,6 +107,17 @@ function checkConfig(values: Readonly<Record<string, unknown>>, oidc: OidcConfig
     return refuse('federationKey', 'is required: 64 hex digits, as `fedlora federation init` prints them.');
   }
   const trustedProxies = proxiesOf(values.trustedProxies);
+  const { databaseUrl } = values;
+  if (databaseUrl !== undefined && typeof databaseUrl !== 'string') return refuse('databaseUrl', 'must be a text.');
+  if (databaseUrl !== undefined) readDatabaseUrl(databaseUrl);
+  const leaseSeconds = Number(values.leaseSeconds);
+  if (!Number.isInteger(leaseSeconds) || leaseSeconds < 3 || leaseSeconds > 300)
+    return refuse('leaseSeconds', 'must be a whole number from 3 to 300.');
+  if (values.redisUrl !== undefined && typeof values.redisUrl !== 'string')
+    return refuse('redisUrl', 'must be a text.');
+  const redisUrl = values.redisUrl === undefined ? undefined : readRedisUrl(values.redisUrl);
+  if (redisUrl !== undefined && databaseUrl === undefined)
+    return refuse('redisUrl', 'is for several coordinators, which need databaseUrl as well.');
   return Object.freeze({
     dataFolder: resolve(dataFolder),
     host,
@@ -87,7 +125,11 @@ function checkConfig(values: Readonly<Record<string, unknown>>, oidc: OidcConfig
     logLevel: level,
     trustedProxies,
     federationKey,
+    ...(databaseUrl === undefined ? {} : { databaseUrl }),
+    leaseSeconds,
+    ...(redisUrl === undefined ? {} : { redisUrl }),
     ...(oidc === undefined ? {} : { oidc }),
+    ...(blobs === undefined ? {} : { blobs }),
   });
 }
 
@@ -111,7 +153,7 @@ function configPath(args: readonly string[]): string | undefined {
   if (args.length === 0) return undefined;
   const [flag, path, ...rest] = args;
   if (flag !== '--config' || path === undefined || rest.length > 0) {
-    throw new FedloraError('config/invalid', 'Usage: fedlora-coordinator [--config FILE]');
+    throw new FedloraError('config/invalid', 'Usage: fedlora-coordinator [worker | admin-link] [--config FILE]');
   }
   return path;
 }

@@ -5,15 +5,18 @@ import { isIP } from 'node:net';
 import { FedloraError, roles, type Role } from '@fedlora/shared';
 
 export interface OidcConfig {
-  /** As the provider's discovery document names it. `https`; `http` for this machine only. FEDLORA_OIDC_ISSUER. */
+  /** Required. As the provider's discovery document names it. `https`; `http` for this machine only. FEDLORA_OIDC_ISSUER. */
   readonly issuer: string;
-  /** Where browsers reach the coordinator, without a path: the provider sends them to `/signed-in` there. FEDLORA_OIDC_PUBLIC_URL. */
+  /** Required. Where browsers reach the coordinator, without a path: the provider sends them to `/signed-in` there. FEDLORA_OIDC_PUBLIC_URL. */
   readonly publicUrl: string;
-  /** FEDLORA_OIDC_CLIENT_ID. */
+  /** Required. Register `<publicUrl>/signed-in` at the provider as the client's redirect address. FEDLORA_OIDC_CLIENT_ID. */
   readonly clientId: string;
-  /** From the file that `clientSecretFile` or FEDLORA_OIDC_CLIENT_SECRET_FILE names, or from FEDLORA_OIDC_CLIENT_SECRET. */
+  /**
+   * Required, and never in the configuration file itself: in the file that `oidc.clientSecretFile` or FEDLORA_OIDC_CLIENT_SECRET_FILE
+   * names, or in FEDLORA_OIDC_CLIENT_SECRET.
+   */
   readonly clientSecret: string;
-  /** Roles by value of the role claim; who has several gets the one that may do most. FEDLORA_OIDC_ROLES, as JSON. */
+  /** Required. Roles by value of the role claim; who has several gets the one that may do most. FEDLORA_OIDC_ROLES, as JSON. */
   readonly roles: Readonly<Record<string, Role>>;
   /** A text or a list of texts; dots lead into objects, as in `realm_access.roles`. Default `groups`. FEDLORA_OIDC_ROLE_CLAIM. */
   readonly roleClaim: string;

@@ -1,5 +1,5 @@
 import { Body, Controller, HttpCode, Inject, Post, Put } from '@nestjs/common';
-import { EnrolRequest, RevocationsRequest, type EnrolResponse } from '@fedlora/shared';
+import { EnrolRequest, LeaveRequest, RevocationsRequest, type EnrolResponse } from '@fedlora/shared';
 import type { Origin } from '../audit/origin.js';
 import { By } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
@@ -17,6 +17,12 @@ export class EnrolmentController {
   @HttpCode(201)
   enrol(@Body(new ValidatedPipe(EnrolRequest)) request: EnrolRequest, @By() by: Origin): Promise<EnrolResponse> {
     return this.enrolment.enrol(request, by);
+  }
+
+  @Post('leave')
+  @HttpCode(204)
+  leave(@Body(new ValidatedPipe(LeaveRequest)) request: LeaveRequest, @By() by: Origin): Promise<void> {
+    return this.standing.leave(request, by);
   }
 
   @Put('revocations')

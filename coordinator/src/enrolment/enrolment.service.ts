@@ -51,15 +51,19 @@ export class EnrolmentService {
     }
     const holder = await organisations.byName(name);
     if (invitation.spent_at !== null) {
-      if (invitation.name === name && holder?.identity === identity) return this.answer(name, holder.certificate);
+      if (invitation.name === name && holder?.identity === identity && holder.left_at === null)
+        return this.answer(name, holder.certificate);
       throw new FedloraError('enrol/token-spent');
     }
     if (invitation.withdrawn_at !== null) throw new FedloraError('enrol/token-withdrawn');
     if (invitation.expires_at < now()) throw new FedloraError('enrol/token-expired');
     if (invitation.name !== name) throw new FedloraError('enrol/wrong-name');
-    // An organisation whose key was revoked comes back under its name with another key.
+    // An organisation whose key was revoked comes back under its name with another key; one that left, with either.
     const isReplaced = holder !== undefined && revocations.isRevoked(holder.identity);
-    const isTaken = (holder !== undefined && !isReplaced) || (await organisations.byIdentity(identity)) !== undefined;
+    const isBack = holder !== undefined && holder.left_at !== null;
+    const sameKey = await organisations.byIdentity(identity);
+    const isTaken =
+      (holder !== undefined && !isReplaced && !isBack) || (sameKey !== undefined && !(isBack && sameKey.name === name));
     if (isTaken || revocations.isRevoked(identity)) throw new FedloraError('enrol/name-taken');
     await audit.recording(async (trx) => {
       if (!(await invitations.spend(hash, now(), trx))) throw new FedloraError('enrol/token-spent');
@@ -67,9 +71,9 @@ export class EnrolmentService {
       const actor = { kind: 'client' as const, name };
       const record = { by: { ...by, actor }, details: { name }, after: { identity } };
       return [
-        isReplaced
-          ? { event: 'organisation.key.replaced', ...record, before: { identity: holder.identity } }
-          : { event: 'organisation.enrolled', ...record },
+        holder === undefined || holder.identity === identity
+          ? { event: 'organisation.enrolled', ...record }
+          : { event: 'organisation.key.replaced', ...record, before: { identity: holder.identity } },
         undefined,
       ] as const;
     });

@@ -15,6 +15,7 @@ import {
 } from '@fedlora/shared';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { databaseContent, databaseSetting, isOnPostgres } from '../../../test/support/database.js';
 import { FakeFederation, FakeOrganisation } from '../../../test/support/fake-federation.js';
 import { becomeFirstAdmin } from '../../../test/support/first-admin.js';
 import { json, operate, send } from '../../../test/support/requests.js';
@@ -26,7 +27,8 @@ let coordinator: RunningCoordinator;
 let url: string;
 let token: string;
 const federation = new FakeFederation();
-const config = () => ({
+const config = async () => ({
+  ...(await databaseSetting(folder)),
   dataFolder: folder,
   host: '127.0.0.1',
   port: 0,
@@ -36,7 +38,7 @@ const config = () => ({
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fedlora-enrolment-'));
-  coordinator = await startCoordinator(config());
+  coordinator = await startCoordinator(await config());
   url = coordinator.url;
   ({ token } = await becomeFirstAdmin(url, coordinator.setupToken ?? ''));
 });
@@ -108,7 +110,7 @@ describe('enrolment', () => {
 
   it('keeps the coordinator’s key from others, and only hashes of tokens in the database', async () => {
     expect((await stat(join(folder, 'coordinator.key'))).mode & 0o077).toBe(0);
-    expect((await readFile(join(folder, 'coordinator.sqlite'))).includes(token)).toBe(false);
+    expect((await databaseContent(folder)).includes(token)).toBe(false);
   });
 });
 
@@ -269,16 +271,22 @@ describe('a session', () => {
 });
 
 describe('a data folder', () => {
-  it('is used by one coordinator at a time', async () => {
-    await expect(startCoordinator(config())).rejects.toMatchObject({ code: 'data-folder/locked' });
+  it('is used by one coordinator at a time, unless a database in common decides who drives', async () => {
+    if (isOnPostgres) {
+      const second = await startCoordinator(await config());
+      expect((await send(second.url, 'GET', '/readyz', undefined)).status).toBe(503);
+      await second.close();
+      return;
+    }
+    await expect(startCoordinator(await config())).rejects.toMatchObject({ code: 'data-folder/locked' });
   });
 
   it('belongs to one federation', async () => {
     await coordinator.close();
-    await expect(startCoordinator({ ...config(), federationKey: 'a'.repeat(64) })).rejects.toMatchObject({
+    await expect(startCoordinator({ ...(await config()), federationKey: 'a'.repeat(64) })).rejects.toMatchObject({
       code: 'data-folder/foreign',
     });
-    coordinator = await startCoordinator(config());
+    coordinator = await startCoordinator(await config());
     expect(coordinator.setupToken).toBeUndefined();
     expect((await send(coordinator.url, 'GET', routes.overview, token)).status).toBe(200);
   });

@@ -1,10 +1,16 @@
 /** Organisations and their keys in the database. */
 
+import type { DeclaredBudget } from '@fedlora/shared';
 import type { Transaction } from 'kysely';
 import type { Database, OrganisationKeysTable, OrganisationsTable, Tables } from '../storage/database.js';
 
 export type Organisation = Readonly<OrganisationsTable>;
 export type OrganisationKey = Readonly<OrganisationKeysTable>;
+
+/** As `seen` stored it. */
+export function budgetOf(text: string): DeclaredBudget {
+  return JSON.parse(text) as DeclaredBudget;
+}
 
 export class OrganisationsRepository {
   constructor(private readonly db: Database) {}
@@ -21,14 +27,14 @@ export class OrganisationsRepository {
     return this.db.selectFrom('organisations').selectAll().where('identity', '=', identity).executeTakeFirst();
   }
 
-  /** Names of the organisations that are kept out of rounds. */
-  async suspended(): Promise<ReadonlySet<string>> {
+  /** The organisations that are offered no rounds, by name, with the word for why. */
+  async outOfRounds(): Promise<ReadonlyMap<string, 'left' | 'suspended'>> {
     const rows = await this.db
       .selectFrom('organisations')
-      .select('name')
-      .where('suspended_at', 'is not', null)
+      .select(['name', 'left_at'])
+      .where((or) => or.or([or('suspended_at', 'is not', null), or('left_at', 'is not', null)]))
       .execute();
-    return new Set(rows.map(({ name }) => name));
+    return new Map(rows.map(({ name, left_at: leftAt }) => [name, leftAt === null ? 'suspended' : 'left']));
   }
 
   /** Every key of an organisation, newest first. */
@@ -59,11 +65,37 @@ export class OrganisationsRepository {
     );
   }
 
-  async seen(name: string, at: number, client?: { readonly version: string; readonly device: string }): Promise<void> {
+  async markLeft(name: string, at: number, trx: Transaction<Tables>): Promise<void> {
+    await this.change(name, { left_at: at }, trx);
+  }
+
+  /** `client`: what it said of itself; without a budget, none that it declared before holds any more. */
+  async seen(
+    name: string,
+    at: number,
+    client?: { readonly version: string; readonly device: string; readonly budget: DeclaredBudget | null },
+  ): Promise<void> {
+    const budget = client?.budget ?? null;
     await this.change(name, {
       last_seen_at: at,
-      ...(client === undefined ? {} : { client_version: client.version, device: client.device }),
+      ...(client === undefined
+        ? {}
+        : {
+            client_version: client.version,
+            device: client.device,
+            declared_budget: budget === null ? null : JSON.stringify(budget),
+          }),
     });
+  }
+
+  /** What organisations have declared, by name. */
+  async declaredBudgets(): Promise<ReadonlyMap<string, DeclaredBudget>> {
+    const rows = await this.db
+      .selectFrom('organisations')
+      .select(['name', 'declared_budget as text'])
+      .where('declared_budget', 'is not', null)
+      .execute();
+    return new Map(rows.flatMap(({ name, text }) => (text === null ? [] : [[name, budgetOf(text)]])));
   }
 
   /** How far the client's clock was off at a sign-in; `null`: it did not tell its time. */
@@ -78,7 +110,7 @@ export class OrganisationsRepository {
     });
   }
 
-  /** Stores an organisation, or the new key of one, without a certificate. */
+  /** Stores an organisation, or the new key of one, or takes one in again that had left; without a certificate. */
   async enrol(
     organisation: { readonly name: string; readonly identity: string },
     at: number,
@@ -100,8 +132,12 @@ export class OrganisationsRepository {
         clock_skew_ms: null,
         clock_uncertainty_ms: null,
         clock_measured_at: null,
+        left_at: null,
+        declared_budget: null,
       })
-      .onConflict((conflict) => conflict.column('name').doUpdateSet({ identity, certificate: null, enrolled_at: at }))
+      .onConflict((conflict) =>
+        conflict.column('name').doUpdateSet({ identity, certificate: null, enrolled_at: at, left_at: null }),
+      )
       .execute();
     await trx
       .updateTable('organisation_keys')
@@ -109,7 +145,11 @@ export class OrganisationsRepository {
       .where('name', '=', name)
       .where('replaced_at', 'is', null)
       .execute();
-    await trx.insertInto('organisation_keys').values({ identity, name, enrolled_at: at, replaced_at: null }).execute();
+    await trx
+      .insertInto('organisation_keys')
+      .values({ identity, name, enrolled_at: at, replaced_at: null })
+      .onConflict((conflict) => conflict.column('identity').doUpdateSet({ enrolled_at: at, replaced_at: null }))
+      .execute();
   }
 
   private async change(

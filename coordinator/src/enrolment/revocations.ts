@@ -24,6 +24,11 @@ export class Revocations {
     private readonly parts: RevocationParts,
     stored: string | undefined,
   ) {
+    this.load(stored);
+  }
+
+  /** Takes the stored list, which another coordinator may have brought up to date. @throws ProtocolError roster/revocations-invalid */
+  load(stored: string | undefined): void {
     if (stored !== undefined) this.current = { text: stored, list: this.read(stored) };
   }
 

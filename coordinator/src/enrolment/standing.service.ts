@@ -1,11 +1,12 @@
 /**
- * Whether an enrolled organisation may take part: suspended for a while by an operator, or revoked for good by the federation key.
+ * Whether an enrolled organisation may take part: suspended for a while by an operator, gone of its own accord, or revoked for good by
+ * the federation key.
  *
  * A suspended organisation stays connected and is told so. Every run goes on without it as if it were absent, from the moment on that
  * `suspend` returns; what it had uploaded to an open round still counts.
  */
 
-import { FedloraError, type SessionStanding } from '@fedlora/shared';
+import { FedloraError, leaveMessage, type LeaveRequest, type SessionStanding } from '@fedlora/shared';
 import type { AuditLog } from '../audit/audit-log.js';
 import type { Origin } from '../audit/origin.js';
 import type { Announcements } from '../observe/announcements.js';
@@ -21,7 +22,7 @@ export interface StandingParts {
   readonly organisations: OrganisationsRepository;
   readonly revocations: Revocations;
   readonly presence: Pick<Presence, 'expel' | 'send'>;
-  readonly sessions: Pick<SessionService, 'endAllOf'>;
+  readonly sessions: Pick<SessionService, 'endAllOf' | 'signerOf'>;
   readonly rounds: Pick<RoundService, 'exclude'>;
   readonly runs: Pick<RunService, 'inTurn' | 'considerAll'>;
   readonly audit: AuditLog;
@@ -62,6 +63,31 @@ export class StandingService {
     });
     log.info('organisation.reinstated', { name });
     await this.changed(name);
+  }
+
+  /**
+   * An organisation leaves: it is offered no rounds, is in no new run and can no longer sign in. It may do so at any time, and again; with
+   * a new invitation it comes back under its name.
+   *
+   * @throws FedloraError session/challenge-spent | session/unknown-identity | crypto/bad-signature
+   */
+  async leave(request: LeaveRequest, by: Origin): Promise<void> {
+    const { organisations, sessions, rounds, runs, audit, announcements, log, now } = this.parts;
+    const { organisation } = await sessions.signerOf(request, leaveMessage);
+    const { name } = organisation;
+    if (organisation.left_at !== null) return;
+    await runs.inTurn(async () => {
+      await audit.recording(async (trx) => {
+        await organisations.markLeft(name, now(), trx);
+        const actor = { kind: 'client' as const, name };
+        return [{ event: 'organisation.left', by: { ...by, actor }, details: { name } }, undefined] as const;
+      });
+      await rounds.exclude(name, 'organisation/left');
+    });
+    log.info('organisation.left', { name });
+    this.expel(name);
+    announcements.tell('organisation.changed', name);
+    runs.considerAll();
   }
 
   /** Tells a client how its organisation stands. */

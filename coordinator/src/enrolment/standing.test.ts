@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   routes,
   type AuditLine,
@@ -12,65 +9,32 @@ import {
   type RunView,
 } from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FakeFederation, untilRound, untilRun } from '../../../test/support/fake-federation.js';
-import { becomeFirstAdmin } from '../../../test/support/first-admin.js';
+import { databaseSetting } from '../../../test/support/database.js';
+import { type FakeFederation, untilRound, untilRun } from '../../../test/support/fake-federation.js';
+import { startFakeNetwork, stopFakeNetwork, type FakeNetwork } from '../../../test/support/fake-network.js';
 import { listAll, operate, send } from '../../../test/support/requests.js';
+import { runOfFour } from '../../../test/support/tiny-run.js';
 import { startCoordinator, type RunningCoordinator } from '../start-coordinator.js';
 
 const names = ['bank', 'clinic', 'council', 'museum'];
-/** Four organisations of which three must answer. */
-const description = {
-  title: 'A run',
-  rounds: 3,
-  base: {
-    name: 'tiny',
-    digest: 'b'.repeat(64),
-    shape: {
-      hidden_size: 16,
-      intermediate_size: 24,
-      num_hidden_layers: 1,
-      num_attention_heads: 2,
-      num_key_value_heads: 2,
-    },
-  },
-  adapter: { rule: 'ffa-svd', r: 4, lora_alpha: 8, target_modules: ['q_proj'], rebaseEvery: 0 },
-  data: { format: 'alpaca', maximumLength: 64 },
-  privacy: { unit: 'none', l2Bound: 1, noiseMultiplier: 0, delta: 0, assumedColluders: 1, minimumContributors: 3 },
-  training: { kind: 'local-steps', steps: 1, batchSize: 4, learningRate: 0.1, maximumGradientNorm: 1 },
-  server: { kind: 'sgd', learningRate: 1, finalLearningRateFraction: 1, beta1: 0, beta2: 0.95 },
-  threshold: 3,
-};
-
-let folder: string;
+let network: FakeNetwork;
 let coordinator: RunningCoordinator;
 let url: string;
 let token: string;
-const federation = new FakeFederation();
+let federation: FakeFederation;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fedlora-standing-'));
-  const { federationKey } = federation;
-  coordinator = await startCoordinator({
-    dataFolder: folder,
-    host: '127.0.0.1',
-    port: 0,
-    logLevel: 'silent',
-    federationKey,
+  network = await startFakeNetwork(names, ({ organisations }) => {
+    organisations[0].clockSkewMs = 90_000;
   });
-  url = coordinator.url;
-  ({ token } = await becomeFirstAdmin(url, coordinator.setupToken ?? ''));
-  await federation.enrol(url, token, names);
-  federation.organisations[0].clockSkewMs = 90_000;
-  await federation.connect(url);
+  ({ coordinator, federation } = network);
+  ({ url } = coordinator);
+  ({ token } = network.admin);
 });
-afterAll(async () => {
-  federation.disconnect();
-  await coordinator.close();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => stopFakeNetwork({ ...network, coordinator }));
 
 const start = (changes: object = {}): Promise<RunView> =>
-  operate(url, token, 'POST', routes.runs, { ...description, ...changes });
+  operate(url, token, 'POST', routes.runs, { ...runOfFour, ...changes });
 const details = (name: string): Promise<OrganisationDetails> => operate(url, token, 'GET', routes.organisation(name));
 const post = <Answer>(route: string, body?: object): Promise<Answer> => operate(url, token, 'POST', route, body);
 const participantsOf = ({ participants }: RoundView): string[] => participants.map(({ name }) => name);
@@ -146,9 +110,9 @@ describe('a suspended organisation', () => {
     const { id, members } = await start({ rounds: 1, threshold: 3 });
     expect(members).toEqual(['bank', 'clinic', 'council']);
     await untilRun(url, token, id);
-    const refused = await send(url, 'POST', routes.runs, token, { ...description, organisations: names });
+    const refused = await send(url, 'POST', routes.runs, token, { ...runOfFour, organisations: names });
     expect(refused.status).toBe(422);
-    expect(await refused.text()).toContain('or suspended: museum');
+    expect(await refused.text()).toContain('suspended or gone: museum');
   });
 
   it('hears it again when it connects again', async () => {
@@ -205,7 +169,8 @@ describe('a suspended organisation', () => {
     await coordinator.close();
     const { federationKey } = federation;
     coordinator = await startCoordinator({
-      dataFolder: folder,
+      ...(await databaseSetting(network.folder)),
+      dataFolder: network.folder,
       host: '127.0.0.1',
       port: Number(port),
       logLevel: 'silent',

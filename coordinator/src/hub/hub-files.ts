@@ -27,9 +27,7 @@ export class HubFiles {
   async of(version: string): Promise<readonly HubFile[]> {
     const known = this.kept.get(version);
     if (known !== undefined) return known;
-    const record = JSON.parse(
-      Buffer.from(await this.store.file(version, 'manifest.json')).toString('utf8'),
-    ) as VersionRecord;
+    const record = await this.store.record(version);
     const names = [...record.files.map(({ name }) => name), 'manifest.json', 'manifest.sig'];
     if (await this.store.has(version, ATTESTATION_FILE)) names.push(ATTESTATION_FILE);
     const files = await Promise.all(names.sort().map((name) => this.describe(version, name, record)));

@@ -1,7 +1,8 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import { dirname } from 'node:path';
 import { FedloraError, PathsInfoRequest, type RepositoryView } from '@fedlora/shared';
+import { SharedPieces } from '../adapters/shared-pieces.js';
 import { VersionStore } from '../adapters/version-store.js';
 import { seesRun, type Operator } from '../access/principal.js';
 import { Asking } from '../nest/asking.js';
@@ -9,11 +10,16 @@ import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { ReleaseViews } from '../release/release-views.js';
 import { Downloads } from './downloads.js';
 import { HubFiles, type HubFile } from './hub-files.js';
-import { HubService } from './hub.service.js';
+import { HubService, modelSorts, type ModelOrder, type ServedCommit } from './hub.service.js';
+import { RegistryChanges } from './registry-changes.js';
 import type { HubEntry, HubModel, HubRefs, HubUser } from './hub-types.js';
 
 /** As many as the Hub gives at once. */
 const MOST_ENTRIES = 1000;
+/** Each of which is looked up. */
+const MOST_MODELS = 100;
+/** Below what most proxies take for silence. */
+const LONGEST_WAIT_S = 55;
 
 /**
  * As much of the Hugging Face Hub's API as its clients need to pull: with this coordinator as `HF_ENDPOINT` and an API token as `HF_TOKEN`,
@@ -27,6 +33,8 @@ export class HubController {
     @Inject(ReleaseViews) private readonly releases: ReleaseViews,
     @Inject(VersionStore) private readonly store: VersionStore,
     @Inject(Downloads) private readonly downloads: Downloads,
+    @Inject(SharedPieces) private readonly pieces: SharedPieces,
+    @Inject(RegistryChanges) private readonly changes: RegistryChanges,
   ) {}
 
   @Get('api/whoami-v2')
@@ -41,6 +49,27 @@ export class HubController {
     };
   }
 
+  /** A page of the repositories that the asker may see; where it goes on is in the header `Link`. */
+  @Get('api/models')
+  async models(
+    @Query() query: Readonly<Record<string, unknown>>,
+    @Asking() operator: Operator,
+    @Req() request: Request,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<readonly HubModel[]> {
+    const visible = (await this.releases.repositories()).filter(({ runs }) => sees(operator, runs));
+    const { models, next } = await this.hub.models(visible, {
+      author: textOf(query.author),
+      search: textOf(query.search) ?? '',
+      tags: listOf(query.filter),
+      order: orderOf(textOf(query.sort), textOf(query.direction)),
+      limit: limitOf(query.limit, MOST_MODELS),
+      after: textOf(query.cursor) ?? '',
+    });
+    if (next !== undefined) linkToNext(request, response, next);
+    return models;
+  }
+
   @Get('api/models/:owner/:name')
   async model(
     @Param('owner') owner: string,
@@ -48,7 +77,7 @@ export class HubController {
     @Query('blobs') blobs: unknown,
     @Asking() operator: Operator,
   ): Promise<HubModel> {
-    return this.hub.model(await this.seen(operator, owner, name), 'main', isTrue(blobs));
+    return this.hub.model(await this.view(operator, owner, name), 'main', isTrue(blobs));
   }
 
   @Get('api/models/:owner/:name/revision/:revision')
@@ -59,7 +88,7 @@ export class HubController {
     @Query('blobs') blobs: unknown,
     @Asking() operator: Operator,
   ): Promise<HubModel> {
-    return this.hub.model(await this.seen(operator, owner, name), revision, isTrue(blobs));
+    return this.hub.model(await this.view(operator, owner, name), revision, isTrue(blobs));
   }
 
   @Get('api/models/:owner/:name/refs')
@@ -68,7 +97,7 @@ export class HubController {
     @Param('name') name: string,
     @Asking() operator: Operator,
   ): Promise<HubRefs> {
-    return this.hub.refs(await this.seen(operator, owner, name));
+    return this.hub.refs(await this.view(operator, owner, name));
   }
 
   /** A page of the files; where it goes on is in the header `Link`. */
@@ -84,14 +113,10 @@ export class HubController {
   ): Promise<readonly HubEntry[]> {
     const { entries, hasMore } = await this.hub.tree(await this.seen(operator, owner, name), revision, {
       isExpanded: isTrue(query.expand),
-      limit: Math.min(Math.max(Math.trunc(Number(query.limit ?? MOST_ENTRIES)) || MOST_ENTRIES, 1), MOST_ENTRIES),
-      after: typeof query.cursor === 'string' ? query.cursor : '',
+      limit: limitOf(query.limit, MOST_ENTRIES),
+      after: textOf(query.cursor) ?? '',
     });
-    if (hasMore) {
-      const next = new URL(request.originalUrl, `${request.protocol}://${request.get('host') ?? 'localhost'}`);
-      next.searchParams.set('cursor', entries.at(-1)?.path ?? '');
-      response.setHeader('link', `<${next.href}>; rel="next"`);
-    }
+    if (hasMore) linkToNext(request, response, entries.at(-1)?.path ?? '');
     return entries;
   }
 
@@ -103,7 +128,7 @@ export class HubController {
     @Param('revision') revision: string,
     @Asking() operator: Operator,
   ): Promise<readonly HubEntry[]> {
-    await this.hub.versionOf(await this.seen(operator, owner, name), revision);
+    await this.hub.commitOf(await this.seen(operator, owner, name), revision);
     throw new FedloraError('version/no-file', 'A version has no folders.');
   }
 
@@ -119,7 +144,10 @@ export class HubController {
     return this.hub.paths(await this.seen(operator, owner, name), revision, paths, expand === true);
   }
 
-  /** A file: whole, a range of it, or with HEAD what there is to know of it. Streamed from disk. */
+  /**
+   * A file: whole, a range of it, or with HEAD what there is to know of it. Streamed from disk. Who has it and would rather wait for
+   * another one (`If-None-Match` with `Prefer: wait=45`, RFC 7240) is answered when the revision has one, or after so many seconds.
+   */
   @Get(':owner/:name/resolve/:revision/*file')
   async resolve(
     @Param('owner') owner: string,
@@ -130,13 +158,14 @@ export class HubController {
     @Req() request: Request,
     @Res() response: Response,
   ): Promise<void> {
-    const { version, file } = await this.found(await this.seen(operator, owner, name), revision, path);
-    response.set(headersOf(version, file, file.large?.oid ?? file.oid));
+    const repository = await this.seen(operator, owner, name);
+    const { commit, version, file } = await this.foundAnew(repository, revision, path, request, response);
+    response.set(headersOf(commit, file, contentOf(file)));
     response.type(file.large === undefined ? 'text/plain; charset=utf-8' : 'application/octet-stream');
     if (file.large !== undefined)
       response.set({ 'x-linked-size': String(file.large.size), 'x-linked-etag': `"${file.large.oid}"` });
-    if (isDownload(request, file)) await this.downloads.count(version);
-    await sent(request, response, file, dirname((await this.store.locate(version, file.name)).path));
+    if (isDownload(request, file) && !hasIt(request, response)) await this.downloads.count(version);
+    await this.send(request, response, commit, file);
   }
 
   /** A file as git has it: of weights, the text that stands for them. */
@@ -150,38 +179,134 @@ export class HubController {
     @Req() request: Request,
     @Res() response: Response,
   ): Promise<void> {
-    const { version, file } = await this.found(await this.seen(operator, owner, name), revision, path);
-    response.set(headersOf(version, file, file.oid));
+    const { commit, file } = await this.found(await this.seen(operator, owner, name), revision, path);
+    response.set(headersOf(commit, file, file.oid));
     response.type('text/plain; charset=utf-8');
     if (file.pointer !== undefined) response.send(file.pointer);
-    else await sent(request, response, file, dirname((await this.store.locate(version, file.name)).path));
+    else await this.send(request, response, commit, file);
+  }
+
+  /** Sends a file, or the part of it that the request asks for, or nothing to who has it. Ends well too if the reader leaves. */
+  private async send(request: Request, response: Response, commit: string, { name, size }: HubFile): Promise<void> {
+    if (hasIt(request, response)) {
+      response.status(304).end();
+      return;
+    }
+    const part = partOf(request, response.get('etag') ?? '', size);
+    response.set('accept-ranges', 'bytes');
+    if (part === 'unsatisfiable') {
+      response.status(416).set('content-range', `bytes */${size}`).end();
+      return;
+    }
+    const { begin, end } = part ?? { begin: 0, end: size };
+    if (part !== undefined) response.status(206).set('content-range', `bytes ${begin}-${end - 1}/${size}`);
+    response.set('content-length', String(end - begin));
+    if (request.method === 'HEAD') response.end();
+    else await this.pieces.send(response, (await this.store.locate(commit, name)).blob, begin, end);
+  }
+
+  /** The file, at once for who has another one or does not wait; else when the revision has another, or the time is over. */
+  private async foundAnew(
+    repository: string,
+    revision: string,
+    path: string | readonly string[],
+    request: Request,
+    response: Response,
+  ): Promise<ServedCommit & { readonly file: HubFile }> {
+    const seconds = request.method === 'GET' ? waitOf(request) : 0;
+    if (seconds === 0) return this.found(repository, revision, path);
+    response.set('preference-applied', `wait=${seconds}`);
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    const timeIsOver = wait(1000 * seconds, undefined, { signal: gone.signal, ref: false }).catch(() => undefined);
+    let isOver = false;
+    void timeIsOver.then(() => (isOver = true));
+    for (;;) {
+      const change = this.changes.next();
+      const found = await this.found(repository, revision, path);
+      if (isOver || !names(request, `"${contentOf(found.file)}"`)) return found;
+      await Promise.race([change, timeIsOver]);
+    }
   }
 
   private async found(
-    repository: RepositoryView,
+    repository: string,
     revision: string,
     path: string | readonly string[],
-  ): Promise<{ readonly version: string; readonly file: HubFile }> {
-    const version = await this.hub.versionOf(repository, revision);
-    return { version, file: await this.files.find(version, typeof path === 'string' ? path : path.join('/')) };
+  ): Promise<ServedCommit & { readonly file: HubFile }> {
+    const served = await this.hub.commitOf(repository, revision);
+    return { ...served, file: await this.files.find(served.commit, typeof path === 'string' ? path : path.join('/')) };
   }
 
-  /** As on the Hub, a repository that somebody may not see is not there. @throws FedloraError repository/unknown */
-  private async seen(operator: Operator, owner: string, name: string): Promise<RepositoryView> {
-    const repository = await this.releases.repository(`${owner}/${name}`);
-    if (!repository.runs.every((run) => seesRun(operator, run))) throw new FedloraError('repository/unknown');
+  private async view(operator: Operator, owner: string, name: string): Promise<RepositoryView> {
+    return this.releases.repository(await this.seen(operator, owner, name));
+  }
+
+  /** A repository’s name; as on the Hub, one that somebody may not see is not there. @throws FedloraError repository/unknown */
+  private async seen(operator: Operator, owner: string, name: string): Promise<string> {
+    const repository = `${owner}/${name}`;
+    if (!sees(operator, await this.releases.runsOf(repository))) throw new FedloraError('repository/unknown');
     return repository;
   }
 }
 
-function headersOf(version: string, { name }: HubFile, contentName: string): Record<string, string> {
+function sees(operator: Operator, runs: readonly string[]): boolean {
+  return runs.every((run) => seesRun(operator, run));
+}
+
+/** The same request again, from `cursor` on. */
+function linkToNext(request: Request, response: Response, cursor: string): void {
+  const next = new URL(request.originalUrl, `${request.protocol}://${request.get('host') ?? 'localhost'}`);
+  next.searchParams.set('cursor', cursor);
+  response.setHeader('link', `<${next.href}>; rel="next"`);
+}
+
+function headersOf(commit: string, { name }: HubFile, contentName: string): Record<string, string> {
   return {
-    'x-repo-commit': version,
+    'x-repo-commit': commit,
     etag: `"${contentName}"`,
     // It never changes, but may be revoked: who has it asks whether it still may.
     'cache-control': 'private, no-cache',
     'content-disposition': `inline; filename="${name}"`,
   };
+}
+
+/**
+ * The bytes that a request asks for; `undefined` for all of them.
+ *
+ * Edge cases several parts, or what is no range -> all, as HTTP allows | If-Range names another content -> all
+ */
+function partOf(
+  request: Request,
+  etag: string,
+  size: number,
+): { readonly begin: number; readonly end: number } | 'unsatisfiable' | undefined {
+  const condition = request.headers['if-range'];
+  if (condition !== undefined && condition !== etag) return undefined;
+  const ranges = request.range(size, { combine: true });
+  if (ranges === -1) return 'unsatisfiable';
+  if (ranges === undefined || ranges === -2 || ranges.type !== 'bytes' || ranges.length !== 1) return undefined;
+  return { begin: ranges[0].start, end: ranges[0].end + 1 };
+}
+
+/** Whether the asker named the content that it would get. */
+function hasIt(request: Request, response: Response): boolean {
+  return names(request, response.get('etag') ?? '');
+}
+
+function names({ headers }: Request, tag: string): boolean {
+  return headers['if-none-match']?.split(/, */).includes(tag) === true;
+}
+
+/** Of weights, the hash of what they are and not of the text that stands for them. */
+function contentOf(file: HubFile): string {
+  return file.large?.oid ?? file.oid;
+}
+
+/** Seconds that the asker prefers to wait; 0 for who does not. */
+function waitOf({ headers }: Request): number {
+  const preference = /(?:^|,)\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:[;,]|$)/i.exec(String(headers.prefer ?? ''));
+  return Math.min(Number(preference?.[1] ?? 0), LONGEST_WAIT_S);
 }
 
 /** Whether the weights begin to be fetched: not their head, not a first byte that only tells the size, not the rest of a download. */
@@ -190,26 +315,34 @@ function isDownload({ method, headers }: Request, { name, large }: HubFile): boo
   return headers.range === undefined || (/^bytes=0-/.test(headers.range) && headers.range !== 'bytes=0-0');
 }
 
-/** Sends a file, or the part of it that the request asks for, or nothing to who has it. Ends well too if the reader leaves. */
-function sent(request: Request, response: Response, { name, size }: HubFile, root: string): Promise<void> {
-  if (request.headers['if-none-match']?.split(/, */).includes(response.get('etag') ?? '') === true) {
-    response.status(304).end();
-    return Promise.resolve();
-  }
-  return new Promise((resolve, reject) => {
-    response.sendFile(name, { root, lastModified: false, cacheControl: false }, (error?: SendError) => {
-      if (error?.status === 416 && !response.headersSent)
-        response.status(416).set('content-range', `bytes */${size}`).end();
-      else if (error !== undefined && error.code !== 'ECONNABORTED' && error.code !== 'EPIPE') {
-        reject(error);
-        return;
-      }
-      resolve();
-    });
-  });
+/** From 1 to `most`, which is also the default. */
+function limitOf(value: unknown, most: number): number {
+  return Math.min(Math.max(Math.trunc(Number(value ?? most)) || most, 1), most);
 }
 
-type SendError = Error & { readonly code?: string; readonly status?: number };
+/**
+ * `sort` and `direction` as the Hub has them: 1 is upwards, -1 downwards. Its clients send no direction where they mean the most and the
+ * newest first.
+ *
+ * @throws FedloraError request/invalid: nothing is sorted by this
+ */
+function orderOf(sort: string | undefined, direction: string | undefined): ModelOrder {
+  const by = modelSorts.find((one) => one === (sort ?? 'id'));
+  if (by === undefined) throw new FedloraError('request/invalid', `sort must be one of ${modelSorts.join(', ')}.`);
+  if (direction !== undefined && direction !== '1' && direction !== '-1')
+    throw new FedloraError('request/invalid', 'direction must be 1 or -1.');
+  return { by, isDescending: direction === undefined ? by !== 'id' : direction === '-1' };
+}
+
+/** Of parameters that are given more than once, the first. */
+function textOf(value: unknown): string | undefined {
+  return listOf(value)[0];
+}
+
+/** Of parameters that may be given more than once. */
+function listOf(value: unknown): readonly string[] {
+  return [value].flat().filter((one) => typeof one === 'string');
+}
 
 function isTrue(value: unknown): boolean {
   return typeof value === 'string' && ['true', '1'].includes(value.toLowerCase());

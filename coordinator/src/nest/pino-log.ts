@@ -65,8 +65,9 @@ export function requestLog(logger: Logger): HttpLogger {
       response.setHeader('x-request-id', id);
       return id;
     },
-    customLogLevel: (_request, response, error) =>
-      error !== undefined || response.statusCode >= 500 ? 'error' : 'debug',
+    // 503 is told by whoever refused, at the level of its reason.
+    customLogLevel: (_request, { statusCode }, error) =>
+      error !== undefined || (statusCode >= 500 && statusCode !== 503) ? 'error' : 'debug',
     customSuccessMessage: () => 'http.request.answered',
     customErrorMessage: () => 'http.request.failed',
     serializers: {

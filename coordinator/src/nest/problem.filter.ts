@@ -6,6 +6,7 @@ import { hubHeaders } from '../hub/hub-errors.js';
 import type { Log } from '../observe/log.js';
 import type { Metrics } from '../observe/metrics.js';
 import type { KnownRequest } from './access.guard.js';
+import { readOut } from './bodies.js';
 import { problemOf } from './problem.js';
 
 /** Turns every error of an HTTP handler into problem details. */
@@ -27,7 +28,9 @@ export class ProblemFilter implements ExceptionFilter {
     const { path, headers, id } = host.switchToHttp().getRequest<KnownRequest>();
     const problem = { ...problemOf(error), requestId: id };
     this.metrics.refused('http', problem.code);
-    if (problem.status >= 500) this.log.error('http.handler.failed', { code: problem.code, err: thrown });
+    // Whoever stands by says so to each probe of a proxy, every second: nothing has failed.
+    if (problem.code === 'coordinator/standing-by') this.log.debug('http.handler.standing-by');
+    else if (problem.status >= 500) this.log.error('http.handler.failed', { code: problem.code, err: thrown });
     if (response.headersSent) {
       response.destroy();
       return;
@@ -38,6 +41,7 @@ export class ProblemFilter implements ExceptionFilter {
     if (typeof offset === 'number') response.setHeader(uploadHeaders.offset, offset);
     if (isHubAddress(path)) response.set(hubHeaders(problem, headers.authorization !== undefined));
     response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+    readOut(request);
   }
 }
 

@@ -5,14 +5,21 @@ import type { Log } from '../observe/log.js';
 import type { Metrics } from '../observe/metrics.js';
 import { validated } from './validated.js';
 
-/** Validates a message, hands it on, and answers how it went. */
+export interface ReplyParts {
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, 'refused'>;
+  readonly admit?: () => void;
+}
+
+/** Validates a message, hands it on, and answers how it went. `admit`: throws where nothing is to be read of it. */
 export async function replyTo<Message extends object>(
   type: new () => Message,
   body: unknown,
-  { log, metrics }: { readonly log: Log; readonly metrics: Pick<Metrics, 'refused'> },
+  { log, metrics, admit }: ReplyParts,
   handle: (message: Message) => void | Promise<void>,
 ): Promise<Reply> {
   try {
+    admit?.();
     await handle(validated(type, body));
     return { ok: true };
   } catch (error) {

@@ -8,6 +8,7 @@ import { gatewayOptions } from '../nest/gateway-options.js';
 import { LOG } from '../nest/tokens.js';
 import { ReleaseViews } from '../release/release-views.js';
 import { Announcements } from './announcements.js';
+import { Strangers } from '../session/strangers.js';
 import type { Log } from './log.js';
 import { Views } from './views.js';
 
@@ -29,6 +30,7 @@ export class LiveGateway implements OnGatewayInit {
     @Inject(Announcements) private readonly announcements: Announcements,
     @Inject(Views) private readonly views: Views,
     @Inject(ReleaseViews) private readonly releases: ReleaseViews,
+    @Inject(Strangers) private readonly strangers: Strangers,
     @Inject(LOG) private readonly log: Log,
   ) {}
 
@@ -37,6 +39,7 @@ export class LiveGateway implements OnGatewayInit {
       this.identify(socket, true).then(
         (operator) => {
           socket.data.operator = operator;
+          this.strangers.know(socket.conn);
           next();
         },
         (error: unknown) => {

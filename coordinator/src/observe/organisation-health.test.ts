@@ -9,6 +9,7 @@ const well: OrganisationFacts = {
   isCertified: true,
   isRevoked: false,
   isSuspended: false,
+  hasLeft: false,
   enrolledAt: NOW - 30 * DAY_MS,
   isConnected: true,
   lastSeenAt: NOW,
@@ -63,6 +64,7 @@ describe('the health of an organisation', () => {
     ['it was enrolled a moment ago', away({ lastSeenAt: null, enrolledAt: NOW - DAY_MS }), []],
     ['it came back with a new key', away({ lastSeenAt: NOW - 30 * DAY_MS, enrolledAt: NOW - DAY_MS }), []],
     ['it is suspended and away', away({ lastSeenAt: null, isSuspended: true }), []],
+    ['it left', away({ lastSeenAt: null, hasLeft: true, isCertified: false }), []],
     ['it waits for its certificate', away({ lastSeenAt: null, isCertified: false }), ['health/not-certified']],
     [
       'several things are amiss',

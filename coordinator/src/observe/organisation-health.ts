@@ -12,6 +12,7 @@ export interface OrganisationFacts {
   readonly isCertified: boolean;
   readonly isRevoked: boolean;
   readonly isSuspended: boolean;
+  readonly hasLeft: boolean;
   readonly enrolledAt: number;
   readonly isConnected: boolean;
   readonly lastSeenAt: number | null;
@@ -36,6 +37,7 @@ const HOUR_MS = 3600_000;
 export function healthWarnings(facts: OrganisationFacts, now: number): HealthWarning[] {
   // Of whoever has no valid key nothing else is of interest.
   if (facts.isRevoked) return [revoked];
+  if (facts.hasLeft) return [];
   const all = [
     facts.isCertified ? undefined : notCertified,
     failing(facts.latestRounds),

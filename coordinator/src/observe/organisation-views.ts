@@ -7,7 +7,7 @@ import {
   type OrganisationStatus,
   type OrganisationView,
 } from '@fedlora/shared';
-import type { Organisation, OrganisationsRepository } from '../enrolment/organisations.repository.js';
+import { budgetOf, type Organisation, type OrganisationsRepository } from '../enrolment/organisations.repository.js';
 import type { Revocations } from '../enrolment/revocations.js';
 import type { Presence } from '../session/presence.js';
 import { healthWarnings } from './organisation-health.js';
@@ -57,7 +57,8 @@ export class OrganisationViews {
   private viewOf(organisation: Organisation): OrganisationView {
     const { presence, revocations, trackRecord, programVersion, now } = this.parts;
     const { name, identity, enrolled_at: enrolledAt, client_version: clientVersion } = organisation;
-    const { suspended_at, suspension_reason, clock_skew_ms, clock_uncertainty_ms, clock_measured_at } = organisation;
+    const { suspended_at, suspension_reason, clock_skew_ms, clock_uncertainty_ms, clock_measured_at, left_at } =
+      organisation;
     const isRevoked = revocations.isRevoked(identity);
     const isConnected = presence.isConnected(name);
     const lastSeenAt = presence.lastSeenAt(name) ?? organisation.last_seen_at;
@@ -70,6 +71,7 @@ export class OrganisationViews {
         isCertified: organisation.certificate !== null,
         isRevoked,
         isSuspended: suspended_at !== null,
+        hasLeft: left_at !== null,
         enrolledAt,
         isConnected,
         lastSeenAt,
@@ -86,19 +88,22 @@ export class OrganisationViews {
       identity,
       status: isRevoked ? 'revoked' : statusOf(organisation),
       suspension: suspended_at === null ? null : { since: suspended_at, reason: suspension_reason },
+      leftAt: left_at,
       enrolledAt,
       connected: isConnected,
       state: presence.stateOf(name),
       lastSeenAt,
       clientVersion,
       device: organisation.device,
+      declaredBudget: organisation.declared_budget === null ? null : budgetOf(organisation.declared_budget),
       clock,
       warnings,
     };
   }
 }
 
-function statusOf({ suspended_at, certificate }: Organisation): Exclude<OrganisationStatus, 'revoked'> {
+function statusOf({ left_at, suspended_at, certificate }: Organisation): Exclude<OrganisationStatus, 'revoked'> {
+  if (left_at !== null) return 'left';
   if (suspended_at !== null) return 'suspended';
   return certificate === null ? 'pending' : 'active';
 }

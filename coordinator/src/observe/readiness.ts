@@ -1,8 +1,9 @@
-/** Whether this process can do its work: it is not shutting down, its database answers, and its data folder can be written to. */
+/** Whether this process can do its work: it is not shutting down, database and bucket answer, and its data folder can be written to. */
 
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FedloraError } from '@fedlora/shared';
+import type { Driving } from '../rounds/driving.js';
 
 /** Written and removed again; a disk that is full or read-only refuses it. */
 const PROBE = '.ready';
@@ -14,6 +15,8 @@ export class Readiness {
   constructor(
     private readonly dataFolder: string,
     private readonly askDatabase: () => Promise<unknown>,
+    private readonly driving: Pick<Driving, 'expectDriving'>,
+    private readonly askBlobs: () => Promise<void> = () => Promise.resolve(),
   ) {}
 
   /** From now on it is not ready. */
@@ -21,12 +24,13 @@ export class Readiness {
     this.isStopping = true;
   }
 
-  /** @throws FedloraError coordinator/not-ready: says why */
+  /** @throws FedloraError coordinator/not-ready: says why | coordinator/standing-by: it would be, but another drives */
   async expectReady(): Promise<void> {
     if (this.isStopping) throw new FedloraError('coordinator/not-ready', 'The coordinator is shutting down.');
     // One probe for all who ask at the same time.
     this.probing ??= this.probe().finally(() => (this.probing = undefined));
     await this.probing;
+    this.driving.expectDriving();
   }
 
   private async probe(): Promise<void> {
@@ -35,10 +39,15 @@ export class Readiness {
     } catch (cause) {
       throw new FedloraError('coordinator/not-ready', 'The database does not answer.', { cause });
     }
+    try {
+      await this.askBlobs();
+    } catch (cause) {
+      throw new FedloraError('coordinator/not-ready', 'The S3 bucket of the blobs does not answer.', { cause });
+    }
     const path = join(this.dataFolder, PROBE);
     try {
       await writeFile(path, 'ready\n', { flush: true });
-      await rm(path);
+      await rm(path, { force: true }); // Another coordinator on the same folder may have removed it.
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       throw new FedloraError('coordinator/not-ready', `The data folder cannot be written to (${code ?? 'unknown'}).`, {

@@ -36,6 +36,15 @@ export class ChannelViews {
     return [candidate, ...moved.map(([name, moves]) => channelView(name, moves))];
   }
 
+  /** The version of a channel; `null` where it is empty, `undefined` where there is no such channel. Asked for at every pull. */
+  async versionOf(repository: string, name: string): Promise<string | null | undefined> {
+    const { versions, channels } = this.parts;
+    if (name === CANDIDATE_CHANNEL) return (await versions.newestTrained(repository))?.id ?? null;
+    const moves = (await channels.movesOf(repository)).get(name);
+    if (moves === undefined || moves.at(-1)?.kind === 'removed') return undefined;
+    return channelView(name, moves).version;
+  }
+
   /** @throws FedloraError channel/unknown */
   async find(repository: string, name: string): Promise<ChannelView> {
     const found = (await this.of(repository)).find((channel) => channel.name === name);

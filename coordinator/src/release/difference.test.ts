@@ -1,26 +1,33 @@
-import type { Manifest } from '@fedlora/protocol';
 import { seededRandom } from '@fedlora/protocol/node';
+import type { LoraAdapter } from '@fedlora/shared';
 import { describe, expect, it } from 'vitest';
-import { differences, type LoadedAdapter } from './difference.js';
+import { differences } from './difference.js';
 
 const INPUTS = 5;
 const OUTPUTS = 7;
 
 /** An adapter of modules of these names, with random factors. */
-function anAdapter(seed: string, names: readonly string[], r: number, loraAlpha: number): LoadedAdapter {
+function anAdapter(seed: string, names: readonly string[], r: number, loraAlpha: number): LoraAdapter {
   const random = seededRandom(seed);
   const values = (length: number): Float32Array => Float32Array.from(random(length), (byte) => byte / 128 - 1);
   const modules = names.map((name) => ({ name, inFeatures: INPUTS, outFeatures: OUTPUTS }));
   return {
-    // Safe: nothing else of it is read.
-    manifest: { adapter: { modules, r, loraAlpha } } as unknown as Manifest,
+    config: {
+      base_model_name_or_path: 'tiny',
+      revision: null,
+      r,
+      lora_alpha: loraAlpha,
+      use_rslora: false,
+      target_modules: [...names],
+    },
+    modules,
     tensors: { modules: names.map(() => ({ A: values(r * INPUTS), B: values(OUTPUTS * r) })) },
   };
 }
 
 /** (alpha / r) B A of a module, in full. */
-function inFull({ manifest, tensors }: LoadedAdapter, module: number): number[] {
-  const { r, loraAlpha } = manifest.adapter;
+function inFull({ config, tensors }: LoraAdapter, module: number): number[] {
+  const { r, lora_alpha: loraAlpha } = config;
   const { A, B } = tensors.modules[module];
   return Array.from({ length: OUTPUTS * INPUTS }, (_, at) => {
     const [o, i] = [Math.floor(at / INPUTS), at % INPUTS];

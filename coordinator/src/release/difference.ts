@@ -1,13 +1,7 @@
 /** How far the updates of two adapters are apart, module by module. */
 
 import { setImmediate } from 'node:timers/promises';
-import type { Manifest } from '@fedlora/protocol';
-import { plainLora, type AdapterTensors, type ModuleDifference } from '@fedlora/shared';
-
-export interface LoadedAdapter {
-  readonly manifest: Manifest;
-  readonly tensors: AdapterTensors;
-}
+import { loraScaling, type LoraAdapter, type ModuleDifference } from '@fedlora/shared';
 
 /** One module's scaled update, (alpha / r) B A. A [r, in], B [out, r], row-major. */
 interface Update {
@@ -26,7 +20,7 @@ const PEFT_PREFIX = /^base_model\.model\./;
  * Method     |sum_i s_i B_i A_i|^2 = sum over i, j of s_i s_j <B_i^T B_j, A_i A_j^T>: Gram matrices of the rank's size, so that no
  *            product of a layer's size is ever made. In f64; the difference of equal updates is 0 up to 1e-7 of their norms.
  */
-export async function differences(left: LoadedAdapter, right: LoadedAdapter): Promise<ModuleDifference[]> {
+export async function differences(left: LoraAdapter, right: LoraAdapter): Promise<ModuleDifference[]> {
   const [ofLeft, ofRight] = [updatesOf(left), updatesOf(right)];
   const found: ModuleDifference[] = [];
   for (const name of [...new Set([...ofLeft.keys(), ...ofRight.keys()])].sort()) {
@@ -40,11 +34,10 @@ export async function differences(left: LoadedAdapter, right: LoadedAdapter): Pr
   return found;
 }
 
-function updatesOf({ manifest, tensors }: LoadedAdapter): Map<string, Update> {
-  const { modules, r, loraAlpha } = manifest.adapter;
-  const plain = plainLora(tensors, r).modules;
+function updatesOf({ modules, tensors, config }: LoraAdapter): Map<string, Update> {
+  const scaling = loraScaling(config);
   return new Map(
-    modules.map(({ name }, i) => [name.replace(PEFT_PREFIX, ''), { ...plain[i], r, scaling: loraAlpha / r }]),
+    modules.map(({ name }, i) => [name.replace(PEFT_PREFIX, ''), { ...tensors.modules[i], r: config.r, scaling }]),
   );
 }
 

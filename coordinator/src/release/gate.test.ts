@@ -1,4 +1,4 @@
-import type { GateCheckName, GateOutcome, GateView } from '@fedlora/shared';
+import type { AuditFindingView, GateCheckName, GateOutcome, GateView } from '@fedlora/shared';
 import { describe, expect, it } from 'vitest';
 import { releaseGate, type GateQuestion, type Measured } from './gate.js';
 
@@ -23,8 +23,17 @@ const version: Measured = {
   heldOutRows: 'rows',
   isPrivate: true,
 };
-const question: GateQuestion = { version, start, stable, revokedAncestor: null };
+const question: GateQuestion = { version, start, stable, revokedAncestor: null, audits: [] };
 
+const anAudit = (epsilonLowerBound: number, epsilonPromised: number | null = 3): AuditFindingView => ({
+  seal: 'a'.repeat(64),
+  canaries: 200,
+  guesses: 100,
+  right: 90,
+  epsilonLowerBound,
+  epsilonPromised,
+  at: 0,
+});
 const measuring = (loss: number, accuracy: number): GateQuestion => ({
   ...question,
   version: { ...version, evaluation: { loss, accuracy } },
@@ -35,6 +44,17 @@ const reasonOf = ({ checks }: GateView, name: GateCheckName): string =>
   checks.find((one) => one.name === name)?.reason ?? '';
 
 describe('releaseGate', () => {
+  it('passes a version whose audits contradict nothing, and says what they found', () => {
+    const gate = releaseGate({ ...question, audits: [anAudit(0.2), anAudit(2.9)] });
+    expect(gate.outcome).toBe('passed');
+    expect(reasonOf(gate, 'audit')).toBe(
+      '90 of 100 guesses about 200 canaries were right: epsilon is at least 2.900 for one record, and 3.000 is promised.',
+    );
+    const ofNothing = releaseGate({ ...question, audits: [anAudit(9, null)] });
+    expect(outcomes(ofNothing).audit).toBe('passed');
+    expect(reasonOf(ofNothing, 'audit')).toContain('nothing is promised');
+  });
+
   it('passes a version that is better than the base model and the stable version, and says the numbers', () => {
     const gate = releaseGate(question);
     expect(gate).toMatchObject({ outcome: 'passed', reference: stable.id });
@@ -53,6 +73,11 @@ describe('releaseGate', () => {
       'privacy',
     ],
     ['that was never trained', { ...question, version: { ...version, number: 0 } }, 'trained'],
+    [
+      'that an audit contradicts, whatever the others found',
+      { ...question, audits: [anAudit(3.1), anAudit(0.2), anAudit(2)] },
+      'audit',
+    ],
     ['that comes from a revoked one', { ...question, revokedAncestor: 'c'.repeat(40) }, 'lineage'],
   ])('fails a version %s', (_what, asked, name) => {
     const gate = releaseGate(asked);

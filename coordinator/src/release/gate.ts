@@ -3,7 +3,16 @@
  * travelled inside the noised sum of a round, so two numbers differ by chance as well: small differences are none.
  */
 
-import type { EvaluationView, GateCheck, GateCheckName, GateOutcome, GateView } from '@fedlora/shared';
+import type {
+  AuditFindingView,
+  EvaluationView,
+  GateCheck,
+  GateCheckName,
+  GateOutcome,
+  GateView,
+} from '@fedlora/shared';
+
+import { isContradicted } from './audit-finding.js';
 
 /** How much higher a mean loss may be, relative. Chosen, not derived: how much rounds scatter depends on their noise and their rows. */
 const LOSS_TOLERANCE = 0.02;
@@ -30,6 +39,8 @@ export interface GateQuestion {
   readonly stable: Measured | null;
   /** A version that it was trained from, or itself, and that was revoked. */
   readonly revokedAncestor: string | null;
+  /** Of the version. */
+  readonly audits: readonly AuditFindingView[];
 }
 
 export function releaseGate(question: GateQuestion): GateView {
@@ -50,6 +61,7 @@ export function releaseGate(question: GateQuestion): GateView {
     stable?.isPrivate === true && !version.isPrivate
       ? check('privacy', 'failed', 'The stable version promises differential privacy, and this one none.')
       : check('privacy', 'passed', 'It promises no less than the stable version.'),
+    promiseKept(question),
     betterThanStart(question),
     ...(stable === null || stable.id === version.id ? nothingToCompare(stable) : comparedWith(version, stable)),
   ];
@@ -59,6 +71,20 @@ export function releaseGate(question: GateQuestion): GateView {
 function outcomeOf(checks: readonly GateCheck[]): GateOutcome {
   const some = (outcome: GateOutcome): boolean => checks.some((one) => one.outcome === outcome);
   return some('failed') ? 'failed' : some('not-measured') ? 'not-measured' : 'passed';
+}
+
+/** One audit that contradicts the promise is enough: others look for other things, and cannot take it back. */
+function promiseKept({ audits }: GateQuestion): GateCheck {
+  if (audits.length === 0) return check('audit', 'passed', 'No audit of it was reported.');
+  const worst = audits.reduce((most, one) => (one.epsilonLowerBound > most.epsilonLowerBound ? one : most));
+  const { canaries, guesses, right, epsilonLowerBound: bound, epsilonPromised } = worst;
+  const found = `${right} of ${guesses} guesses about ${canaries} canaries were right: epsilon is at least ${bound.toFixed(3)} for one record`;
+  if (epsilonPromised === null) return check('audit', 'passed', `${found}, of which nothing is promised.`);
+  return check(
+    'audit',
+    isContradicted(worst) ? 'failed' : 'passed',
+    `${found}, and ${epsilonPromised.toFixed(3)} is promised.`,
+  );
 }
 
 function betterThanStart({ version, start }: GateQuestion): GateCheck {

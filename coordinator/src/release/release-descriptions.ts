@@ -5,6 +5,7 @@ import {
   STABLE_CHANNEL,
   type ChannelView,
   type EvaluationView,
+  type MergeView,
   type ReleaseView,
   type TagView,
   type VersionView,
@@ -14,6 +15,8 @@ import type { Downloads } from '../hub/downloads.js';
 import type { RoundsRepository } from '../rounds/rounds.repository.js';
 import type { Run, RunsRepository } from '../runs/runs.repository.js';
 import type { ChannelViews } from './channel-views.js';
+import { auditFinding } from './audit-finding.js';
+import type { AuditFindingsRepository } from './audit-findings.repository.js';
 import { releaseGate, type Measured } from './gate.js';
 import type { TagsRepository } from './tags.repository.js';
 
@@ -24,6 +27,7 @@ export interface ReleaseDescriptionParts {
   readonly downloads: Downloads;
   readonly runs: RunsRepository;
   readonly rounds: RoundsRepository;
+  readonly auditFindings: AuditFindingsRepository;
 }
 
 export class ReleaseDescriptions {
@@ -43,12 +47,21 @@ export class ReleaseDescriptions {
     const numbers = await this.parts.rounds.numbersOf(versions.flatMap(({ roundId }) => roundId ?? []));
 
     const downloads = await this.parts.downloads.of(versions.map(({ id }) => id));
+    const audits = await this.parts.auditFindings.of(versions.map(({ id }) => id));
+    const ofMerges = new Map<string, MergeFacts>();
+    for (const { id, merge } of versions) if (merge !== null) ofMerges.set(id, await this.mergeFacts(merge));
 
     return versions.map((version): ReleaseView => {
       // Safe: both were read above, and a version has a run.
       const facts = repositories.get(version.repository)!;
       const run = facts.runs.get(version.runId)!;
       const { manifest, manifestHash, roster } = run;
+      const { merge } = version;
+      const merged = ofMerges.get(version.id);
+      const unit = merge?.unit ?? manifest.privacy.unit;
+      const delta = merge !== null ? merge.delta : unit === 'none' ? null : manifest.privacy.delta;
+      const promised = { unit, epsilon: version.epsilon, delta };
+      const findings = audits.filter((one) => one.version === version.id).map((one) => auditFinding(one, promised));
       const asMeasured = (one: VersionView | undefined): Measured | null =>
         one === undefined ? null : measuredOf(one, facts.runs.get(one.runId)?.manifest, evaluations);
       return {
@@ -58,23 +71,37 @@ export class ReleaseDescriptions {
         runTitle: manifest.title,
         baseName: manifest.base.name,
         rule: manifest.adapter.rule,
-        unit: manifest.privacy.unit,
-        delta: manifest.privacy.unit === 'none' ? null : manifest.privacy.delta,
-        organisations: roster.members.map(({ name }) => name),
+        unit,
+        delta,
+        organisations: merged?.organisations ?? roster.members.map(({ name }) => name),
         roundNumber: numbers.get(version.roundId ?? '') ?? null,
         manifestHash,
         rosterHash: manifest.rosterHash,
         evaluation: evaluations.get(version.id) ?? null,
+        audits: findings,
         downloads: downloads.get(version.id) ?? 0,
         gate: releaseGate({
           version: measuredOf(version, manifest, evaluations),
           start: asMeasured(starts.get(version.runId)),
           stable: asMeasured(facts.stable),
+          audits: findings,
           revokedAncestor:
-            facts.revoked.find(({ runId, number }) => runId === version.runId && number <= version.number)?.id ?? null,
+            merged?.revokedAncestor ??
+            facts.revoked.find((one) => one.id === version.id || (merge === null && isAbove(one, version)))?.id ??
+            null,
         }),
       };
     });
+  }
+
+  private async mergeFacts({ parents, runs }: MergeView): Promise<MergeFacts> {
+    const names = new Set<string>();
+    for (const id of runs)
+      for (const { name } of (await this.parts.runs.byId(id))?.roster.members ?? []) names.add(name);
+    return {
+      organisations: [...names],
+      revokedAncestor: await this.parts.versions.revokedAncestor(parents.map(({ version }) => version)),
+    };
   }
 
   private async facts(repository: string): Promise<RepositoryFacts> {
@@ -90,6 +117,11 @@ export class ReleaseDescriptions {
   }
 }
 
+interface MergeFacts {
+  readonly organisations: readonly string[];
+  readonly revokedAncestor: string | null;
+}
+
 interface RepositoryFacts {
   readonly channels: readonly ChannelView[];
   readonly tags: readonly TagView[];
@@ -98,8 +130,13 @@ interface RepositoryFacts {
   readonly revoked: readonly VersionView[];
 }
 
+/** Whether a round made `one`, and `version` was trained from it. */
+function isAbove(one: VersionView, version: VersionView): boolean {
+  return one.merge === null && one.runId === version.runId && one.number <= version.number;
+}
+
 function measuredOf(
-  { id, number }: VersionView,
+  { id, number, merge }: VersionView,
   manifest: Manifest | undefined,
   evaluations: ReadonlyMap<string, EvaluationView>,
 ): Measured {
@@ -107,7 +144,7 @@ function measuredOf(
     id,
     number,
     evaluation: evaluations.get(id) ?? null,
-    isPrivate: manifest !== undefined && manifest.privacy.unit !== 'none',
+    isPrivate: manifest !== undefined && (merge?.unit ?? manifest.privacy.unit) !== 'none',
     heldOutRows: manifest === undefined ? null : heldOutRowsOf(manifest),
   };
 }

@@ -2,7 +2,10 @@
 
 import {
   FedloraError,
+  parseAdapterConfig,
+  readLora,
   type ComparisonView,
+  type LoraAdapter,
   type Page,
   type PageQuery,
   type ReleaseView,
@@ -15,7 +18,7 @@ import { pageBy, positionOf } from '../api/page.js';
 import type { Downloads } from '../hub/downloads.js';
 import type { RunsRepository } from '../runs/runs.repository.js';
 import type { ChannelViews } from './channel-views.js';
-import { differences, type LoadedAdapter } from './difference.js';
+import { differences } from './difference.js';
 import type { ReleaseDescriptions } from './release-descriptions.js';
 import type { TagsRepository } from './tags.repository.js';
 
@@ -36,6 +39,13 @@ export class ReleaseViews {
   async repositories(): Promise<RepositoryView[]> {
     const names = new Set((await this.parts.runs.list()).map(({ repository }) => repository));
     return Promise.all([...names].sort().map((name) => this.repository(name)));
+  }
+
+  /** The runs that publish into a repository. @throws FedloraError repository/unknown */
+  async runsOf(repository: string): Promise<readonly string[]> {
+    const runs = await this.parts.runs.idsOfRepository(repository);
+    if (runs.length === 0) throw new FedloraError('repository/unknown');
+    return runs;
   }
 
   /** @throws FedloraError repository/unknown */
@@ -70,9 +80,18 @@ export class ReleaseViews {
     return (await this.parts.descriptions.of([await this.version(id)]))[0];
   }
 
-  /** A version, the one that it was trained from, and so on to the first of its run. @throws FedloraError version/unknown */
+  /**
+   * A version, the one that it was trained from, and so on to the first of its run; a merge and its parents, each of which has its own.
+   *
+   * @throws FedloraError version/unknown
+   */
   async lineage(id: string, query: PageQuery): Promise<Page<ReleaseView>> {
-    const { runId, number } = await this.version(id);
+    const version = await this.version(id);
+    const { runId, number, merge } = version;
+    if (merge !== null) {
+      const parents = await Promise.all(merge.parents.map((parent) => this.version(parent.version)));
+      return { items: await this.parts.descriptions.of([version, ...parents]), nextCursor: null };
+    }
     const from = positionOf(query);
     return pageBy(
       query,
@@ -88,12 +107,12 @@ export class ReleaseViews {
   async comparison(leftId: string, rightId: string): Promise<ComparisonView> {
     const [left, right] = await this.parts.descriptions.of([await this.version(leftId), await this.version(rightId)]);
     const [ofLeft, ofRight] = [await this.load(left), await this.load(right)];
-    const isSameBase = ofLeft.manifest.base.digest === ofRight.manifest.base.digest;
+    const isSameBase = ofLeft.baseDigest === ofRight.baseDigest;
     return {
       left,
       right,
-      commonAncestor: left.runId !== right.runId ? null : left.number < right.number ? left.id : right.id,
-      modules: isSameBase ? await differences(ofLeft, ofRight) : null,
+      commonAncestor: commonAncestorOf(left, right),
+      modules: isSameBase ? await differences(ofLeft.adapter, ofRight.adapter) : null,
     };
   }
 
@@ -104,9 +123,14 @@ export class ReleaseViews {
     return version;
   }
 
-  private async load({ id, runId }: VersionView): Promise<LoadedAdapter> {
-    const run = await this.parts.runs.byId(runId);
-    if (run === undefined) throw new FedloraError('run/unknown');
-    return { manifest: run.manifest, tensors: await this.parts.versionStore.adapter(id, run.manifest) };
+  private async load({ id }: VersionView): Promise<{ readonly adapter: LoraAdapter; readonly baseDigest: string }> {
+    const { record, config, weights } = await this.parts.versionStore.mergeable(id);
+    return { adapter: readLora(parseAdapterConfig(config), weights), baseDigest: record.base.digest };
   }
+}
+
+/** The newest version that both come from, or are. What merges have in common is in what they were merged from. */
+function commonAncestorOf(left: VersionView, right: VersionView): string | null {
+  if (left.merge !== null || right.merge !== null || left.runId !== right.runId) return null;
+  return left.number < right.number ? left.id : right.id;
 }

@@ -9,6 +9,7 @@ import {
   FedloraError,
   STABLE_CHANNEL,
   tagPattern,
+  type AuditFindingRequest,
   type ChannelView,
   type GateView,
   type PromotionRequest,
@@ -20,11 +21,13 @@ import { expectUnchanged } from '../api/entity-tag.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import type { Origin } from '../audit/origin.js';
 import type { Announcements } from '../observe/announcements.js';
+import type { AuditFindingsRepository } from './audit-findings.repository.js';
 import { stackOf } from './channel-history.js';
 import type { ChannelViews } from './channel-views.js';
 import type { ChannelsRepository, StoredMove } from './channels.repository.js';
 import type { ReleaseViews } from './release-views.js';
 import type { TagsRepository } from './tags.repository.js';
+import { Turns } from '../turns.js';
 
 export interface ReleaseParts {
   readonly versions: VersionsRepository;
@@ -32,13 +35,14 @@ export interface ReleaseParts {
   readonly tags: TagsRepository;
   readonly channelViews: ChannelViews;
   readonly releaseViews: ReleaseViews;
+  readonly auditFindings: AuditFindingsRepository;
   readonly audit: AuditLog;
   readonly announcements: Announcements;
   readonly now: () => number;
 }
 
 export class ReleaseService {
-  private tail: Promise<unknown> = Promise.resolve();
+  private readonly turns = new Turns();
 
   constructor(private readonly parts: ReleaseParts) {}
 
@@ -54,7 +58,7 @@ export class ReleaseService {
     by: Origin,
     ifMatch?: string,
   ): Promise<ChannelView> {
-    return this.inTurn(async () => {
+    return this.turns.take(async () => {
       const { releaseViews } = this.parts;
       if (channel === CANDIDATE_CHANNEL)
         throw new FedloraError('channel/fixed', '"candidate" follows what runs publish: it cannot be promoted to.');
@@ -87,7 +91,7 @@ export class ReleaseService {
 
   /** Gives a channel the version back that it had before. @throws FedloraError channel/unknown | channel/no-previous | request/changed */
   rollBack(repository: string, channel: string, by: Origin, ifMatch?: string): Promise<ChannelView> {
-    return this.inTurn(async () => {
+    return this.turns.take(async () => {
       const before = await this.parts.channelViews.find(repository, channel);
       expectUnchanged(ifMatch, before);
       if (before.previous === null) throw new FedloraError('channel/no-previous');
@@ -101,7 +105,7 @@ export class ReleaseService {
 
   /** Ends a channel; its history stays. @throws FedloraError channel/unknown | channel/fixed | request/changed */
   removeChannel(repository: string, channel: string, by: Origin, ifMatch?: string): Promise<void> {
-    return this.inTurn(async () => {
+    return this.turns.take(async () => {
       if (channel === CANDIDATE_CHANNEL || channel === STABLE_CHANNEL)
         throw new FedloraError('channel/fixed', `The channel "${channel}" is always there.`);
       const before = await this.parts.channelViews.find(repository, channel);
@@ -120,7 +124,7 @@ export class ReleaseService {
    * @throws FedloraError version/unknown
    */
   revoke(id: string, reason: string, by: Origin): Promise<ReleaseView> {
-    return this.inTurn(async () => {
+    return this.turns.take(async () => {
       const { versions, channels, releaseViews, audit, announcements, now } = this.parts;
       const { repository, revoked } = await releaseViews.version(id);
       if (revoked !== null) return releaseViews.release(id);
@@ -144,9 +148,35 @@ export class ReleaseService {
     });
   }
 
+  /**
+   * Notes what an owner's audit found. The same again changes nothing.
+   *
+   * @throws FedloraError version/unknown | version/impossible-audit | version/audited-otherwise
+   */
+  noteAudit(id: string, { seal, canaries, guesses, right }: AuditFindingRequest, by: Origin): Promise<ReleaseView> {
+    return this.turns.take(async () => {
+      const { auditFindings, releaseViews, audit, announcements, now } = this.parts;
+      const { repository } = await releaseViews.version(id);
+      if (right > guesses || guesses > canaries) throw new FedloraError('version/impossible-audit');
+      const known = (await auditFindings.of([id])).find((one) => one.seal === seal);
+      if (known !== undefined) {
+        const isSame = known.canaries === canaries && known.guesses === guesses && known.right === right;
+        if (!isSame) throw new FedloraError('version/audited-otherwise');
+        return releaseViews.release(id);
+      }
+      await audit.recording(async (trx) => {
+        await auditFindings.add({ version: id, seal, canaries, guesses, right, at: now() }, trx);
+        const details = { version: id, repository, seal, canaries, guesses, right };
+        return [{ event: 'version.audited', by, details }, undefined] as const;
+      });
+      announcements.tell('version.changed', id);
+      return releaseViews.release(id);
+    });
+  }
+
   /** Advises against a version; `null` takes the advice back. @throws FedloraError version/unknown */
   deprecate(id: string, note: string | null, by: Origin): Promise<ReleaseView> {
-    return this.inTurn(async () => {
+    return this.turns.take(async () => {
       const { versions, releaseViews, audit, announcements, now } = this.parts;
       const { repository, deprecated } = await releaseViews.version(id);
       if ((deprecated?.reason ?? null) === note) return releaseViews.release(id);
@@ -163,7 +193,7 @@ export class ReleaseService {
 
   /** Names a version for good. @throws FedloraError tag/invalid | tag/taken | version/unknown | version/revoked | repository/unknown */
   tag(repository: string, name: string, id: string, by: Origin): Promise<TagView> {
-    return this.inTurn(async () => {
+    return this.turns.take(async () => {
       const { tags, releaseViews, audit, announcements, now } = this.parts;
       if (!tagPattern.test(name)) throw new FedloraError('tag/invalid');
       const before = await releaseViews.repository(repository);
@@ -186,7 +216,7 @@ export class ReleaseService {
 
   /** @throws FedloraError tag/unknown | repository/unknown */
   removeTag(repository: string, name: string, by: Origin): Promise<void> {
-    return this.inTurn(async () => {
+    return this.turns.take(async () => {
       const { tags, releaseViews, audit, announcements } = this.parts;
       const known = (await releaseViews.repository(repository)).tags.find((tag) => tag.name === name);
       if (known === undefined) throw new FedloraError('tag/unknown');
@@ -225,12 +255,6 @@ export class ReleaseService {
       return [{ event: `channel.${kind}`, by, details, ...change }, undefined] as const;
     });
     announcements.tell('repository.changed', repository);
-  }
-
-  private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const done = this.tail.then(work);
-    this.tail = done.catch(() => undefined);
-    return done;
   }
 }
 

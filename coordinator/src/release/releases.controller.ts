@@ -1,5 +1,6 @@
 import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Query } from '@nestjs/common';
 import {
+  AuditFindingRequest,
   DeprecationRequest,
   PageQuery,
   RevocationRequest,
@@ -42,6 +43,17 @@ export class ReleasesController {
     @Asking() operator: Operator,
   ): Promise<ComparisonView> {
     return this.views.comparison(await this.seen(operator, id), await this.seen(operator, other));
+  }
+
+  @Post('audits')
+  @HttpCode(200)
+  async audit(
+    @Param('id') id: string,
+    @Body(new ValidatedPipe(AuditFindingRequest)) finding: AuditFindingRequest,
+    @Asking() operator: Operator,
+    @By() by: Origin,
+  ): Promise<ReleaseView> {
+    return this.releases.noteAudit(await this.seen(operator, id), finding, by);
   }
 
   @Post('revocation')

@@ -1,5 +1,6 @@
 import { Body, Controller, Delete, Get, Headers, HttpCode, Inject, Param, Post, Put, Query } from '@nestjs/common';
 import {
+  MergeRequest,
   PageQuery,
   PromotionRequest,
   TagRequest,
@@ -16,6 +17,7 @@ import type { Origin } from '../audit/origin.js';
 import { Asking, By } from '../nest/asking.js';
 import { ValidatedPipe } from '../nest/validated.pipe.js';
 import { ChannelViews } from './channel-views.js';
+import { MergeService } from './merge.service.js';
 import { ReleaseService } from './release.service.js';
 import { ReleaseViews } from './release-views.js';
 
@@ -26,6 +28,7 @@ export class RepositoriesController {
     @Inject(ReleaseViews) private readonly views: ReleaseViews,
     @Inject(ChannelViews) private readonly channels: ChannelViews,
     @Inject(ReleaseService) private readonly releases: ReleaseService,
+    @Inject(MergeService) private readonly merges: MergeService,
   ) {}
 
   @Get()
@@ -57,6 +60,19 @@ export class RepositoriesController {
     @Asking() operator: Operator,
   ): Promise<Page<ReleaseView>> {
     return this.views.releases((await this.seen(operator, owner, name)).name, query);
+  }
+
+  @Post(':owner/:name/merges')
+  async merge(
+    @Param('owner') owner: string,
+    @Param('name') name: string,
+    @Body(new ValidatedPipe(MergeRequest)) request: MergeRequest,
+    @Asking() operator: Operator,
+    @By() by: Origin,
+  ): Promise<ReleaseView> {
+    const { name: repository } = await this.seen(operator, owner, name);
+    for (const { version } of request.parents) expectRun(operator, (await this.views.version(version)).runId);
+    return this.merges.merge(repository, request, by);
   }
 
   @Get(':owner/:name/channels/:channel')

@@ -3,12 +3,14 @@
 import type { CryptoProvider } from '@fedlora/protocol';
 import { errorEntry, type VersionRecord } from '@fedlora/shared';
 import type { OptimizerStore } from '../adapters/optimizer-store.js';
-import type { HeldOutResult, VersionStore } from '../adapters/version-store.js';
+import type { HeldOutResult, VersionAudit, VersionStore } from '../adapters/version-store.js';
 import { conclude, type Conclusion, type TrainedState } from '../aggregation/conclude.js';
+import type { RoundSums } from '../aggregation/round-sums.js';
 import type { Log } from '../observe/log.js';
+import { auditFinding } from '../release/audit-finding.js';
+import type { AuditFindingsRepository } from '../release/audit-findings.repository.js';
 import type { Budget } from '../runs/budget.js';
 import type { Run, RunsRepository } from '../runs/runs.repository.js';
-import type { ContributionStore } from '../storage/contribution-store.js';
 import type { OpenRound } from './open-round.js';
 import { roundResult, type RoundResult } from './round-result.js';
 
@@ -16,8 +18,9 @@ export interface AdapterMakerParts {
   readonly runs: RunsRepository;
   readonly versionStore: VersionStore;
   readonly optimizerStore: OptimizerStore;
-  readonly contributions: ContributionStore;
+  readonly roundSums: RoundSums;
   readonly budget: Budget;
+  readonly auditFindings: AuditFindingsRepository;
   readonly crypto: CryptoProvider;
   readonly log: Log;
 }
@@ -34,7 +37,7 @@ export class AdapterMaker {
 
   /** Unmasks the sum, takes the server's step, and puts version and optimizer on disk. A second time, after a crash, makes the same. */
   async make(round: OpenRound): Promise<Made> {
-    const { crypto, contributions, budget, versionStore, optimizerStore, runs, log } = this.parts;
+    const { crypto, roundSums, budget, versionStore, optimizerStore, runs, log } = this.parts;
     const { run, record } = round;
     const started = performance.now();
     const conclusion = await conclude(
@@ -46,7 +49,7 @@ export class AdapterMaker {
         view: round.view(),
         shareKeys: round.answersTo('sharing'),
         answers: round.answersTo('unmasking'),
-        contribution: (survivor) => contributions.read(round.id, survivor),
+        maskedSum: (survivors, length) => roundSums.sum(round.id, survivors, length),
       },
       await this.trainedState(run, record.baseVersion),
       crypto,
@@ -59,6 +62,8 @@ export class AdapterMaker {
     const epsilon = budget.epsilonAfter(run.manifest, charged);
     const { metrics, noiseToSignal } = conclusion;
     const result = roundResult(run.manifest, metrics, { epsilon, noiseToSignal });
+    // When applying began, which is stored: so a second attempt gives the same bytes.
+    const createdAt = round.state.phaseStartedAt;
     const version = await versionStore.publish(run.manifest, conclusion.next.adapter, {
       parent: record.baseVersion,
       roundId: round.id,
@@ -66,8 +71,8 @@ export class AdapterMaker {
       organisations: run.roster.members.length,
       epsilon,
       parentOnHeldOut: heldOutOf(result),
-      // When applying began, which is stored: so a second attempt gives the same bytes.
-      createdAt: round.state.phaseStartedAt,
+      audits: await this.auditsOf(run, createdAt),
+      createdAt,
     });
     await optimizerStore.write(version.id, conclusion.next.optimizer);
     this.newest.set(run.id, { version: version.id, state: conclusion.next });
@@ -90,6 +95,14 @@ export class AdapterMaker {
   async forgetRun(run: Run): Promise<void> {
     this.newest.delete(run.id);
     await this.parts.optimizerStore.remove(run.version);
+  }
+
+  private async auditsOf({ id, manifest }: Run, before: number): Promise<readonly VersionAudit[]> {
+    const { unit, delta } = manifest.privacy;
+    return (await this.parts.auditFindings.ofRun(id, before)).map((audit) => {
+      const promised = { unit, epsilon: audit.epsilon, delta: unit === 'none' ? null : delta };
+      return { version: audit.version, ...auditFinding(audit, promised) };
+    });
   }
 
   private async trainedState(run: Run, version: string): Promise<TrainedState> {

@@ -3,6 +3,9 @@
 /** Node's timers hold no more than this; a later deadline is armed again when it is near. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/** By which a timer may run before its time as the clock has it, since the two cut their milliseconds differently. */
+const EARLY_MS = 1;
+
 export class Deadlines {
   private readonly timers = new Map<string, NodeJS.Timeout>();
 
@@ -20,7 +23,7 @@ export class Deadlines {
           passed();
         }
       },
-      Math.min(left, LONGEST_TIMER_MS),
+      Math.min(left + EARLY_MS, LONGEST_TIMER_MS),
     );
     this.timers.set(id, timer);
   }

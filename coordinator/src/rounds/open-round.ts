@@ -6,13 +6,9 @@
 
 import {
   checkAdvertiseKeys,
-  checkConsistencySignature,
   checkMaskedInput,
-  checkRevealRandomness,
-  checkShareKeys,
-  checkUnmaskShares,
+  consistencySignatureCheck,
   decodeAdvertiseKeys,
-  equalBytes,
   fromHex,
   planDeliveries,
   planKeyList,
@@ -20,9 +16,14 @@ import {
   planSurvivorProof,
   planSurvivors,
   ProtocolError,
+  revealRandomnessCheck,
   secaggTerms,
   sessionId,
+  shareKeysCheck,
+  toHex,
   trainedFactor,
+  unmaskSharesCheck,
+  type Check,
   type CryptoProvider,
   type Plan,
   type RoundView as SecaggView,
@@ -34,8 +35,23 @@ import type { Run } from '../runs/runs.repository.js';
 import { recruiting, transition, type RoundEffect, type RoundEvent, type RoundState } from './round.machine.js';
 import type { RoundMessages, RoundRecord } from './rounds.repository.js';
 
-/** What a phase sends: the protocol messages for one participant. */
-type Outgoing = (participant: number) => readonly Uint8Array[];
+/** What a phase sends: one message to all, or to each participant its own. */
+type Outgoing = Uint8Array | ((participant: number) => Uint8Array);
+
+/** What every message of a participant says. */
+interface Sent {
+  readonly sender: number;
+}
+
+/** An answer as it came, whose sender waits to hear of it. */
+export interface WaitingAnswer {
+  readonly name: string;
+  readonly phase: RequestPhase;
+  readonly message: Uint8Array;
+  /** It is stored. */
+  readonly taken: () => void;
+  readonly refused: (error: unknown) => void;
+}
 
 export class OpenRound {
   readonly trained: TrainedFactor;
@@ -47,11 +63,16 @@ export class OpenRound {
   tail: Promise<unknown> = Promise.resolve();
   /** Effects of stored events that are still to be performed, in order. */
   readonly pending: RoundEffect[] = [];
+  /** Answers that have come and are not taken or refused yet, in order. */
+  readonly answers: WaitingAnswer[] = [];
   /** Answers that wait to be handled, `participant/phase`: one of each, so that nobody can fill the memory with them. */
   readonly waiting = new Set<string>();
   /** Refusals recorded so far, by organisation. */
   readonly refusals = new Map<string, number>();
   private readonly planned = new Map<RequestPhase, Outgoing>();
+  private readonly checks = new Map<RequestPhase, Check<Sent>>();
+  /** Who advertised which key, hex. */
+  private readonly keyOwners = new Map<string, number>();
   private keyListSent: Uint8Array | undefined;
   private revealListSent: Uint8Array | undefined;
 
@@ -66,8 +87,9 @@ export class OpenRound {
   ) {
     this.trained = trainedFactor(run.manifest, record.completedRounds);
     this.terms = secaggTerms(run.manifest, run.roster, { sid: fromHex(record.sid), trained: this.trained });
-    this.state = events.reduce((state, event) => transition(state, event).state, recruiting);
+    this.state = stateAfter(events);
     this.sequence = events.length;
+    for (const [participant, message] of messages.advertising) this.ownKeys(participant, message);
   }
 
   get id(): string {
@@ -100,29 +122,32 @@ export class OpenRound {
 
   /** The stored messages of those who answered a phase, in the order of arrival. */
   answersTo(phase: RequestPhase): Uint8Array[] {
-    const answered = this.state.answered[phase];
-    return [...this.messages[phase]]
-      .filter(([participant]) => answered.includes(participant))
-      .map(([, message]) => message);
+    const answered = new Set(this.state.answered[phase]);
+    return [...this.messages[phase]].filter(([participant]) => answered.has(participant)).map(([, message]) => message);
   }
 
   /**
-   * Checks a message as it arrives, so that its sender is told at once.
+   * Checks a message of the present phase as it arrives, so that its sender is told at once.
    *
    * @throws ProtocolError: see the protocol's `checkX` of the phase
    * @throws FedloraError round/impersonation: it names another participant than its sender
    */
   check(phase: RequestPhase, participant: number, message: Uint8Array): void {
-    const { sender } = this.checked(phase, message);
+    const { sender } = this.checkOf(phase)(message);
     if (sender !== participant) throw new FedloraError('round/impersonation');
-    if (phase === 'advertising') this.refuseCopiedKeys(participant, message);
+    if (phase === 'advertising') this.ownKeys(participant, message);
   }
 
-  /** The request of the present phase for a participant. */
-  request(phase: RequestPhase, participant: number, sentAt: number): RoundRequest {
+  /** The request of the present phase: one that all get, or how to make that of each participant. */
+  requests(
+    phase: RequestPhase,
+    sentAt: number,
+  ): RoundRequest | ((participant: number, sentAt: number) => RoundRequest) {
     const common = { roundId: this.id, phase, deadlineAt: this.state.deadlineAt ?? sentAt, sentAt };
     if (phase === 'advertising') return { ...common, offer: this.offer() };
-    return { ...common, messages: this.outgoing(phase)(participant) };
+    const outgoing = this.outgoing(phase);
+    if (typeof outgoing !== 'function') return { ...common, messages: [outgoing] };
+    return (participant, at) => ({ ...common, sentAt: at, messages: [outgoing(participant)] });
   }
 
   private offer(): RoundOffer {
@@ -153,27 +178,19 @@ export class OpenRound {
   private plan(phase: Exclude<RequestPhase, 'advertising'>): Outgoing {
     const { crypto, terms } = this;
     switch (phase) {
-      case 'revealing': {
-        const keyList = this.keyList();
-        return () => [keyList];
-      }
-      case 'sharing': {
-        const list = this.revealList() ?? this.keyList();
-        return () => [list];
-      }
+      case 'revealing':
+        return this.keyList();
+      case 'sharing':
+        return this.revealList() ?? this.keyList();
       case 'training': {
         const answers = this.answersTo('sharing');
         const deliveries = ready(planDeliveries(crypto, terms, this.keyList(), answers, this.revealList()));
-        return (participant) => [deliveries.messageFor(participant)];
+        return (participant) => deliveries.messageFor(participant);
       }
-      case 'checking': {
-        const survivors = ready(planSurvivors(crypto, terms, this.view().sharers, this.answersTo('training')));
-        return () => [survivors];
-      }
-      case 'unmasking': {
-        const proof = ready(planSurvivorProof(crypto, terms, this.view(), this.answersTo('checking')));
-        return () => [proof];
-      }
+      case 'checking':
+        return ready(planSurvivors(crypto, terms, this.view().sharers, this.answersTo('training')));
+      case 'unmasking':
+        return ready(planSurvivorProof(crypto, terms, this.view(), this.answersTo('checking')));
       default:
         return phase satisfies never;
     }
@@ -192,40 +209,49 @@ export class OpenRound {
     return this.revealListSent;
   }
 
-  private checked(phase: RequestPhase, message: Uint8Array): { readonly sender: number } {
+  /** Made once: the lists that messages of a phase are checked against are settled when it begins. */
+  private checkOf(phase: RequestPhase): Check<Sent> {
+    const check = this.checks.get(phase) ?? this.makeCheck(phase);
+    this.checks.set(phase, check);
+    return check;
+  }
+
+  private makeCheck(phase: RequestPhase): Check<Sent> {
     const { crypto, terms } = this;
     switch (phase) {
       case 'advertising':
-        return checkAdvertiseKeys(crypto, terms, message);
+        return (message) => checkAdvertiseKeys(crypto, terms, message);
       case 'revealing':
-        return checkRevealRandomness(crypto, terms, this.keyList(), message);
+        return revealRandomnessCheck(crypto, terms, this.keyList());
       case 'sharing':
-        return checkShareKeys(crypto, terms, this.keyList(), message, this.revealList());
-      case 'training':
-        return checkMaskedInput(crypto, terms, this.view().sharers, message);
+        return shareKeysCheck(crypto, terms, this.keyList(), this.revealList());
+      case 'training': {
+        const { sharers } = this.view();
+        return (message) => checkMaskedInput(crypto, terms, sharers, message);
+      }
       case 'checking':
-        return checkConsistencySignature(crypto, terms, this.view(), message);
+        return consistencySignatureCheck(crypto, terms, this.view());
       case 'unmasking':
-        return checkUnmaskShares(crypto, terms, this.view(), message);
+        return unmaskSharesCheck(crypto, terms, this.view());
       default:
         return phase satisfies never;
     }
   }
 
   /** A key that another participant advertised before is refused now, so that the key list has everyone who was accepted. */
-  private refuseCopiedKeys(participant: number, message: Uint8Array): void {
-    const own = decodeAdvertiseKeys(message);
-    const keys = [own.encryptionKey, own.maskKey];
-    // Only decoded: stored messages were checked when they came.
-    const isCopied = [...this.messages.advertising].some(([sender, other]) => {
-      if (sender === participant) return false;
-      const theirs = decodeAdvertiseKeys(other);
-      return keys.some((key) => equalBytes(key, theirs.encryptionKey) || equalBytes(key, theirs.maskKey));
-    });
-    if (isCopied || equalBytes(own.encryptionKey, own.maskKey)) {
+  private ownKeys(participant: number, message: Uint8Array): void {
+    const { encryptionKey, maskKey } = decodeAdvertiseKeys(message);
+    const keys = [toHex(encryptionKey), toHex(maskKey)];
+    const isCopied = keys.some((key) => (this.keyOwners.get(key) ?? participant) !== participant);
+    if (isCopied || keys[0] === keys[1])
       throw new ProtocolError('secagg/duplicate', undefined, { sender: participant });
-    }
+    for (const key of keys) this.keyOwners.set(key, participant);
   }
+}
+
+/** What the events of a round have led to. */
+export function stateAfter(events: readonly RoundEvent[]): RoundState {
+  return events.reduce((state, event) => transition(state, event).state, recruiting);
 }
 
 /** The session id of the round after a run's newest, hex. */

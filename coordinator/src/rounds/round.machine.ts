@@ -199,9 +199,10 @@ function settle(state: RoundState, at: number): Transition {
   // Applying waits for nobody, so who leaves then changes nothing.
   if (!isRequestPhase(phase)) return unchanged(state);
   const active = state.participants.filter((one) => !isOut(one));
-  const missing = active.filter((one) => !state.answered[phase].includes(one.index));
+  const answered = new Set(state.answered[phase]);
+  const missing = active.filter((one) => !answered.has(one.index));
   // Whoever left after its contribution arrived is still in the sum, but will not answer the phases after.
-  const reachable = state.answered[phase].length + missing.length;
+  const reachable = answered.size + missing.length;
   const needed = needs(state, phase);
   // Nobody is asked anything after the last phase, so there it does not matter how many are still in.
   const isLast = phaseAfter(state.terms, phase) === 'applying';
@@ -306,10 +307,11 @@ function leave(state: RoundState, participant: number, status: 'declined' | 'dro
 function dropSilent(state: RoundState): RoundState {
   const phase = state.phase;
   if (!isRequestPhase(phase)) return state;
+  const answered = new Set(state.answered[phase]);
   return {
     ...state,
     participants: state.participants.map((one) =>
-      isOut(one) || state.answered[phase].includes(one.index)
+      isOut(one) || answered.has(one.index)
         ? one
         : { ...one, status: 'dropped', reason: `no answer within the time for ${phase}` },
     ),

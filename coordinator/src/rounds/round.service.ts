@@ -2,12 +2,12 @@
  * Performs what the round machine decides: stores each event first, then asks, waits, concludes and ends.
  *
  * One event of a round is handled after the other. Everything needed to go on is on disk before an effect begins, so a coordinator
- * that is killed at any instant goes on with the same round when it starts again.
+ * that is killed at any instant goes on with the same round when it starts again. Answers that come while others are being stored
+ * are stored together: a commit takes the disk's time, and a thousand participants answer at once.
  */
 
-import { createHash } from 'node:crypto';
 import type { Transaction } from 'kysely';
-import { decodeMaskedInput, equalBytes, type CryptoProvider } from '@fedlora/protocol';
+import type { CryptoProvider } from '@fedlora/protocol';
 import {
   errorEntry,
   FedloraError,
@@ -27,14 +27,17 @@ import type { Revocations } from '../enrolment/revocations.js';
 import type { Announcements } from '../observe/announcements.js';
 import type { Log } from '../observe/log.js';
 import { isUnended, type Run, type RunsRepository } from '../runs/runs.repository.js';
+import { inTurn } from '../session/in-turn.js';
 import type { Presence } from '../session/presence.js';
 import type { ContributionStore } from '../storage/contribution-store.js';
 import type { Tables } from '../storage/database.js';
 import type { AdapterMaker } from './adapter-maker.js';
+import { checkTogether, eventOfContribution, expectCounted } from './answers.js';
 import { NO_RESULT } from './round-result.js';
 import { Deadlines } from './deadlines.js';
-import { nextSid, OpenRound } from './open-round.js';
+import { nextSid, OpenRound, stateAfter, type WaitingAnswer } from './open-round.js';
 import { asked, isIn, isOver, isRequestPhase, transition, type RoundEffect, type RoundEvent } from './round.machine.js';
+import { RoundNews } from './round-news.js';
 import { noMessages, type RoundRecord, type RoundsRepository } from './rounds.repository.js';
 import { roundView, type Uploads } from './round-view.js';
 import { UploadProgress } from './upload-progress.js';
@@ -59,6 +62,8 @@ const DEADLINE_RETRY_MS = 5000;
 const EFFECT_RETRY_MS = 10_000;
 /** Refusals of one organisation that a round records; more tell nothing new. */
 const MOST_REFUSALS = 20;
+/** Answers that are stored together. The first of them is acknowledged no earlier than the last. */
+const MOST_TOGETHER = 100;
 
 type Also = (trx: Transaction<Tables>) => Promise<void>;
 type RoundEnded = Parameters<ServerToClientEvents['round.ended']>[0];
@@ -66,6 +71,7 @@ type RoundEnded = Parameters<ServerToClientEvents['round.ended']>[0];
 export class RoundService {
   private readonly open = new Map<string, OpenRound>();
   private readonly deadlines: Deadlines;
+  private readonly news: RoundNews;
   private readonly progress: UploadProgress;
   /** The newest end that each organisation may have missed: repeated after its next hello. */
   private readonly lastEnded = new Map<string, RoundEnded>();
@@ -75,7 +81,8 @@ export class RoundService {
 
   constructor(private readonly parts: RoundParts) {
     this.deadlines = new Deadlines(parts.now);
-    this.progress = new UploadProgress((roundId) => parts.announcements.tell('round.changed', roundId), parts.now);
+    this.news = new RoundNews((roundId) => parts.announcements.tell('round.changed', roundId));
+    this.progress = new UploadProgress((roundId) => this.news.stirred(roundId), parts.now);
   }
 
   /** Goes on with the rounds that were open when the coordinator stopped. */
@@ -100,7 +107,7 @@ export class RoundService {
       const event: RoundEvent = isUnended(run)
         ? { kind: 'coordinator.resumed', at: now() }
         : { kind: 'round.failed', at: now(), cause: run.reason ?? 'The run has ended.' };
-      await this.serially(round, () => this.apply(round, event));
+      await this.serially(round, () => this.apply(round, [event]));
     }
   }
 
@@ -138,7 +145,7 @@ export class RoundService {
     log.info('round.started', { runId: run.id, roundId: record.id, number, participants: participants.length });
     try {
       await this.serially(round, () =>
-        this.apply(round, { kind: 'round.started', at, terms, participants }, (trx) => rounds.add(record, trx)),
+        this.apply(round, [{ kind: 'round.started', at, terms, participants }], (trx) => rounds.add(record, trx)),
       );
     } catch (error) {
       this.open.delete(record.id); // Nothing of it is stored.
@@ -191,9 +198,10 @@ export class RoundService {
     try {
       // A plain array of its own: Node's Buffer shares memory where `Uint8Array` copies.
       const bytes = Uint8Array.from(message);
-      await this.serially(round, () =>
-        this.recordingRefusals(round, name, phase, () => this.take(round, name, phase, bytes)),
-      );
+      await new Promise<void>((taken, refused) => {
+        round.answers.push({ name, phase, message: bytes, taken, refused });
+        if (round.answers.length === 1) this.takeWaiting(round);
+      });
     } finally {
       round.waiting.delete(waiting);
     }
@@ -206,7 +214,7 @@ export class RoundService {
     await this.serially(round, async () => {
       const participant = round.indexOf(name);
       this.parts.log.info('round.participant.declined', { runId: round.run.id, roundId, participantId: name, code });
-      await this.apply(round, { kind: 'participant.declined', at: this.parts.now(), participant, code });
+      await this.apply(round, [{ kind: 'participant.declined', at: this.parts.now(), participant, code }]);
     });
   }
 
@@ -219,7 +227,7 @@ export class RoundService {
       const participant = round.state.participants.find((one) => one.name === name)?.index;
       if (participant === undefined) continue;
       await this.serially(round, () =>
-        this.apply(round, { kind: 'participant.refused', at: this.parts.now(), participant, code }),
+        this.apply(round, [{ kind: 'participant.refused', at: this.parts.now(), participant, code }]),
       );
     }
   }
@@ -253,9 +261,9 @@ export class RoundService {
       limits.uploadPieceBytes,
     );
     if (stored === totalBytes) {
-      await this.serially(round, () =>
-        this.recordingRefusals(round, name, 'training', () => this.completeContribution(round, participant)),
-      );
+      await this.serially(round, () => this.completeUpload(round, participant)).catch(async (error: unknown) => {
+        throw await this.refuse(round, { name, phase: 'training' }, error);
+      });
     }
     return stored;
   }
@@ -264,7 +272,7 @@ export class RoundService {
   async fail(runId: string, cause: string): Promise<void> {
     for (const round of this.open.values()) {
       if (round.run.id !== runId) continue;
-      await this.serially(round, () => this.apply(round, { kind: 'round.failed', at: this.parts.now(), cause }));
+      await this.serially(round, () => this.apply(round, [{ kind: 'round.failed', at: this.parts.now(), cause }]));
       await round.tail;
     }
   }
@@ -279,7 +287,7 @@ export class RoundService {
     const round = this.open.get(roundId);
     if (round !== undefined && !isOver(round.state)) return roundView(round.record, round.state, this.uploadsOf(round));
     const record = await this.parts.rounds.byId(roundId);
-    return record?.finalState == null ? undefined : roundView(record, record.finalState, null);
+    return record === undefined ? undefined : (await this.viewsOfRecords([record])).at(0);
   }
 
   /** The rounds of a run, newest first. */
@@ -296,12 +304,16 @@ export class RoundService {
     return this.viewsOfRecords(await this.parts.rounds.within(runIds, range, limit));
   }
 
-  private viewsOfRecords(records: readonly RoundRecord[]): RoundView[] {
-    return records.flatMap((record) => {
-      if (record.finalState !== null) return [roundView(record, record.finalState, null)];
+  private async viewsOfRecords(records: readonly RoundRecord[]): Promise<RoundView[]> {
+    const views: RoundView[] = [];
+    for (const record of records) {
       const round = this.open.get(record.id);
-      return round === undefined ? [] : [roundView(record, round.state, this.uploadsOf(round))];
-    });
+      if (record.finalState !== null) views.push(roundView(record, record.finalState, null));
+      else if (round !== undefined) views.push(roundView(record, round.state, this.uploadsOf(round)));
+      // Another coordinator drives it: its events are here, and how far uploads are is not.
+      else views.push(roundView(record, stateAfter(await this.parts.rounds.events(record.id)), null));
+    }
+    return views;
   }
 
   /** The newest rounds of all runs that have ended, newest first. */
@@ -328,72 +340,73 @@ export class RoundService {
   abandon(): void {
     this.isClosing = true;
     this.deadlines.disarmAll();
+    this.news.close();
   }
 
-  private async take(round: OpenRound, name: string, phase: RequestPhase, message: Uint8Array): Promise<void> {
-    const participant = round.indexOf(name);
-    const stored = round.messages[phase].get(participant);
-    if (stored !== undefined) {
-      if (equalBytes(stored, message)) {
-        if (phase === 'training') await this.completeContribution(round, participant);
-        return;
-      }
-      throw new FedloraError('round/already-answered', undefined, {
-        details: { stored: hashOf(stored), refused: hashOf(message) },
-      });
-    }
-    if (isOver(round.state)) throw new FedloraError('round/over');
-    if (!isIn(round.state, participant)) throw new FedloraError('round/not-a-participant');
-    if (round.state.phase !== phase)
-      throw new FedloraError('round/wrong-phase', `The round is in phase ${round.state.phase}.`);
-    round.check(phase, participant, message);
-
-    const keep: Also = (trx) => this.parts.rounds.addMessage(round.id, participant, phase, message, trx);
-    // Memory follows the disk: what a failed commit did not store must not look stored to the next try.
-    const kept = (): void => void round.messages[phase].set(participant, message);
-    if (phase === 'training') {
-      await this.parts.rounds.transaction(keep);
-      kept();
-      await this.completeContribution(round, participant);
-    } else {
-      await this.apply(round, { kind: 'answer.received', at: this.parts.now(), participant, phase }, keep, kept);
-    }
+  /** Takes the answers that wait, when it is their turn: all that have come by then together. */
+  private takeWaiting(round: OpenRound): void {
+    void this.serially(round, async () => {
+      const rest = await this.takeTogether(round, round.answers.splice(0, MOST_TOGETHER));
+      round.answers.unshift(...rest);
+      if (round.answers.length > 0) this.takeWaiting(round);
+    });
   }
 
-  /** A contribution counts when its receipt and all its bytes are there and agree. @throws FedloraError upload/wrong-hash */
-  private async completeContribution(round: OpenRound, participant: number): Promise<void> {
-    const { contributions, now } = this.parts;
+  /** Stores the good ones as one, and tells each sender of its own. Returns those that were not looked at. */
+  private async takeTogether(round: OpenRound, answers: readonly WaitingAnswer[]): Promise<readonly WaitingAnswer[]> {
+    const { good, refused, fresh, events, rest } = await checkTogether(round, answers, this.parts);
+    try {
+      const keep: Also = (trx) => this.parts.rounds.addMessages(round.id, fresh, trx);
+      // Memory follows the disk: what a failed commit did not store must not look stored to the next try.
+      const kept = (): void => fresh.forEach((one) => round.messages[one.phase].set(one.participant, one.message));
+      await this.apply(round, events, fresh.length === 0 ? undefined : keep, kept);
+    } catch (error) {
+      for (const answer of answers.slice(0, answers.length - rest.length)) answer.refused(error);
+      return rest;
+    }
+    for (const answer of good) answer.taken();
+    for (const { answer, error } of refused)
+      await this.refuse(round, answer, error).then(answer.refused, answer.refused);
+    return rest;
+  }
+
+  /** All bytes of a contribution are there: it counts, if its receipt is, too. @throws FedloraError upload/wrong-hash */
+  private async completeUpload(round: OpenRound, participant: number): Promise<void> {
     const receipt = round.messages.training.get(participant);
-    const isOpen = round.state.phase === 'training' && !round.state.answered.training.includes(participant);
-    if (receipt === undefined || !isOpen) return;
-    // Its last bytes may not be flushed yet: `upload` completes it when they are.
-    if (contributions.isReceiving(round.id, participant)) return;
-    if ((await contributions.size(round.id, participant)) !== round.contributionBytes) return;
-    if (equalBytes(await contributions.hash(round.id, participant), decodeMaskedInput(receipt).wordsHash)) {
-      await this.apply(round, { kind: 'answer.received', at: now(), participant, phase: 'training' });
-      return;
-    }
-    await contributions.remove(round.id, participant);
-    await this.apply(round, { kind: 'participant.refused', at: now(), participant, code: 'upload/wrong-hash' });
-    throw new FedloraError('upload/wrong-hash');
+    const event = await eventOfContribution(round, round.state, participant, receipt, this.parts);
+    if (event === undefined) return;
+    await this.apply(round, [event]);
+    expectCounted(event);
   }
 
-  /** Stores the event, with what belongs to it, as one; its effects come after whatever is being done. */
-  private async apply(round: OpenRound, event: RoundEvent, also?: Also, stored?: () => void): Promise<void> {
-    const { rounds, announcements } = this.parts;
+  /** Stores events, with what belongs to them, as one; their effects come after whatever is being done. */
+  private async apply(
+    round: OpenRound,
+    events: readonly RoundEvent[],
+    also?: Also,
+    stored?: () => void,
+  ): Promise<void> {
+    const { rounds } = this.parts;
     const before = round.state;
-    const { state, effects } = transition(before, event);
+    const effects: RoundEffect[] = [];
+    let state = before;
+    for (const event of events) {
+      const next = transition(state, event);
+      state = next.state;
+      effects.push(...next.effects);
+    }
     if (state === before && effects.length === 0 && also === undefined) return;
     await rounds.transaction(async (trx) => {
       await also?.(trx);
-      await rounds.addEvent(round.id, round.sequence, event, trx);
+      await rounds.addEvents(round.id, round.sequence, events, trx);
       if (state.isCharged && !before.isCharged) await rounds.charge(round.run.id, trx);
       if (isOver(state) && !isOver(before)) await rounds.end(round.record, state, trx);
     });
     stored?.();
     round.state = state;
-    round.sequence += 1;
-    announcements.tell('round.changed', round.id);
+    round.sequence += events.length;
+    if (state.phase === before.phase) this.news.stirred(round.id);
+    else this.news.turned(round.id);
     round.pending.push(...effects);
   }
 
@@ -435,7 +448,7 @@ export class RoundService {
       if (effect.kind === 'end') return;
       const cause = `${effect.kind === 'conclude' ? 'The sum could not be made into an adapter' : 'The next phase could not begin'}: ${message} [${code}]`;
       try {
-        await this.apply(round, { kind: 'round.failed', at: now(), cause });
+        await this.apply(round, [{ kind: 'round.failed', at: now(), cause }]);
       } catch (storing) {
         // Not even the failure can be stored, as on a full disk: the effect stays due.
         round.pending.unshift(effect);
@@ -454,21 +467,35 @@ export class RoundService {
     );
   }
 
+  /** Sends the request of the present phase to those of `to` who are asked and connected. */
   private ask(round: OpenRound, to: readonly number[]): void {
-    const { presence, now } = this.parts;
-    const phase = round.state.phase;
+    const { presence, now, log } = this.parts;
+    const { phase, participants } = round.state;
     if (!isRequestPhase(phase)) return;
-    const present = asked(round.state);
-    for (const { index, name } of round.state.participants) {
-      if (to.includes(index) && present.includes(index) && presence.isConnected(name)) {
-        presence.send(name, 'round.request', round.request(phase, index, now()));
-      }
+    const wanted = new Set(to);
+    const present = new Set(asked(round.state));
+    const receivers = participants.filter(
+      ({ index, name }) => wanted.has(index) && present.has(index) && presence.isConnected(name),
+    );
+    const request = round.requests(phase, now());
+    if (typeof request !== 'function') {
+      presence.sendAll(
+        receivers.map(({ name }) => name),
+        'round.request',
+        request,
+      );
+      return;
     }
+    inTurn(receivers, async ({ index, name }) => {
+      if (round.state.phase !== phase) return;
+      presence.send(name, 'round.request', request(index, now()));
+      await presence.flushed(name);
+    }).catch((error: unknown) => log.error('round.request.failed', { roundId: round.id, phase, err: error }));
   }
 
   private deadlinePassed(round: OpenRound, phase: RequestPhase): void {
     if (this.isClosing) return;
-    this.serially(round, () => this.apply(round, { kind: 'deadline.passed', at: this.parts.now(), phase })).catch(
+    this.serially(round, () => this.apply(round, [{ kind: 'deadline.passed', at: this.parts.now(), phase }])).catch(
       (error: unknown) => {
         this.parts.log.error('round.deadline.failed', { roundId: round.id, err: error });
         if (this.isClosing || round.state.phase !== phase) return;
@@ -483,11 +510,11 @@ export class RoundService {
     if (round.state.phase !== 'applying') return; // It was ended while this waited to be tried again.
     const made = await adapterMaker.make(round);
     if (made.kind === 'failed') {
-      await this.apply(round, { kind: 'round.failed', at: now(), cause: made.cause });
+      await this.apply(round, [{ kind: 'round.failed', at: now(), cause: made.cause }]);
       return;
     }
     const { version, result } = made;
-    await this.apply(round, { kind: 'sum.applied', at: now(), version: version.id }, async (trx) => {
+    await this.apply(round, [{ kind: 'sum.applied', at: now(), version: version.id }], async (trx) => {
       await versions.add(version, trx);
       await rounds.setResult(round.id, result, trx);
     });
@@ -500,9 +527,10 @@ export class RoundService {
     this.deadlines.disarm(round.id);
     this.deadlines.disarm(retryOf(round));
     this.progress.forget(round.id);
+    this.news.forget(round.id);
     try {
       await this.parts.contributions.scrub(round.id);
-      await this.parts.rounds.truncateLog();
+      await this.parts.rounds.forgetScrubbed();
     } catch (error) {
       this.parts.log.error('round.scrub.failed', { runId: round.run.id, roundId: round.id, err: error });
     } finally {
@@ -556,33 +584,26 @@ export class RoundService {
     return participant;
   }
 
-  private async recordingRefusals(
+  /** Records what somebody did against the rules; our own troubles are in the log. Resolves with the error. */
+  private async refuse(
     round: OpenRound,
-    name: string,
-    phase: RequestPhase,
-    work: () => Promise<void>,
-  ): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      const { code, details } = FedloraError.from(error);
-      // Only what somebody did is recorded; our own troubles are in the log.
-      const isTheirs = errorEntry(code).blame !== 'us' && errorEntry(code).blame !== 'environment';
-      const recorded = round.refusals.get(name) ?? 0;
-      if (isTheirs && recorded < MOST_REFUSALS) {
-        round.refusals.set(name, recorded + 1);
-        const { stored, refused } = details;
-        const hashes: PlainObject =
-          typeof stored === 'string' && typeof refused === 'string' ? { stored, refused } : {};
-        await this.parts.audit.record({
-          event: 'round.message.refused',
-          by: byClient(name),
-          details: { roundId: round.id, phase, code, ...hashes },
-        });
-        this.parts.log.warn('round.message.refused', { roundId: round.id, participantId: name, phase, code });
-      }
-      throw error;
-    }
+    { name, phase }: Pick<WaitingAnswer, 'name' | 'phase'>,
+    error: unknown,
+  ): Promise<unknown> {
+    const { code, details } = FedloraError.from(error);
+    const isTheirs = errorEntry(code).blame !== 'us' && errorEntry(code).blame !== 'environment';
+    const recorded = round.refusals.get(name) ?? 0;
+    if (!isTheirs || recorded >= MOST_REFUSALS) return error;
+    round.refusals.set(name, recorded + 1);
+    const { stored, refused } = details;
+    const hashes: PlainObject = typeof stored === 'string' && typeof refused === 'string' ? { stored, refused } : {};
+    await this.parts.audit.record({
+      event: 'round.message.refused',
+      by: byClient(name),
+      details: { roundId: round.id, phase, code, ...hashes },
+    });
+    this.parts.log.warn('round.message.refused', { roundId: round.id, participantId: name, phase, code });
+    return error;
   }
 
   /**
@@ -610,8 +631,4 @@ function endedMessage(record: RoundRecord, state: OpenRound['state']): RoundEnde
 /** The timer of an effect that is tried again, beside the one of the round's deadline. */
 function retryOf(round: OpenRound): string {
   return `${round.id} again`;
-}
-
-function hashOf(message: Uint8Array): string {
-  return createHash('sha256').update(message).digest('hex');
 }

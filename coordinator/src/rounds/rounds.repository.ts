@@ -1,7 +1,8 @@
 /** Rounds, their events and their messages in the database. */
 
-import { sql, type Transaction } from 'kysely';
+import type { Transaction } from 'kysely';
 import { requestPhases, type EvaluationView, type RequestPhase } from '@fedlora/shared';
+import { alwaysHeld, type Lease } from '../storage/lease.js';
 import type { Database, RoundsTable, Tables } from '../storage/database.js';
 import type { Measurement } from '../schedule/stop-rules.js';
 import { NO_RESULT, type RoundResult } from './round-result.js';
@@ -26,6 +27,13 @@ export interface RoundRecord extends RoundResult {
 /** The messages of a round: by phase, then by participant, in the order of arrival. */
 export type RoundMessages = Readonly<Record<RequestPhase, Map<number, Uint8Array>>>;
 
+/** A message of a participant that is to be stored. */
+export interface FreshMessage {
+  readonly participant: number;
+  readonly phase: RequestPhase;
+  readonly message: Uint8Array;
+}
+
 export function noMessages(): RoundMessages {
   return {
     advertising: new Map(),
@@ -38,11 +46,17 @@ export function noMessages(): RoundMessages {
 }
 
 export class RoundsRepository {
-  constructor(private readonly db: Database) {}
+  constructor(
+    private readonly db: Database,
+    private readonly lease: Lease = alwaysHeld,
+  ) {}
 
-  /** Runs several changes as one: all are on disk afterwards, or none. */
+  /** Runs several changes as one: all are on disk afterwards, or none. @throws FedloraError coordinator/standing-by */
   transaction<Result>(change: (trx: Transaction<Tables>) => Promise<Result>): Promise<Result> {
-    return this.db.transaction().execute(change);
+    return this.db.transaction().execute(async (trx) => {
+      await this.lease.expectHeld(trx);
+      return change(trx);
+    });
   }
 
   async byId(id: string): Promise<RoundRecord | undefined> {
@@ -167,11 +181,20 @@ export class RoundsRepository {
       .execute();
   }
 
-  async addEvent(roundId: string, sequence: number, event: RoundEvent, trx: Transaction<Tables>): Promise<void> {
-    await trx
-      .insertInto('round_events')
-      .values({ round_id: roundId, sequence, event: JSON.stringify(event) })
-      .execute();
+  /** `sequence`: of the first of them. */
+  async addEvents(
+    roundId: string,
+    sequence: number,
+    events: readonly RoundEvent[],
+    trx: Transaction<Tables>,
+  ): Promise<void> {
+    if (events.length === 0) return;
+    const rows = events.map((event, i) => ({
+      round_id: roundId,
+      sequence: sequence + i,
+      event: JSON.stringify(event),
+    }));
+    await trx.insertInto('round_events').values(rows).execute();
   }
 
   async events(roundId: string): Promise<RoundEvent[]> {
@@ -184,17 +207,14 @@ export class RoundsRepository {
     return rows.map((row) => JSON.parse(row.event) as RoundEvent);
   }
 
-  async addMessage(
-    roundId: string,
-    participant: number,
-    phase: RequestPhase,
-    message: Uint8Array,
-    trx: Transaction<Tables>,
-  ): Promise<void> {
-    await trx
-      .insertInto('round_messages')
-      .values({ round_id: roundId, participant, phase, message: Buffer.from(message) })
-      .execute();
+  async addMessages(roundId: string, messages: readonly FreshMessage[], trx: Transaction<Tables>): Promise<void> {
+    const rows = messages.map(({ participant, phase, message }) => ({
+      round_id: roundId,
+      participant,
+      phase,
+      message: Buffer.from(message),
+    }));
+    await trx.insertInto('round_messages').values(rows).execute();
   }
 
   async messages(roundId: string): Promise<RoundMessages> {
@@ -245,9 +265,9 @@ export class RoundsRepository {
       .execute();
   }
 
-  /** Empties the write-ahead log, in which scrubbed messages would otherwise stay until it is written over. */
-  async truncateLog(): Promise<void> {
-    await sql`PRAGMA wal_checkpoint(TRUNCATE)`.execute(this.db);
+  /** Leaves nothing of scrubbed messages in the database's files. */
+  async forgetScrubbed(): Promise<void> {
+    await this.db.differences.forgetDeleted('round_messages', this.db);
   }
 
   /** What the noised sum told. */

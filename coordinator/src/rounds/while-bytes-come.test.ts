@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ContributionStore } from '../storage/contribution-store.js';
+import { GrowingFiles } from '../storage/growing-blobs.js';
 import { whileBytesCome } from './while-bytes-come.js';
 
 const SILENCE_MS = 30;
@@ -16,7 +17,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 it('an upload over a half-open connection is given up, and the next one goes on where it stopped', async () => {
-  const store = new ContributionStore(folder);
+  const store = new ContributionStore(new GrowingFiles(folder));
   const halfOpen = new PassThrough();
   halfOpen.write(Uint8Array.of(1, 2));
   await expect(store.append(of, 0, whileBytesCome(halfOpen, SILENCE_MS), 4)).rejects.toThrow();

@@ -4,10 +4,18 @@ import { aManifest } from '../../../test/support/a-manifest.js';
 import { forecast } from './forecast.js';
 
 const MEMBERS = ['bank', 'clinic', 'council', 'museum'];
+const SHAPE = {
+  hidden_size: 8,
+  intermediate_size: 16,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  num_key_value_heads: 2,
+};
 const { adapter, privacy, training } = aManifest();
 /** One module of 8 inputs and 32 outputs, at rank 2: B has 64 values and A has 16; two metrics go with either. */
 const wide = { ...adapter, modules: [{ name: 'a', inFeatures: 8, outFeatures: 32 }] };
-const of = (changes: Partial<Manifest>, caps: readonly number[] = []) => forecast(aManifest(changes), MEMBERS, caps);
+const of = (changes: Partial<Manifest>, caps: readonly number[] = []) =>
+  forecast(aManifest(changes), SHAPE, MEMBERS, caps);
 
 describe('the forecast of a run', () => {
   it('counts masked words of four bytes, of each factor in the rounds that train it', async () => {
@@ -32,6 +40,16 @@ describe('the forecast of a run', () => {
       expect(rounds).toBe(25 * at);
       const steps = { noiseMultiplier: 0.8, samplingRate: 0.02, steps: rounds };
       expect(epsilon).toBeCloseTo(epsilonFor([steps], 1e-5).epsilon, 8);
+    }
+  });
+
+  it('says what less noise would spend, and more', async () => {
+    const { otherNoise, epsilonCurve } = await of({});
+    expect(otherNoise.map(({ noiseMultiplier }) => noiseMultiplier)).toEqual([0.8 * 0.8, 1.25 * 0.8]);
+    for (const { noiseMultiplier, curve } of otherNoise) {
+      expect(curve.map(({ rounds }) => rounds)).toEqual(epsilonCurve.map(({ rounds }) => rounds));
+      const { epsilon } = epsilonFor([{ noiseMultiplier, samplingRate: 0.02, steps: 7 }], 1e-5);
+      expect(curve[7].epsilon).toBeCloseTo(epsilon, 8);
     }
   });
 
@@ -99,6 +117,11 @@ describe('the forecast of a run', () => {
 
   it('promises nothing without a unit', async () => {
     const nothing = { ...privacy, unit: 'none', noiseMultiplier: 0 } as const;
-    expect(await of({ privacy: nothing, training }, [8])).toMatchObject({ epsilonCurve: [], caps: [], noise: null });
+    expect(await of({ privacy: nothing, training }, [8])).toMatchObject({
+      epsilonCurve: [],
+      otherNoise: [],
+      caps: [],
+      noise: null,
+    });
   });
 });

@@ -2,10 +2,8 @@
 
 import { setImmediate as pause } from 'node:timers/promises';
 import {
-  composeRdp,
   noiseMultiplierFor,
   ProtocolError,
-  rdpToEpsilon,
   roundCharge,
   roundLength,
   serverDivisor,
@@ -16,29 +14,52 @@ import {
   type AccountedSteps,
   type Manifest,
 } from '@fedlora/protocol';
-import type { CapForecast, EpsilonPoint, NoiseForecast, RunForecast } from '@fedlora/shared';
+import type {
+  BaseShape,
+  CapForecast,
+  DeclaredBudget,
+  EpsilonPoint,
+  NoiseCurve,
+  NoiseForecast,
+  RunForecast,
+} from '@fedlora/shared';
+import { organisationForecasts } from './declared-budgets.js';
+import { epsilonOfRounds, type EpsilonAfter } from './epsilon-of-rounds.js';
+import { memoryForecast } from './memory-forecast.js';
 import { bytesUp } from './run-view.js';
 
 /** Steps between the points of the curve; a shorter run has a point after each round. */
 const CURVE_STEPS = 40;
+/** Of the noise multiplier: what would change if there were somewhat less, or more. */
+const OTHER_NOISE = [0.8, 1.25];
 /** Relative; the noise multiplier of a description has seldom more digits. */
 const NOISE_PRECISION = 1e-3;
 
 /**
  * @param epsilonCaps positive; for each it is found how many rounds fit, and how much noise all of them need
+ * @param budgets what members declare, by name; other names are passed over
  * Cost   some tenths of a second for each cap where there is very little noise; other work goes on in between
  */
 export async function forecast(
   manifest: Manifest,
+  base: BaseShape,
   members: readonly string[],
   epsilonCaps: readonly number[],
+  budgets: ReadonlyMap<string, DeclaredBudget> = new Map(),
 ): Promise<RunForecast> {
   const charge = roundCharge(manifest);
   const epsilonAfter = charge === undefined ? undefined : epsilonOfRounds(charge, manifest.privacy.delta);
   const { aggregation, privacy, rounds } = manifest;
   const lengths = [0, 1].map((round) => roundLength(manifest, trainedFactor(manifest, round)));
+  const otherNoise: NoiseCurve[] = [];
   const caps: CapForecast[] = [];
   if (charge !== undefined && epsilonAfter !== undefined) {
+    for (const ratio of OTHER_NOISE) {
+      await pause();
+      const noiseMultiplier = ratio * charge.noiseMultiplier;
+      const after = epsilonOfRounds({ ...charge, noiseMultiplier }, privacy.delta);
+      otherNoise.push({ noiseMultiplier, curve: epsilonCurve(rounds, after) });
+    }
     for (const epsilon of epsilonCaps) {
       await pause();
       caps.push(capForecast(manifest, charge, epsilonAfter, epsilon));
@@ -53,23 +74,17 @@ export async function forecast(
     bytesUpPerRound: 4 * Math.max(...lengths.slice(0, rounds)),
     bytesUpInAll: bytesUp(manifest, rounds),
     epsilonCurve: epsilonAfter === undefined ? [] : epsilonCurve(rounds, epsilonAfter),
+    otherNoise,
     caps,
+    organisations: await organisationForecasts(manifest, members, budgets),
     noise: noiseForecast(manifest, members.length),
+    memory: memoryForecast(base, manifest),
   };
 }
 
 /** Of all members, those without whom every phase still has its threshold and the sum its contributors. */
 export function dropoutsSurvived({ aggregation, privacy }: Manifest, members: number): number {
   return members - Math.max(aggregation.threshold, privacy.minimumContributors);
-}
-
-type EpsilonAfter = (rounds: number) => number;
-
-/** Epsilon after so many rounds: Renyi divergences add up, so those of one round, which take the time, are computed once. */
-function epsilonOfRounds(charge: AccountedSteps, delta: number): EpsilonAfter {
-  const { orders, rdp } = composeRdp([charge]);
-  return (rounds) =>
-    rounds === 0 ? 0 : rdpToEpsilon({ orders, rdp: rdp.map((value) => value * rounds) }, delta).epsilon;
 }
 
 function epsilonCurve(rounds: number, epsilonAfter: EpsilonAfter): EpsilonPoint[] {

@@ -54,12 +54,44 @@ describe('what is wrong with a description', () => {
     });
   });
 
+  it('is a chat without the digest of its template, or the digest without a chat', async () => {
+    const chatTemplate = 'c'.repeat(64);
+    const withData = (data: RunDescription['data']): RunDescription => ({ ...good, data });
+    const terms = async (data: RunDescription['data']) => (await planRun(withData(data), 'run-1', rosterOf(5))).data;
+    expect(await terms({ format: 'messages', chatTemplate, maximumLength: 64 })).toEqual({
+      format: 'messages',
+      template: chatTemplate,
+      maximumLength: 64,
+    });
+    expect(await terms({ format: 'text', maximumLength: 64 })).toMatchObject({ template: 'plain' });
+    const wrong: RunDescription['data'][] = [
+      { format: 'messages', maximumLength: 64 },
+      { format: 'text', chatTemplate, maximumLength: 64 },
+    ];
+    for (const data of wrong) expect(await fieldsOf(withData(data))).toEqual(['data.chatTemplate']);
+    // What else is wrong shows beside it.
+    const rank = { ...adapter, r: 1000 };
+    for (const data of wrong)
+      expect((await fieldsOf({ ...withData(data), adapter: rank })).sort()).toEqual(['adapter.r', 'data.chatTemplate']);
+  });
+
   it('is nothing either where optional parts are null, which is absent', async () => {
     const nulls = JSON.parse(
       '{"metrics":{"clipping":null,"evaluation":null},"graph":null,"deadlinesMs":null,"threshold":null,"organisations":null}',
     ) as Partial<RunDescription>;
     expect(await problemsOf({ ...good, ...nulls })).toEqual([]);
     expect(await problemsOf({ ...good, ...(JSON.parse('{"metrics":null}') as Partial<RunDescription>) })).toEqual([]);
+  });
+
+  it('is nothing where some deadlines are given: the others are the default', async () => {
+    const { aggregation } = await planRun({ ...good, deadlinesMs: { training: 300_000 } }, 'run-1', rosterOf(5));
+    expect(aggregation.deadlinesMs).toEqual({
+      advertising: 30_000,
+      sharing: 30_000,
+      training: 300_000,
+      checking: 30_000,
+      unmasking: 30_000,
+    });
   });
 
   it('is all told at once, each with the field of the description, what it must be and what helps', async () => {

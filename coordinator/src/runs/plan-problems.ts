@@ -92,6 +92,14 @@ const mends: Readonly<Record<string, Mend>> = {
     remedy: 'Take a positive number well below one over the number of protected records, such as 1e-6.',
     mended: withPrivacy(() => ({ delta: 1e-6 })),
   },
+  'data.chatTemplate': {
+    remedy:
+      'Give the digest that `fedlora base digest --chat-template DIR` prints where rows are messages, and else none.',
+    mended: ({ data, ...rest }) => {
+      const { chatTemplate: _, ...others } = data;
+      return { ...rest, data: data.format === 'messages' ? { ...others, chatTemplate: '0'.repeat(64) } : others };
+    },
+  },
   'training.kind': {
     remedy: 'Choose the kind that the unit needs, or another privacy.unit.',
     mended: withPrivacy(() => ({ unit: 'none', noiseMultiplier: 0 })),

@@ -29,6 +29,7 @@ import {
   FedloraError,
   frozenFactorsOfRun,
   type AdapterDescription,
+  type DataDescription,
   type RunDescription,
   type TrainingDescription,
 } from '@fedlora/shared';
@@ -96,7 +97,7 @@ export async function planRun(
       rebaseEvery: adapter.rebaseEvery,
       ...(adapter.rule === 'fed-sb' ? { frozenDigest: await frozenDigest(runId, { modules, r: adapter.r }) } : {}),
     },
-    data: { format: description.data.format, template: 'alpaca', maximumLength: description.data.maximumLength },
+    data: dataTerms(description.data),
     training: trainingTerms(description.training),
     privacy: {
       unit: privacy.unit,
@@ -123,6 +124,21 @@ export async function planRun(
     rosterHash: rosterHash(roster),
   };
   return withLargestScale(withLocalTerms(draft, description.training), members);
+}
+
+/** @throws FedloraError run/invalid-description: a chat without its template's digest, or the digest without a chat */
+function dataTerms({ format, chatTemplate, maximumLength }: DataDescription): Manifest['data'] {
+  if ((format === 'messages') !== (chatTemplate != null)) {
+    throw new FedloraError(
+      'run/invalid-description',
+      format === 'messages'
+        ? 'data.chatTemplate: is missing, without which rows of messages have no form.'
+        : `data.chatTemplate: has no meaning for rows of format ${format}.`,
+      { details: { field: 'data.chatTemplate' } },
+    );
+  }
+  const template = { alpaca: 'alpaca', text: 'plain', messages: chatTemplate ?? '' }[format];
+  return { format, template, maximumLength };
 }
 
 /**
@@ -164,7 +180,7 @@ function contributorsAndGraph(
 }
 
 function deadlinesOf({ deadlinesMs }: RunDescription, hasGraph: boolean): Manifest['aggregation']['deadlinesMs'] {
-  const all = { ...DEFAULT_DEADLINES_MS, ...plain(deadlinesMs) };
+  const all = { ...DEFAULT_DEADLINES_MS, ...givenOf(deadlinesMs ?? {}) };
   return hasGraph ? { revealing: all.advertising, ...all } : all;
 }
 
@@ -281,6 +297,14 @@ function trainingTerms(training: TrainingDescription): TrainingTerms {
     default:
       return training.kind satisfies never;
   }
+}
+
+/** The parts that are neither absent nor null. */
+function givenOf<T extends object>(parts: T): { [Name in keyof T]?: NonNullable<T[Name]> } {
+  // Safe: what is dropped may be left out.
+  return Object.fromEntries(Object.entries(parts).filter(([, value]) => value != null)) as {
+    [Name in keyof T]?: NonNullable<T[Name]>;
+  };
 }
 
 /** A validated object without its class, since canonical JSON takes plain objects only. A null is an absent one. */

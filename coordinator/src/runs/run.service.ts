@@ -45,11 +45,13 @@ import { needsMeasurements, ruleThatStops } from '../schedule/stop-rules.js';
 import type { Presence } from '../session/presence.js';
 import type { CoordinatorKey } from '../storage/keys.js';
 import type { Budget } from './budget.js';
+import { budgetAdvice } from './declared-budgets.js';
 import { forecast } from './forecast.js';
 import { adviceOn, termsOrProblems, type Terms } from './plan-problems.js';
 import { planRun } from './plan-run.js';
 import { repositoryFor } from './repository-for.js';
 import { isUnended, type Run, type RunsRepository } from './runs.repository.js';
+import { Turns } from '../turns.js';
 
 export interface RunParts {
   readonly runs: RunsRepository;
@@ -90,7 +92,7 @@ export class RunService {
   /** Since when a run has had a quorum without everyone. */
   private readonly quorumSince = new Map<string, number>();
   /** Looks at runs happen one after the other. */
-  private tail: Promise<unknown> = Promise.resolve();
+  private readonly turns = new Turns();
   private isLookAtAllDue = false;
   private isClosing = false;
 
@@ -106,8 +108,8 @@ export class RunService {
 
   /** Removes what a crash left behind. Before anything goes on: a resumed round writes to the same folders. */
   async tidy(): Promise<void> {
-    const { runs, rounds, versionStore, optimizerStore } = this.parts;
-    await versionStore.tidy();
+    const { runs, rounds, versionStore, optimizerStore, now } = this.parts;
+    await versionStore.tidy(now());
     const newest = (await runs.unended()).map((run) => run.version);
     const bases = (await rounds.open()).map((round) => round.baseVersion);
     await optimizerStore.keepOnly(new Set([...newest, ...bases]));
@@ -128,7 +130,9 @@ export class RunService {
     if (terms === undefined || wrong.length > 0) return { problems: wrong, plan: null };
     const { manifest, roster } = terms;
     const members = roster.members.map(({ name }) => name);
-    return { problems: adviceOn(manifest, members.length), plan: await forecast(manifest, members, epsilonCaps ?? []) };
+    const budgets = await this.parts.organisations.declaredBudgets();
+    const plan = await forecast(manifest, description.base.shape, members, epsilonCaps ?? [], budgets);
+    return { problems: [...adviceOn(manifest, members.length), ...budgetAdvice(plan)], plan };
   }
 
   /** @throws FedloraError run/invalid-description | ProtocolError manifest/invalid */
@@ -155,6 +159,7 @@ export class RunService {
       organisations: roster.members.length,
       epsilon: budget.epsilonAfter(manifest, 0),
       parentOnHeldOut: null,
+      audits: [],
       createdAt: now(),
     });
     await optimizerStore.write(version.id, {});
@@ -292,16 +297,14 @@ export class RunService {
   }
 
   private queue(work: () => Promise<void>): void {
-    this.tail = this.tail.then(async () => {
+    void this.turns.take(async () => {
       if (!this.isClosing) await work();
     });
   }
 
   /** Does something while no run is looked at. */
   inTurn(work: () => Promise<void>): Promise<void> {
-    const done = this.tail.then(work);
-    this.tail = done.catch(() => undefined);
-    return done;
+    return this.turns.take(work);
   }
 
   private async lookOrRetry(runId: string): Promise<void> {
@@ -342,16 +345,22 @@ export class RunService {
       return this.wait(run, start.why, start.forMs);
     }
     const members = run.roster.members.map(({ name }, index) => ({ name, index }));
-    const suspended = await organisations.suspended();
+    const out = await organisations.outOfRounds();
+    const gone = members.flatMap(({ name }) => (out.get(name) === 'left' ? [name] : []));
+    const needed = neededOrganisations(run.manifest);
+    if (members.length - gone.length < needed) {
+      const why = `${needed} organisations are needed, and ${gone.join(', ')} left the federation. A new run has the members that remain.`;
+      return this.end(run, 'failed', why);
+    }
     const ready = members.filter(
-      ({ name }) => presence.isWilling(name) && !suspended.has(name) && !roundService.isBusy(name),
+      ({ name }) => presence.isWilling(name) && !out.has(name) && !roundService.isBusy(name),
     );
     const absent = members.filter((member) => !ready.includes(member)).map(({ name }) => name);
     const attendance = {
-      needed: neededOrganisations(run.manifest),
+      needed,
       ready: ready.length,
       absent,
-      suspended,
+      out,
       justLeft: absent.filter((name) => presence.wasHereRecently(name)),
       enoughSince: this.quorumSince.get(runId),
     };
@@ -451,13 +460,14 @@ export class RunService {
     announcements.tell('run.changed', run.id);
   }
 
-  /** The certified organisations of a run that are not suspended, in order of name. @throws FedloraError run/invalid-description */
+  /** The certified organisations of a run that are neither suspended nor gone, in order of name. @throws FedloraError run/invalid-description */
   private async rosterOf(names: readonly string[] | null | undefined): Promise<Roster> {
     const { organisations, revocations, crypto, federationKey } = this.parts;
     const all = await organisations.list();
-    const members = all.flatMap(({ name, identity, certificate, suspended_at: suspendedAt }) =>
+    const members = all.flatMap(({ name, identity, certificate, suspended_at: suspendedAt, left_at: leftAt }) =>
       certificate === null ||
       suspendedAt !== null ||
+      leftAt !== null ||
       revocations.isRevoked(identity) ||
       !isCertified(crypto, federationKey, { name, identity, certificate })
         ? []
@@ -467,7 +477,7 @@ export class RunService {
     if (unknown.length > 0) {
       throw new FedloraError(
         'run/invalid-description',
-        `organisations: not enrolled and certified, or suspended: ${unknown.join(', ')}.`,
+        `organisations: not enrolled and certified, suspended or gone: ${unknown.join(', ')}.`,
         { details: { field: 'organisations' } },
       );
     }

@@ -3,6 +3,7 @@
 import type { Kysely, Transaction } from 'kysely';
 import { manifestHash, type Manifest, type Roster } from '@fedlora/protocol';
 import type { RunSchedule, RunStatus } from '@fedlora/shared';
+import { alwaysHeld, type Lease } from '../storage/lease.js';
 import type { Database, RunsTable, Tables } from '../storage/database.js';
 
 const UNENDED: readonly RunStatus[] = ['running', 'paused'];
@@ -44,7 +45,11 @@ export interface Run {
 export class RunsRepository {
   private readonly parsed = new Map<string, Pick<Run, 'manifest' | 'manifestHash' | 'roster'>>();
 
-  constructor(private readonly db: Database) {}
+  /** What changes runs is the driver's: a coordinator that has lost the `lease` changes none. */
+  constructor(
+    private readonly db: Database,
+    private readonly lease: Lease = alwaysHeld,
+  ) {}
 
   /** Newest first. */
   async list(): Promise<Run[]> {
@@ -89,7 +94,14 @@ export class RunsRepository {
     return rows.map((row) => this.fromRow(row));
   }
 
+  /** The ids of those, and no more: asked at every request of a downstream service. */
+  async idsOfRepository(repository: string): Promise<string[]> {
+    const rows = await this.db.selectFrom('runs').select('id').where('repository', '=', repository).execute();
+    return rows.map(({ id }) => id);
+  }
+
   async add(run: Run, trx: Transaction<Tables>): Promise<void> {
+    await this.lease.expectHeld(trx);
     await trx
       .insertInto('runs')
       .values({
@@ -117,10 +129,12 @@ export class RunsRepository {
   }
 
   async setSchedule(id: string, schedule: RunSchedule | null, at: number, trx: Transaction<Tables>): Promise<void> {
+    await this.lease.expectHeld(trx);
     await trx.updateTable('runs').set(scheduleColumns(schedule, at)).where('id', '=', id).execute();
   }
 
   async end(id: string, status: RunStatus, reason: string, at: number, trx: Transaction<Tables>): Promise<void> {
+    await this.lease.expectHeld(trx);
     await trx
       .updateTable('runs')
       .set({ status, reason, ended_at: at })
@@ -131,6 +145,7 @@ export class RunsRepository {
 
   /** Whether the run was running and is paused now. */
   async pause(id: string, reason: string, trx: Transaction<Tables>): Promise<boolean> {
+    await this.lease.expectHeld(trx);
     const { numUpdatedRows } = await trx
       .updateTable('runs')
       .set({ status: 'paused', reason })
@@ -142,6 +157,7 @@ export class RunsRepository {
 
   /** Whether the run was paused and is running now. Somebody looked at it: the aborts before no longer count. */
   async resume(id: string, trx: Transaction<Tables>): Promise<boolean> {
+    await this.lease.expectHeld(trx);
     const { numUpdatedRows } = await trx
       .updateTable('runs')
       .set({ status: 'running', reason: null, consecutive_aborts: 0 })

@@ -8,7 +8,7 @@ function attendance(ready: number, all: number, more: Partial<Attendance> = {}):
     needed: 3,
     ready,
     absent: names.slice(ready),
-    suspended: new Set(),
+    out: new Map(),
     justLeft: [],
     enoughSince: undefined,
     ...more,
@@ -23,7 +23,7 @@ describe('a round', () => {
       why: 'Waits for organisations: 2 of 3 needed are ready. Not ready: org-3, org-4.',
       isEnough: false,
     });
-    const suspended = attendance(2, 4, { suspended: new Set(['org-4']) });
+    const suspended = attendance(2, 4, { out: new Map([['org-4', 'suspended']]) });
     expect(quorumOf(suspended, undefined, NOW)).toMatchObject({
       why: expect.stringContaining('Not ready: org-3, org-4 (suspended).') as string,
     });
@@ -59,7 +59,9 @@ describe('a round', () => {
     });
     expect(quorumOf({ ...some, enoughSince: NOW + 3600_000 }, rule, NOW)).toMatchObject({ forMs: 60_000 });
     expect(quorumOf({ ...some, enoughSince: NOW - 60_000 }, rule, NOW)).toEqual({ kind: 'start' });
-    expect(quorumOf({ ...some, suspended: new Set(['org-4', 'org-5']) }, rule, NOW)).toEqual({ kind: 'start' });
+    expect(
+      quorumOf({ ...some, out: new Map(Object.entries({ 'org-4': 'suspended', 'org-5': 'left' })) }, rule, NOW),
+    ).toEqual({ kind: 'start' });
     expect(quorumOf(attendance(5, 5), rule, NOW)).toEqual({ kind: 'start' });
     expect(quorumOf(attendance(3, 5), { waitSeconds: 0 }, NOW)).toEqual({ kind: 'start' });
   });

@@ -7,8 +7,8 @@ export interface Attendance {
   readonly needed: number;
   readonly ready: number;
   readonly absent: readonly string[];
-  /** Those whom an operator suspended: nobody waits for them. */
-  readonly suspended: ReadonlySet<string>;
+  /** Those who are offered no rounds, with the word for why: nobody waits for them. */
+  readonly out: ReadonlyMap<string, string>;
   /** Those of the absent who were here a moment ago. */
   readonly justLeft: readonly string[];
   /** Since when there have been enough; `undefined` if there were not at the last look. */
@@ -24,7 +24,7 @@ export type QuorumDecision =
 const GRACE_MS = 3000;
 
 export function quorumOf(
-  { needed, ready, absent, suspended, justLeft, enoughSince }: Attendance,
+  { needed, ready, absent, out, justLeft, enoughSince }: Attendance,
   rule: QuorumRule | undefined,
   now: number,
 ): QuorumDecision {
@@ -32,11 +32,11 @@ export function quorumOf(
   const wanted = needed + beyond;
   if (ready < wanted) {
     const number = beyond === 0 ? `${needed} needed` : `${wanted} wanted (${needed} needed, ${beyond} beyond)`;
-    const who = absent.map((name) => (suspended.has(name) ? `${name} (suspended)` : name)).join(', ');
+    const who = absent.map((name) => (out.has(name) ? `${name} (${out.get(name)})` : name)).join(', ');
     const why = `Waits for organisations: ${ready} of ${number} are ready. Not ready: ${who}.`;
     return { kind: 'wait', why, isEnough: false };
   }
-  const awaited = (rule?.waitSeconds === undefined ? justLeft : absent).filter((name) => !suspended.has(name));
+  const awaited = (rule?.waitSeconds === undefined ? justLeft : absent).filter((name) => !out.has(name));
   const patience = rule?.waitSeconds === undefined ? GRACE_MS : 1000 * rule.waitSeconds;
   // A clock that was set back does not lengthen the wait.
   const left = Math.min(patience, (enoughSince ?? now) + patience - now);

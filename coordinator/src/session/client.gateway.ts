@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Inject } from '@nestjs/common';
 import {
   ConnectedSocket,
@@ -22,13 +23,16 @@ import {
 } from '@fedlora/shared';
 import { StandingService } from '../enrolment/standing.service.js';
 import { gatewayOptions } from '../nest/gateway-options.js';
-import { replyTo } from '../nest/reply.js';
+import { replyTo, type ReplyParts } from '../nest/reply.js';
 import { LOG } from '../nest/tokens.js';
 import type { Log } from '../observe/log.js';
 import { Metrics } from '../observe/metrics.js';
+import { Driving } from '../rounds/driving.js';
 import { RoundService } from '../rounds/round.service.js';
+import { RateLimits } from '../access/rate-limits.js';
 import { Presence, type Connection } from './presence.js';
 import { SessionService } from './session.service.js';
+import { Strangers, type EngineConnection } from './strangers.js';
 
 interface SocketData {
   organisation: string;
@@ -39,6 +43,9 @@ interface SocketData {
 }
 
 type ClientSocket = Socket<ClientToServerEvents, ServerToClientEvents, Record<string, never>, SocketData>;
+interface Broadcaster {
+  to(rooms: string[]): { emit(event: string, value: unknown): void };
+}
 type ClientServer = Server<ClientToServerEvents, ServerToClientEvents, Record<string, never>, SocketData>;
 
 /** The socket between client and coordinator: control only. */
@@ -49,13 +56,23 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
     @Inject(Presence) private readonly presence: Presence,
     @Inject(RoundService) private readonly rounds: RoundService,
     @Inject(StandingService) private readonly standing: StandingService,
-    @Inject(LOG) readonly log: Log,
-    @Inject(Metrics) readonly metrics: Metrics,
+    @Inject(Driving) private readonly driving: Driving,
+    @Inject(RateLimits) private readonly rates: RateLimits,
+    @Inject(Strangers) private readonly strangers: Strangers,
+    @Inject(LOG) private readonly log: Log,
+    @Inject(Metrics) private readonly metrics: Metrics,
   ) {}
 
   afterInit(server: ClientServer): void {
+    this.presence.broadcast = (connections, event, value) => {
+      if (connections.length === 0) return; // To no room would be to everyone.
+      // Safe: the event map gives every event exactly one value, of this type.
+      (server.local as Broadcaster).to(connections.map(({ id }) => id)).emit(event, value);
+    };
+    server.engine.on('connection', (connection: EngineConnection) => this.strangers.watch(connection));
     server.use((socket, next) => {
       try {
+        this.driving.expectDriving();
         const token: unknown = socket.handshake.auth.token;
         const session = typeof token === 'string' ? this.sessions.sessionOf(token) : undefined;
         if (session === undefined) throw new FedloraError('session/required');
@@ -72,6 +89,7 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
 
   handleConnection(socket: ClientSocket): void {
     this.log.debug('session.socket.connected', { participantId: socket.data.organisation, connectionId: socket.id });
+    this.strangers.know(socket.conn);
     socket.data.expiry = setTimeout(() => socket.disconnect(true), this.sessions.leftOf(socket.data.expiresAt));
     this.presence.connected(socket.data.organisation, socket.data.connection);
   }
@@ -86,7 +104,7 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
 
   @SubscribeMessage('session.hello')
   hello(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
-    return replyTo(SessionHelloMessage, body, this, async (hello) => {
+    return replyTo(SessionHelloMessage, body, this.partsFor(data), async (hello) => {
       await this.presence.hello(data.organisation, data.connection, hello);
       await this.standing.tell(data.organisation);
       await this.rounds.greet(data.organisation);
@@ -95,19 +113,28 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
 
   @SubscribeMessage('session.state')
   state(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
-    return replyTo(SessionStateMessage, body, this, ({ state }) =>
+    return replyTo(SessionStateMessage, body, this.partsFor(data), ({ state }) =>
       this.presence.state(data.organisation, data.connection, state),
     );
   }
 
   @SubscribeMessage('round.reply')
   reply(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
-    return replyTo(RoundReplyMessage, body, this, (reply) => this.rounds.reply(data.organisation, reply));
+    return replyTo(RoundReplyMessage, body, this.partsFor(data), (reply) =>
+      this.rounds.reply(data.organisation, reply),
+    );
   }
 
   @SubscribeMessage('round.decline')
   decline(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
-    return replyTo(RoundDeclineMessage, body, this, (decline) => this.rounds.decline(data.organisation, decline));
+    return replyTo(RoundDeclineMessage, body, this.partsFor(data), (decline) =>
+      this.rounds.decline(data.organisation, decline),
+    );
+  }
+
+  private partsFor({ organisation: name }: SocketData): ReplyParts {
+    const { log, metrics, rates } = this;
+    return { log, metrics, admit: () => rates.expectIdentity({ kind: 'client', name }) };
   }
 }
 
@@ -118,6 +145,20 @@ function connectionOver(socket: ClientSocket): Connection {
       // Safe: the event map gives every event exactly one value, of this type.
       (socket as Socket).emit(event, value);
     },
+    flushed: () => flushed(socket),
     close: () => socket.disconnect(true),
   };
+}
+
+/** A transport is writable again once the network has taken what it was given; the connection gives it the next at the same moment. */
+async function flushed({ conn }: ClientSocket): Promise<void> {
+  while (conn.readyState === 'open' && !conn.transport.writable) {
+    const gone = new AbortController();
+    const { signal } = gone;
+    // An error of the transport closes the connection.
+    await Promise.race([once(conn.transport, 'ready', { signal }), once(conn, 'close', { signal })]).catch(
+      () => undefined,
+    );
+    gone.abort();
+  }
 }

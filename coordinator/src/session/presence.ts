@@ -9,8 +9,17 @@ import { expectWireVersion } from './session.service.js';
 export interface Connection {
   readonly id: string;
   send<Event extends keyof ServerToClientEvents>(event: Event, value: Parameters<ServerToClientEvents[Event]>[0]): void;
+  /** Resolves when everything that was sent is handed to the network, or the connection is gone. */
+  flushed(): Promise<void>;
   close(): void;
 }
+
+/** Sends one value to many connections: made into bytes once. */
+export type Broadcast = <Event extends keyof ServerToClientEvents>(
+  connections: readonly Connection[],
+  event: Event,
+  value: Parameters<ServerToClientEvents[Event]>[0],
+) => void;
 
 interface Present {
   readonly connection: Connection;
@@ -24,6 +33,10 @@ const RECENT_MS = 60_000;
 export class Presence {
   private readonly present = new Map<string, Present>();
   private readonly lastSeen = new Map<string, number>();
+  /** Set by whoever holds the connections. */
+  broadcast: Broadcast = (connections, event, value) => {
+    for (const connection of connections) connection.send(event, value);
+  };
   /** Called when an organisation may have become able to take part in a round, or unable. */
   onChange: (name: string) => void = () => undefined;
 
@@ -51,7 +64,8 @@ export class Presence {
   async hello(name: string, connection: Connection, hello: SessionHello): Promise<void> {
     expectWireVersion(hello.wireVersion);
     this.update(name, connection, hello.state);
-    await this.organisations.seen(name, this.now(), { version: hello.clientVersion, device: hello.device });
+    const { clientVersion: version, device, budget = null } = hello;
+    await this.organisations.seen(name, this.now(), { version, device, budget });
     this.changed(name);
   }
 
@@ -108,6 +122,24 @@ export class Presence {
   ): void {
     const present = this.present.get(name);
     if (present?.state !== undefined) present.connection.send(event, value);
+  }
+
+  /** Sends the same to many organisations, as `send`. */
+  sendAll<Event extends keyof ServerToClientEvents>(
+    names: readonly string[],
+    event: Event,
+    value: Parameters<ServerToClientEvents[Event]>[0],
+  ): void {
+    const connections = names.flatMap((name) => {
+      const present = this.present.get(name);
+      return present?.state === undefined ? [] : [present.connection];
+    });
+    this.broadcast(connections, event, value);
+  }
+
+  /** Resolves when what was sent to an organisation is handed to the network, or cannot be. */
+  async flushed(name: string): Promise<void> {
+    await this.present.get(name)?.connection.flushed();
   }
 
   private update(name: string, connection: Connection, state: ClientState): void {

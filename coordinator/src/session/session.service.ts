@@ -15,7 +15,7 @@ import {
   type SessionRequest,
   type SessionResponse,
 } from '@fedlora/shared';
-import type { OrganisationsRepository } from '../enrolment/organisations.repository.js';
+import type { Organisation, OrganisationsRepository } from '../enrolment/organisations.repository.js';
 import type { Revocations } from '../enrolment/revocations.js';
 import { createToken, tokenHash } from '../storage/keys.js';
 
@@ -54,22 +54,17 @@ export class SessionService {
     return { nonce };
   }
 
-  /** @throws FedloraError session/wire-version | session/challenge-spent | session/unknown-identity | session/pending | crypto/bad-signature */
+  /**
+   * @throws FedloraError session/wire-version | session/challenge-spent | session/unknown-identity | session/pending |
+   *         organisation/left | crypto/bad-signature
+   */
   async open(request: SessionRequest): Promise<SessionResponse> {
-    const { organisations, crypto, coordinatorKey, now } = this.parts;
+    const { organisations, now } = this.parts;
     const arrivedAt = now();
     expectWireVersion(request.wireVersion);
-    const challenge = this.challenges.get(request.nonce);
-    this.challenges.delete(request.nonce);
-    const isValid = challenge?.identity === request.identity && arrivedAt <= challenge.issuedAt + CHALLENGE_MS;
-    if (!isValid) throw new FedloraError('session/challenge-spent');
-    const statement = utf8(sessionMessage(request.identity, request.nonce, coordinatorKey));
-    if (!crypto.ed25519.verify(fromHex(request.signature), statement, fromHex(request.identity))) {
-      throw new FedloraError('crypto/bad-signature', 'The challenge is not signed by the identity that asked for it.');
-    }
-    const organisation = await organisations.byIdentity(request.identity);
-    if (organisation === undefined || this.parts.revocations.isRevoked(request.identity))
-      throw new FedloraError('session/unknown-identity');
+    const { organisation, issuedAt } = await this.signerOf(request, sessionMessage);
+    if (this.parts.revocations.isRevoked(request.identity)) throw new FedloraError('session/unknown-identity');
+    if (organisation.left_at !== null) throw new FedloraError('organisation/left');
     if (organisation.certificate === null) throw new FedloraError('session/pending');
     this.makeRoomFor(organisation.name);
     const token = createToken();
@@ -81,9 +76,32 @@ export class SessionService {
     });
     await organisations.noteClock(
       organisation.name,
-      request.sentAt == null ? null : clockBetween(challenge.issuedAt, request.sentAt, arrivedAt),
+      request.sentAt == null ? null : clockBetween(issuedAt, request.sentAt, arrivedAt),
     );
     return { token, expiresAt };
+  }
+
+  /**
+   * Whose key signed a fresh challenge, as `message` words it. The challenge is spent.
+   *
+   * @throws FedloraError session/challenge-spent | crypto/bad-signature | session/unknown-identity
+   */
+  async signerOf(
+    { identity, nonce, signature }: Pick<SessionRequest, 'identity' | 'nonce' | 'signature'>,
+    message: (identity: string, nonce: string, coordinatorKey: string) => string,
+  ): Promise<{ readonly organisation: Organisation; readonly issuedAt: number }> {
+    const { organisations, crypto, coordinatorKey, now } = this.parts;
+    const challenge = this.challenges.get(nonce);
+    this.challenges.delete(nonce);
+    const isValid = challenge?.identity === identity && now() <= challenge.issuedAt + CHALLENGE_MS;
+    if (!isValid) throw new FedloraError('session/challenge-spent');
+    const statement = utf8(message(identity, nonce, coordinatorKey));
+    if (!crypto.ed25519.verify(fromHex(signature), statement, fromHex(identity))) {
+      throw new FedloraError('crypto/bad-signature', 'The challenge is not signed by the identity that asked for it.');
+    }
+    const organisation = await organisations.byIdentity(identity);
+    if (organisation === undefined) throw new FedloraError('session/unknown-identity');
+    return { organisation, issuedAt: challenge.issuedAt };
   }
 
   /** Drops what has expired, and the oldest of an organisation that has as many as it may. */

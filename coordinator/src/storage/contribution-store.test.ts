@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ContributionStore } from './contribution-store.js';
+import { GrowingFiles } from './growing-blobs.js';
 
 const of = { roundId: 'run-1.round-1', participant: 0, totalBytes: 8 };
 const LIMIT = 1 << 20;
@@ -11,7 +12,7 @@ let folder: string;
 let store: ContributionStore;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fedlora-contributions-'));
-  store = new ContributionStore(folder);
+  store = new ContributionStore(new GrowingFiles(folder));
 });
 afterEach(() => rm(folder, { recursive: true }));
 

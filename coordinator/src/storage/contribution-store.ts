@@ -1,19 +1,14 @@
 /**
- * Masked contributions on disk, one file for each participant of a round, until the round ends.
+ * Masked contributions, one for each participant of a round, until the round ends.
  *
- * The bytes are uniform to anyone without the masks. A file grows piece by piece, so an upload survives a broken connection and a
- * restart of either side; it is flushed to disk when the last piece is in.
+ * The bytes are uniform to anyone without the masks. A contribution grows piece by piece, so an upload survives a broken connection and a
+ * restart of either side; it is durable when the last piece is in.
  */
 
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
-import { join, sep } from 'node:path';
 import { FedloraError } from '@fedlora/shared';
-import { flushFolder, isMissing } from './durable-file.js';
-
-/** Bytes read at a time: bounds the memory that folding a contribution takes. Whole words. */
-const READ_BYTES = 1 << 20;
+import { isMissing } from './durable-file.js';
+import type { ByteRange, GrowingBlobs } from './growing-blobs.js';
 
 export class ContributionStore {
   /** Contributions that are receiving a piece. */
@@ -21,21 +16,16 @@ export class ContributionStore {
   /** Rounds that were scrubbed while they received pieces, until the last of these has ended. */
   private readonly scrubbed = new Set<string>();
 
-  constructor(private readonly folder: string) {}
+  constructor(private readonly blobs: GrowingBlobs) {}
 
   /** Bytes stored so far. */
-  async size(roundId: string, participant: number): Promise<number> {
-    try {
-      return (await stat(this.path(roundId, participant))).size;
-    } catch (error) {
-      if (isMissing(error)) return 0;
-      throw error;
-    }
+  size(roundId: string, participant: number): Promise<number> {
+    return this.blobs.size(nameOf(roundId, participant));
   }
 
   /** Whether a piece is being received, or the last one flushed. */
   isReceiving(roundId: string, participant: number): boolean {
-    return this.receiving.has(this.path(roundId, participant));
+    return this.receiving.has(nameOf(roundId, participant));
   }
 
   /**
@@ -50,11 +40,18 @@ export class ContributionStore {
     piece: AsyncIterable<Uint8Array>,
     pieceLimitBytes: number,
   ): Promise<number> {
-    const path = this.path(of.roundId, of.participant);
-    if (this.receiving.has(path)) throw new FedloraError('upload/busy');
-    this.receiving.add(path);
+    const name = nameOf(of.roundId, of.participant);
+    if (this.receiving.has(name)) throw new FedloraError('upload/busy');
+    this.receiving.add(name);
     try {
-      const stored = await this.appendTo(path, of, offset, piece, pieceLimitBytes);
+      const before = await this.blobs.size(name);
+      if (offset !== before) {
+        throw new FedloraError('upload/wrong-offset', `The next piece begins at byte ${before}.`, {
+          details: { offset: before },
+        });
+      }
+      const within = withinLimits(piece, of.totalBytes - before, pieceLimitBytes);
+      const stored = await this.blobs.append(name, within, { stored: before, wholeBytes: of.totalBytes });
       if (this.scrubbed.has(of.roundId)) throw new FedloraError('round/over');
       return stored;
     } catch (error) {
@@ -63,44 +60,11 @@ export class ContributionStore {
         throw new FedloraError('round/over', undefined, { cause: error });
       throw error;
     } finally {
-      this.receiving.delete(path);
+      this.receiving.delete(name);
       if (this.scrubbed.has(of.roundId) && !this.isReceivingFor(of.roundId)) {
         this.scrubbed.delete(of.roundId);
         await this.scrub(of.roundId);
       }
-    }
-  }
-
-  private async appendTo(
-    path: string,
-    { roundId, totalBytes }: { readonly roundId: string; readonly totalBytes: number },
-    offset: number,
-    piece: AsyncIterable<Uint8Array>,
-    pieceLimitBytes: number,
-  ): Promise<number> {
-    const made = await mkdir(join(this.folder, roundId), { recursive: true, mode: 0o700 });
-    if (made !== undefined) await flushFolder(this.folder);
-    const file = await open(path, 'a', 0o600);
-    try {
-      let stored = (await file.stat()).size;
-      if (offset !== stored) {
-        throw new FedloraError('upload/wrong-offset', `The next piece begins at byte ${stored}.`, {
-          details: { offset: stored },
-        });
-      }
-      for await (const chunk of piece) {
-        if (stored + chunk.length > totalBytes) throw new FedloraError('upload/wrong-length');
-        if (stored + chunk.length - offset > pieceLimitBytes) throw new FedloraError('request/too-large');
-        await file.writeFile(chunk);
-        stored += chunk.length;
-      }
-      if (stored === totalBytes) {
-        await file.sync();
-        await flushFolder(join(this.folder, roundId));
-      }
-      return stored;
-    } finally {
-      await file.close();
     }
   }
 
@@ -111,35 +75,62 @@ export class ContributionStore {
     return hash.digest();
   }
 
-  /** The stored bytes, a piece at a time; all but the last piece have whole words. */
-  read(roundId: string, participant: number): AsyncIterable<Uint8Array> {
-    return createReadStream(this.path(roundId, participant), { highWaterMark: READ_BYTES });
+  /** The stored bytes, or a range of them, a piece at a time; all but the last piece have whole words. */
+  read(roundId: string, participant: number, range?: ByteRange): AsyncIterable<Uint8Array> {
+    return this.blobs.read(nameOf(roundId, participant), range);
+  }
+
+  /** Stores the sum of the contributions' words from `firstWord` on, which is as unreadable as they are, until the round is scrubbed. */
+  putPartialSum(roundId: string, firstWord: number, words: Uint8Array): Promise<void> {
+    return this.blobs.put(partialSumName(roundId, firstWord), words);
+  }
+
+  readPartialSum(roundId: string, firstWord: number): AsyncIterable<Uint8Array> {
+    return this.blobs.read(partialSumName(roundId, firstWord));
   }
 
   /** Removes one contribution, as its hash was wrong. */
   async remove(roundId: string, participant: number): Promise<void> {
-    await rm(this.path(roundId, participant), { force: true });
+    await this.blobs.remove(nameOf(roundId, participant));
   }
 
   /** Removes everything of a round; pieces that are still being received come to nothing. */
   async scrub(roundId: string): Promise<void> {
     if (this.isReceivingFor(roundId)) this.scrubbed.add(roundId);
-    await rm(join(this.folder, roundId), { recursive: true, force: true });
-    await flushFolder(this.folder);
+    await this.blobs.removeGroup(roundId);
   }
 
   /** Removes what belongs to no open round: what a crash between the end of a round and its scrubbing left. */
   async scrubAllBut(openRounds: ReadonlySet<string>): Promise<void> {
-    for (const name of await readdir(this.folder)) if (!openRounds.has(name)) await this.scrub(name);
+    for (const roundId of await this.blobs.groups()) if (!openRounds.has(roundId)) await this.scrub(roundId);
   }
 
   private isReceivingFor(roundId: string): boolean {
-    const folder = join(this.folder, roundId) + sep;
-    return [...this.receiving].some((path) => path.startsWith(folder));
+    return [...this.receiving].some((name) => name.startsWith(`${roundId}/`));
   }
+}
 
-  private path(roundId: string, participant: number): string {
-    // Round ids are made here and checked against the database before they come this far; they contain no separators.
-    return join(this.folder, roundId, String(participant));
+function nameOf(roundId: string, participant: number): string {
+  // Round ids are made here and checked against the database before they come this far; they contain no slashes.
+  return `${roundId}/${participant}`;
+}
+
+/** Participants have numbers, so no contribution is called so. */
+function partialSumName(roundId: string, firstWord: number): string {
+  return `${roundId}/sum-${firstWord}`;
+}
+
+/** The chunks of a piece. @throws FedloraError upload/wrong-length | request/too-large */
+async function* withinLimits(
+  piece: AsyncIterable<Uint8Array>,
+  missingBytes: number,
+  limitBytes: number,
+): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const chunk of piece) {
+    bytes += chunk.length;
+    if (bytes > missingBytes) throw new FedloraError('upload/wrong-length');
+    if (bytes > limitBytes) throw new FedloraError('request/too-large');
+    yield chunk;
   }
 }

@@ -20,6 +20,11 @@ export class DataFolder {
     return join(this.root, 'blobs', 'contributions');
   }
 
+  /** Pieces of contributions on their way to a bucket. */
+  get arriving(): string {
+    return join(this.root, 'blobs', 'arriving');
+  }
+
   get versions(): string {
     return join(this.root, 'versions');
   }

@@ -1,9 +1,13 @@
-/** The embedded profile's database: Kysely on libsql. Every commit is on disk before it returns. */
+/** The coordinator's database: Kysely on libsql, or on PostgreSQL where `databaseUrl` names one. */
 
-import Sqlite from 'libsql';
-import { Kysely, SqliteDialect, type Generated } from 'kysely';
+import { Kysely, type Generated } from 'kysely';
 import { FedloraError } from '@fedlora/shared';
-import { migrations } from './migrations.js';
+import { migrations, type Migration } from './migrations.js';
+import { openEmbedded } from './embedded.js';
+import { openPostgres } from './postgres.js';
+import type { CoordinatorConfig } from '../config/coordinator-config.js';
+import type { DataFolder } from './data-folder.js';
+import type { DatabaseKind, SqlDifferences } from './sql-differences.js';
 
 export interface SettingsTable {
   key: string;
@@ -27,6 +31,10 @@ export interface OrganisationsTable {
   clock_skew_ms: number | null;
   clock_uncertainty_ms: number | null;
   clock_measured_at: number | null;
+  /** `null`: it is in the federation. */
+  left_at: number | null;
+  /** JSON of a `DeclaredBudget`. */
+  declared_budget: string | null;
 }
 
 export interface OrganisationKeysTable {
@@ -138,6 +146,37 @@ export interface VersionsTable {
   revoked_reason: string | null;
   deprecated_at: number | null;
   deprecated_reason: string | null;
+  /** JSON of a `MergeView`; `null` for what rounds made. */
+  merge: string | null;
+}
+
+export interface OutcomeMetricsTable {
+  repository: string;
+  name: string;
+  kind: string;
+  minimum: number;
+  maximum: number;
+  /** 1: it may be reported; 0: not any more. */
+  is_open: number;
+}
+
+export interface VersionOutcomesTable {
+  version: string;
+  metric: string;
+  /** Hours since 1970. */
+  hour: number;
+  count: number;
+  sum: number;
+  squares: number;
+}
+
+export interface VersionAuditsTable {
+  version: string;
+  seal: string;
+  canaries: number;
+  guesses: number;
+  right_guesses: number;
+  at: number;
 }
 
 export interface VersionTagsTable {
@@ -252,8 +291,19 @@ export interface IdempotencyTable {
   created_at: number;
 }
 
+export interface LeasesTable {
+  name: string;
+  /** Of whom it is, or was last. */
+  holder: string;
+  /** Grows with every holder. */
+  token: number;
+  /** By the database's clock. */
+  expires_at: number;
+}
+
 export interface Tables {
   settings: SettingsTable;
+  leases: LeasesTable;
   organisations: OrganisationsTable;
   organisation_keys: OrganisationKeysTable;
   invitations: InvitationsTable;
@@ -265,6 +315,9 @@ export interface Tables {
   channel_moves: ChannelMovesTable;
   version_downloads: VersionDownloadsTable;
   version_tags: VersionTagsTable;
+  outcome_metrics: OutcomeMetricsTable;
+  version_outcomes: VersionOutcomesTable;
+  version_audits: VersionAuditsTable;
   audit: AuditTable;
   users: UsersTable;
   recovery_codes: RecoveryCodesTable;
@@ -275,27 +328,68 @@ export interface Tables {
   idempotency: IdempotencyTable;
 }
 
-export type Database = Kysely<Tables>;
+/**
+ * Transactions come one after the other on either database, whoever begins them, and are on disk before they return: what one has
+ * read, none other changes before it ends.
+ */
+export class Database extends Kysely<Tables> {
+  /** Where the two databases' SQL is not the same. */
+  readonly differences: SqlDifferences;
 
-/** Opens the database and brings it to the newest schema. @throws FedloraError data-folder/foreign: a newer version made it */
-export function openDatabase(path: string): Database {
-  const sqlite = new Sqlite(path);
-  for (const pragma of ['journal_mode = WAL', 'synchronous = FULL', 'foreign_keys = ON', 'secure_delete = ON']) {
-    sqlite.exec(`PRAGMA ${pragma}`);
+  constructor({ differences, ...config }: DatabaseKind) {
+    super(config);
+    this.differences = differences;
   }
-  const [{ user_version: version }] = sqlite.prepare('PRAGMA user_version').all() as { user_version: number }[];
-  if (version > migrations.length) {
-    sqlite.close();
-    throw new FedloraError('data-folder/foreign', 'The database was made by a newer version of the coordinator.', {
-      where: path,
+}
+
+/** Where a database is: the path of a file, or the address of a PostgreSQL database. */
+export type DatabaseAddress = { readonly path: string } | { readonly url: string };
+
+/**
+ * Opens the database and brings it to the newest schema.
+ *
+ * @param history for tests of what older versions made
+ * @throws FedloraError data-folder/foreign: a newer version made it | database/unreachable | database/refused
+ */
+export async function openDatabase(
+  address: DatabaseAddress,
+  history: readonly Migration[] = migrations,
+): Promise<Database> {
+  const db = new Database('url' in address ? openPostgres(address.url) : openEmbedded(address.path));
+  try {
+    await migrate(db, history, 'url' in address ? undefined : address.path);
+    return db;
+  } catch (error) {
+    await db.destroy();
+    throw error;
+  }
+}
+
+/** Each step in a transaction of its own, in which it is asked what is done already: another replica may start at the same time. */
+async function migrate(db: Database, history: readonly Migration[], where: string | undefined): Promise<void> {
+  const { differences } = db;
+  for (let isNewest = false; !isNewest;) {
+    isNewest = await db.transaction().execute(async (trx) => {
+      const version = await differences.readVersion(trx);
+      if (version > history.length)
+        throw new FedloraError('data-folder/foreign', 'The database was made by a newer version of the coordinator.', {
+          ...(where === undefined ? {} : { where }),
+        });
+      if (version === history.length) return true;
+      const migration = history[version];
+      const run = (statements: string): Promise<void> => differences.runSchema(statements, trx);
+      if (typeof migration === 'string') await run(migration);
+      else await migration(trx, run);
+      await differences.writeVersion(version + 1, trx);
+      return false;
     });
   }
-  migrations.slice(version).forEach((migration, i) => {
-    sqlite.exec('BEGIN');
-    if (typeof migration === 'string') sqlite.exec(migration);
-    else migration(sqlite);
-    sqlite.exec(`PRAGMA user_version = ${version + i + 1}; COMMIT;`);
-  });
-  // Safe: libsql has better-sqlite3's interface, which is what Kysely's dialect is written for.
-  return new Kysely<Tables>({ dialect: new SqliteDialect({ database: sqlite }) });
+}
+
+/** The database of a coordinator: of its configuration, else of its data folder. */
+export function databaseOf(
+  { databaseUrl }: Pick<CoordinatorConfig, 'databaseUrl'>,
+  folder: Pick<DataFolder, 'database'>,
+): DatabaseAddress {
+  return databaseUrl === undefined ? { path: folder.database } : { url: databaseUrl };
 }

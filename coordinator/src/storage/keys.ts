@@ -54,6 +54,11 @@ export function createToken(): string {
   return randomBytes(32).toString('base64url');
 }
 
+/** A fresh name for a row: no secret. Twelve hex digits, which no command line takes for an option, as it would a leading hyphen. */
+export function createId(): string {
+  return randomBytes(6).toString('hex');
+}
+
 /** What is stored of a token. Tokens are random, so one hash is enough. */
 export function tokenHash(token: string): string {
   return createHash('sha256').update(token).digest('hex');

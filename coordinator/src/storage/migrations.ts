@@ -1,8 +1,9 @@
-import type Sqlite from 'libsql';
+import { sql } from 'kysely';
 import { auditLine, NO_AUDIT_HASH, repositoryOfRun, repositoryOfTitle } from '@fedlora/shared';
+import type { AnyDatabase } from './sql-differences.js';
 
-/** SQL, or steps that SQL cannot do. Runs inside a transaction. */
-export type Migration = string | ((sqlite: Sqlite.Database) => void);
+/** Statements in SQLite's words, of which `sql-differences.ts` knows PostgreSQL's; or steps that SQL cannot do. Runs inside a transaction. */
+export type Migration = string | ((trx: AnyDatabase, run: (statements: string) => Promise<void>) => Promise<void>);
 
 /** The schema's history: entry i brings version i to version i + 1. Entries are never changed once released, only added. */
 export const migrations: readonly Migration[] = [
@@ -129,38 +130,64 @@ export const migrations: readonly Migration[] = [
   ALTER TABLE rounds ADD COLUMN scheduled_for INTEGER;
   CREATE INDEX rounds_by_start ON rounds (started_at)
   `,
+  // Organisations leave.
+  'ALTER TABLE organisations ADD COLUMN left_at INTEGER',
+  // Versions that were merged from others.
+  'ALTER TABLE versions ADD COLUMN merge TEXT',
+  // What comes of using versions.
+  `
+  CREATE TABLE outcome_metrics (
+    repository TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, minimum REAL NOT NULL, maximum REAL NOT NULL,
+    is_open INTEGER NOT NULL, PRIMARY KEY (repository, name)
+  ) STRICT;
+  CREATE TABLE version_outcomes (
+    version TEXT NOT NULL REFERENCES versions (id), metric TEXT NOT NULL, hour INTEGER NOT NULL, count INTEGER NOT NULL,
+    sum REAL NOT NULL, squares REAL NOT NULL, PRIMARY KEY (version, metric, hour)
+  ) STRICT
+  `,
+  // Organisations may let it be known what they have spent.
+  'ALTER TABLE organisations ADD COLUMN declared_budget TEXT',
+  // Owners report what their audits found.
+  `
+  CREATE TABLE version_audits (
+    version TEXT NOT NULL REFERENCES versions (id), seal TEXT NOT NULL, canaries INTEGER NOT NULL, guesses INTEGER NOT NULL,
+    right_guesses INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (version, seal)
+  ) STRICT
+  `,
+  // One of several coordinators drives the rounds.
+  `
+  CREATE TABLE leases (
+    name TEXT PRIMARY KEY, holder TEXT NOT NULL, token INTEGER NOT NULL, expires_at INTEGER NOT NULL
+  ) STRICT
+  `,
 ];
 
 /** Each run of before there were repositories gets one of its own. */
-function nameRepositories(sqlite: Sqlite.Database): void {
-  const runs = sqlite.prepare('SELECT id, title FROM runs ORDER BY created_at, id').all() as {
-    id: string;
-    title: string;
-  }[];
-  const update = sqlite.prepare('UPDATE runs SET repository = ? WHERE id = ?');
+async function nameRepositories(trx: AnyDatabase): Promise<void> {
+  const { rows: runs } = await sql<{ id: string; title: string }>`
+    SELECT id, title FROM runs ORDER BY created_at, id`.execute(trx);
   const taken = new Set<string>();
   for (const { id, title } of runs) {
     const ofTitle = repositoryOfTitle(title);
     const name = taken.has(ofTitle) ? repositoryOfRun(title, id) : ofTitle;
     taken.add(name);
-    update.run(name, id);
+    await sql`UPDATE runs SET repository = ${name} WHERE id = ${id}`.execute(trx);
   }
 }
 
 /** The audit log becomes a chain of hashes; what was recorded before is its beginning. */
-function chainAudit(sqlite: Sqlite.Database): void {
-  const before = sqlite.prepare('SELECT at, event, details FROM audit ORDER BY sequence').all() as {
-    at: number;
-    event: string;
-    details: string;
-  }[];
-  sqlite.exec('DROP TABLE audit');
-  sqlite.exec('CREATE TABLE audit (sequence INTEGER PRIMARY KEY, entry TEXT NOT NULL, hash TEXT NOT NULL) STRICT');
-  const insert = sqlite.prepare('INSERT INTO audit (sequence, entry, hash) VALUES (?, ?, ?)');
+async function chainAudit(trx: AnyDatabase, run: (statements: string) => Promise<void>): Promise<void> {
+  const { rows: before } = await sql<{ at: number; event: string; details: string }>`
+    SELECT at, event, details FROM audit ORDER BY sequence`.execute(trx);
+  await run(`
+    DROP TABLE audit;
+    CREATE TABLE audit (sequence INTEGER PRIMARY KEY, entry TEXT NOT NULL, hash TEXT NOT NULL) STRICT
+  `);
   let previous = NO_AUDIT_HASH;
-  before.forEach(({ at, event, details }, i) => {
+  for (const [i, { at, event, details }] of before.entries()) {
+    const sequence = i + 1;
     const { text, hash } = auditLine({
-      sequence: i + 1,
+      sequence,
       previous,
       at,
       event,
@@ -171,7 +198,7 @@ function chainAudit(sqlite: Sqlite.Database): void {
       before: null,
       after: null,
     });
-    insert.run(i + 1, text, hash);
+    await sql`INSERT INTO audit (sequence, entry, hash) VALUES (${sequence}, ${text}, ${hash})`.execute(trx);
     previous = hash;
-  });
+  }
 }

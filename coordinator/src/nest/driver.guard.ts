@@ -1,0 +1,18 @@
+import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import type { Request } from 'express';
+import { Driving } from '../rounds/driving.js';
+import { routeOf } from './route-of.js';
+import { isDriversOnly } from '../api/routes.js';
+
+/** A coordinator that stands by answers what can be read, and refuses the rest for the one that drives. */
+@Injectable()
+export class DriverGuard implements CanActivate {
+  constructor(@Inject(Driving) private readonly driving: Driving) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    if (context.getType() !== 'http') return true;
+    const { method } = context.switchToHttp().getRequest<Request>();
+    if (isDriversOnly(method, routeOf(context))) this.driving.expectDriving();
+    return true;
+  }
+}
