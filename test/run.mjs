@@ -1,7 +1,8 @@
 /**
  * `npm test`: makes the clone ready, installs what the tests need of the system where it can (root and apt), runs every test, and
  * ends with one line of counts. What could not run for want of something on this machine is listed by name, never left out silently.
- * Needed are Chromium, for the dashboard's tests, and the Vulkan loader: Chromium brings a GPU in software for the engine's tests.
+ * Needed are Chromium, for the dashboard's tests, the Vulkan loader, since Chromium brings a GPU in software for the engine's tests, and
+ * PostgreSQL, which the coordinator's tests start a server of their own of.
  *
  * Arguments are passed on to Vitest, such as `npm test -- --project unit` or `npm test -- accountant`.
  */
@@ -69,13 +70,13 @@ function firstLine(text) {
   return String(text ?? '').split('\n')[0];
 }
 
-/** Debian's Chromium and Vulkan loader, when one is missing and this process may install it. Its absence skips tests by name. */
+/** Debian's Chromium, Vulkan loader and PostgreSQL, when one is missing and this process may install it. Its absence skips tests by name. */
 function installSystemPackages() {
   const hasVulkan = () => /libvulkan\.so\.1/.test(spawnSync('ldconfig', ['-p'], { encoding: 'utf8' }).stdout ?? '');
   if (process.platform !== 'linux' || process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return;
-  if (existsSync('/usr/bin/chromium') && hasVulkan()) return;
-  process.stdout.write('Installing Chromium and the Vulkan loader for the tests of dashboard and GPU ...\n');
+  if (existsSync('/usr/bin/chromium') && hasVulkan() && existsSync('/usr/lib/postgresql')) return;
+  process.stdout.write('Installing Chromium, the Vulkan loader and PostgreSQL for the tests ...\n');
   const options = { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }, timeout: 300_000 };
   spawnSync('apt-get', ['update'], options);
-  spawnSync('apt-get', ['install', '-y', '--no-install-recommends', 'chromium', 'libvulkan1'], options);
+  spawnSync('apt-get', ['install', '-y', '--no-install-recommends', 'chromium', 'libvulkan1', 'postgresql'], options);
 }

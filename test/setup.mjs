@@ -51,7 +51,8 @@ export function ensureInstalled() {
   const complete = join(root, 'node_modules', '.package-lock.json');
   if (!existsSync(complete) || statSync(complete).mtimeMs < statSync(join(root, 'package-lock.json')).mtimeMs) {
     process.stdout.write('Installing the packages that the lock file names (once; a minute or two) ...\n');
-    run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { quiet: true });
+    // package.json refuses every install script by name, which npm reads from version 11 on.
+    run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], { quiet: true });
   }
   writeFileSync(marker, lock);
 }
@@ -65,9 +66,10 @@ function newest(folder) {
   return latest;
 }
 
-/** Compiles the packages (incrementally) and the dashboard (when its sources are newer). */
+/** Compiles the packages (incrementally), gathers the documentation, and builds the dashboard (when its sources are newer). */
 export function ensureBuilt() {
   run(process.execPath, ['node_modules/typescript-native/bin/tsc', '-b']);
+  run(process.execPath, ['coordinator/scripts/gather-documentation.mjs']);
   const dashboard = join(root, 'coordinator', 'dashboard');
   const page = join(dashboard, 'dist', 'index.html');
   const sources = Math.max(newest(join(dashboard, 'src')), newest(join(root, 'shared', 'src', 'api')));

@@ -11,7 +11,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { makePlan, memoryPlan, parseModelConfig } from '@fedlora/client';
+import { memoryPlan, parseModelConfig } from '@fedlora/client';
+import { makeEnginePlan } from '@fedlora/shared';
 import { linearParameters, shape135m, shape7bTwoLayers, shapeDemo, writeCheckpoint, type Shape } from './checkpoint.js';
 import { benchLora, type StepOptions } from './step-options.js';
 import { median, runBench, type BenchCase, type BenchLine, type Measured } from './report.js';
@@ -28,12 +29,14 @@ const LENGTH = 256;
 
 const MIB = 2 ** 20;
 
+const peerAbsent = `PyTorch with PEFT (${python} cannot import torch, transformers and peft)`;
+
 let hasPeer: boolean | undefined;
 
 function checkPeer(say: (line: string) => void): boolean {
   if (hasPeer === undefined) {
     hasPeer = spawnSync(python, ['-c', 'import torch, transformers, peft']).status === 0;
-    if (!hasPeer) say(`  PyTorch left out: ${python} cannot import torch, transformers and peft.`);
+    if (!hasPeer) say(`  left out: ${peerAbsent}.`);
   }
   return hasPeer;
 }
@@ -78,7 +81,7 @@ function withTokens(side: Measured & { name: string }, tokens: number): Measured
 }
 
 function compared(ours: Measured, peer: (Measured & { name: string }) | undefined): Omit<BenchLine, 'bench' | 'case'> {
-  if (peer === undefined) return { ours, peer: null, ratio: null };
+  if (peer === undefined) return { ours, peer: null, ratio: null, absent: peerAbsent };
   const memoryRatio = ours.peakMiB / peer.peakMiB;
   return { ours: { ...ours, memoryRatio }, peer, ratio: peer.cpuSeconds / ours.cpuSeconds };
 }
@@ -143,7 +146,7 @@ const memory: BenchCase = async ({ repeats, say }) => {
   const measure = async (name: string, shape: Shape, examples: number, length: number): Promise<void> => {
     const threads = cpus().length;
     const config = parseModelConfig(JSON.stringify(shape));
-    const planned = memoryPlan(config, benchLora, makePlan(config, benchLora, 'nf4'), {
+    const planned = memoryPlan(config, benchLora, makeEnginePlan(config, benchLora, 'nf4'), {
       examples,
       length,
       labels: Math.floor((2 * length) / 3),

@@ -259,7 +259,8 @@ async function coordinator(n, d, dropped, directory) {
       // Each message is looked at as it comes, and all of a phase again when it is planned.
       for (const bytes of messages.advertised) protocol.checkAdvertiseKeys(crypto, terms, bytes);
       const keyList = ready(protocol.planKeyList(crypto, terms, messages.advertised));
-      for (const bytes of messages.shares) protocol.checkShareKeys(crypto, terms, keyList, bytes);
+      const checkShares = protocol.shareKeysCheck(crypto, terms, keyList);
+      for (const bytes of messages.shares) checkShares(bytes);
       const deliveries = protocol.planDeliveries(crypto, terms, keyList, messages.shares);
       for (const receiver of ready(deliveries).receivers) ready(deliveries).messageFor(receiver);
       const sharers = deliveries.accepted;
@@ -271,9 +272,11 @@ async function coordinator(n, d, dropped, directory) {
       }
       const { accepted: survivors } = protocol.planSurvivors(crypto, terms, sharers, messages.receipts);
       const view = { keyList, sharers, survivors };
-      for (const bytes of messages.signatures) protocol.checkConsistencySignature(crypto, terms, view, bytes);
+      const checkSignature = protocol.consistencySignatureCheck(crypto, terms, view);
+      for (const bytes of messages.signatures) checkSignature(bytes);
       ready(protocol.planSurvivorProof(crypto, terms, view, messages.signatures));
-      for (const bytes of messages.answers) protocol.checkUnmaskShares(crypto, terms, view, bytes);
+      const checkAnswer = protocol.unmaskSharesCheck(crypto, terms, view);
+      for (const bytes of messages.answers) checkAnswer(bytes);
       const { masks } = ready(protocol.planUnmasking(crypto, terms, view, messages.shares, messages.answers));
       const sum = protocol.emptyMaskedSum(d);
       for (const survivor of survivors) {

@@ -17,6 +17,8 @@ export interface BenchLine {
   readonly peer: (Measured & { readonly name: string }) | null;
   /** Peer's CPU seconds by ours: over 1, ours is faster. Absent peer, absent ratio. */
   readonly ratio: number | null;
+  /** The peer that there would be, and why it is not here. */
+  readonly absent?: string;
 }
 
 /** Given to a case: how often to repeat, and where to say what is going on. */

@@ -1,4 +1,5 @@
-import type { LoraConfig, Plan } from '@fedlora/client';
+import type { LoraConfig } from '@fedlora/client';
+import type { EnginePlan } from '@fedlora/shared';
 
 /** What `engine-step.ts` is told, as JSON. */
 export interface StepOptions {
@@ -8,7 +9,7 @@ export interface StepOptions {
   readonly threads: number;
   /** Clip each example's gradient, as private training does. */
   readonly clip: boolean;
-  readonly plan?: Partial<Plan>;
+  readonly plan?: Partial<EnginePlan>;
 }
 
 /** The adapter of every benchmark. */

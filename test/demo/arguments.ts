@@ -29,7 +29,8 @@ differential privacy, and compares it with what each organisation can do alone.
                       A tenth of each file is held out for the comparison
   --report FILE       write the results as JSON
   --state DIR         where the network keeps its files (default .fedlora/demo)
-  --keep              leave the network running until Ctrl-C
+  --keep              leave the network running until Ctrl-C, and print the command line by which
+                      Python pulls the adapter from it with huggingface_hub and PEFT
   --clean             remove the network's files and end
   --help              this text
 

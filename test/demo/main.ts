@@ -6,14 +6,14 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { openBaseModel } from '@fedlora/client';
-import { epsilonFor, noiseMultiplierFor } from '@fedlora/protocol';
-import type { RunView } from '@fedlora/shared';
+import { describeBase, noiseWithin, samplingFor } from '@fedlora/client';
+import { routes, type NewApiToken, type RunView } from '@fedlora/shared';
 import { Network, writeRows } from '../support/network.js';
 import { ArgumentError, parseDemoArguments, usage, type DemoArguments } from './arguments.js';
 import { loadOwnData } from './own-data.js';
 import { generateDemoData, newPhrasingSet, SHARED_SET, type DemoData } from './organisations.js';
 import { Progress } from './progress.js';
+import { pullCommand } from './pull.js';
 import { resultTable, summarise, type Column, type ModelResult, type SetResult } from './table.js';
 
 const root = resolve(import.meta.dirname, '..', '..', '..');
@@ -22,8 +22,6 @@ const TEST_ROWS = 60;
 const SEED = 7;
 /** The epsilon that the demo promises not to exceed. */
 const EPSILON_CAP = 8;
-/** Records a round that three organisations are expected to contribute. */
-const RECORDS_PER_ORGANISATION_AND_ROUND = 500 / 3;
 /** Training of each organisation alone, without noise: more than enough for the loss on its own questions to reach zero. */
 const LOCAL = { steps: 200, batchSize: 32, learningRate: 0.005 };
 
@@ -31,7 +29,7 @@ interface RunFile {
   rounds: number;
   base: { name: string; digest?: string; shape?: object };
   privacy: { noiseMultiplier: number; delta: number };
-  training: { kind: string; expectedRecords: number; samplingRate?: number; maximumRecords?: number };
+  training: { kind: string; samplingRate: number; expectedRecords: number; maximumRecords: number };
   [field: string]: unknown;
 }
 
@@ -113,7 +111,10 @@ async function demo(options: DemoArguments): Promise<void> {
     printResults(report, ended, columnsOf(data));
     await showAnswers(network, base, adapterDir, data);
     if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
-    if (options.keep) await untilInterrupted(network);
+    if (options.keep) {
+      await showPull(network, base, ended.repository);
+      await untilInterrupted(network);
+    }
   } catch (error) {
     // What breaks because the network is being stopped is no failure of its own; `interrupt` ends this process.
     if (interrupted) await new Promise<never>(() => {});
@@ -148,48 +149,18 @@ async function prepareData(options: DemoArguments, directory: string): Promise<D
 /** The run description of `deploy/demo/run.json`, completed for this base model and these data. */
 async function describeRun(options: DemoArguments, base: string, data: DemoData): Promise<RunFile> {
   const description = JSON.parse(await readFile(join(root, 'deploy', 'demo', 'run.json'), 'utf8')) as RunFile;
-  const config = JSON.parse(await readFile(join(base, 'config.json'), 'utf8')) as Record<string, number>;
-  const sizes = [...data.training.values()].map((rows) => rows.length);
-  const total = sizes.reduce((sum, size) => sum + size, 0);
-
+  const { name, digest, shape } = await describeBase(base);
   description.rounds = options.rounds ?? description.rounds;
-  if (options.base !== undefined) description.base.name = options.base.split(/[\\/]/).filter(Boolean).at(-1) ?? 'base';
-  description.base.digest = (await openBaseModel(base)).digest;
-  description.base.shape = Object.fromEntries(
-    ['hidden_size', 'intermediate_size', 'num_hidden_layers', 'num_attention_heads', 'num_key_value_heads', 'head_dim']
-      .filter((key) => typeof config[key] === 'number')
-      .map((key) => [key, config[key]]),
-  );
-
+  description.base = { name: options.base === undefined ? description.base.name : name, digest, shape };
   const { training, privacy } = description;
-  const expected = Math.min(RECORDS_PER_ORGANISATION_AND_ROUND * sizes.length, total / 4);
-  training.samplingRate = expected / total;
-  training.expectedRecords = Math.round(expected);
-  training.maximumRecords = mostRecords(training.samplingRate, publicSize(Math.max(...sizes)));
-  // Small data sets give larger sampling rates: add noise until the run stays within the cap of every owner's policy.
-  const events = [
-    { noiseMultiplier: privacy.noiseMultiplier, samplingRate: training.samplingRate, steps: description.rounds },
-  ];
-  if (epsilonFor(events, privacy.delta).epsilon > EPSILON_CAP) {
-    privacy.noiseMultiplier = noiseMultiplierFor({
-      epsilon: EPSILON_CAP,
-      delta: privacy.delta,
-      samplingRate: training.samplingRate,
-      steps: description.rounds,
-    });
-  }
+  Object.assign(training, samplingFor([...data.training.values()].map((rows) => rows.length)));
+  // As much more noise as the cap of every owner's policy asks for.
+  privacy.noiseMultiplier = noiseWithin(EPSILON_CAP, privacy.noiseMultiplier, {
+    samplingRate: training.samplingRate,
+    steps: description.rounds,
+    delta: privacy.delta,
+  });
   return description;
-}
-
-/** Clients compare with the next power of two, so that accepting or declining tells no more than the order of magnitude. */
-function publicSize(rows: number): number {
-  return 2 ** Math.ceil(Math.log2(rows));
-}
-
-/** Ten standard deviations over the mean of a Poisson sample: more is a chance below 2^-60. */
-function mostRecords(samplingRate: number, rows: number): number {
-  const mean = samplingRate * rows;
-  return Math.ceil(mean + 10 * Math.sqrt(mean) + 20);
 }
 
 /** `fedlora train` for each organisation on its own rows: two at a time, as there are two cores. */
@@ -315,6 +286,14 @@ function printResults(report: Report, run: RunView, columns: readonly Column[]):
   say(`  adapter      ${shown(report.adapterDir)}`);
   say(`  base model   ${run.baseName}, ${shown(report.baseDir)}`);
   say(`  time         ${Math.floor(report.seconds / 60)} min ${report.seconds % 60} s`);
+}
+
+/** The command line by which Python pulls the adapter, with a token that may do nothing else. */
+async function showPull(network: Network, base: string, repository: string): Promise<void> {
+  const request = { name: 'pull', permissions: ['versions.read'] };
+  const { token } = await network.post<NewApiToken>(routes.tokens, request);
+  say('\nPull the adapter, in another terminal (pip install torch transformers peft huggingface_hub):\n');
+  say(pullCommand({ url: network.url, token, base, repository }));
 }
 
 async function untilInterrupted(network: Network): Promise<void> {

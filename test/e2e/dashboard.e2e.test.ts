@@ -82,6 +82,13 @@ describe.skipIf(whyNoBrowser !== undefined)(
       await page.getByText(/Take a positive number well below/).waitFor();
       await screenshot(page, 'plan-refused');
       await delta.fill('0.00001');
+      await page.getByTestId('forecast').getByText('Memory of each client').waitFor();
+      const schedule = page.getByTestId('plan-schedule');
+      await schedule.getByRole('heading', { name: 'Schedule' }).click();
+      const cron = schedule.getByLabel('Cron');
+      await cron.fill('61 * * * *');
+      await schedule.getByText(/at 03:00 on working days/).waitFor();
+      await cron.fill('');
       await page.getByTestId('forecast').getByText('Epsilon at the end').waitFor();
       problems.length = 0; // The browser reports the 400 of a form that is not filled in.
       await screenshot(page, 'plan');

@@ -1,7 +1,6 @@
 /** Signing in with an identity provider, and the API's page, in a browser: what only a browser refuses. */
 
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startCoordinator, type RunningCoordinator } from '@fedlora/coordinator';
@@ -9,16 +8,8 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launchBrowser, screenshot, whyNoBrowser } from '../support/browser.js';
 import { FakeFederation } from '../support/fake-federation.js';
+import { freePort } from '../support/free-port.js';
 import { CLIENT_ID, CLIENT_SECRET, TestIdentityProvider } from '../support/identity-provider.js';
-
-/** The provider has to know where the coordinator will be before it is there. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((done) => server.close(done));
-  return port;
-}
 
 describe.skipIf(whyNoBrowser !== undefined)(
   `an identity provider in Chromium${whyNoBrowser ? ` (${whyNoBrowser})` : ''}`,
@@ -31,6 +22,7 @@ describe.skipIf(whyNoBrowser !== undefined)(
     const problems: string[] = [];
 
     beforeAll(async () => {
+      // The provider has to know where the coordinator will be before it is there.
       const port = await freePort();
       const publicUrl = `http://127.0.0.1:${port}`;
       // Its issuer is on `localhost`: for a browser another site than the coordinator's.

@@ -11,7 +11,10 @@ export const root = resolve(import.meta.dirname, '..', '..');
 export const demoBase = join(root, 'deploy', 'demo', 'base');
 
 /** Starts a network of `organisations` with 300 rows each. */
-export async function smallNetwork(organisations: number): Promise<Network> {
+export async function smallNetwork(
+  organisations: number,
+  coordinatorEnvironment: NodeJS.ProcessEnv = {},
+): Promise<Network> {
   const directory = await mkdtemp(join(tmpdir(), 'fedlora-e2e-'));
   const data = await generateDemoData(join(root, 'deploy', 'demo', 'phrases.json'), {
     organisations,
@@ -34,6 +37,7 @@ export async function smallNetwork(organisations: number): Promise<Network> {
     organisations: setups,
     epsilonCap: 1000,
     logLevel: 'debug',
+    coordinatorEnvironment,
   });
   try {
     await network.start();

@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { plainToInstance } from 'class-transformer';
@@ -23,11 +23,15 @@ import {
   SessionHelloMessage,
   SessionRequest,
   SessionStateMessage,
+  routes,
   uploadHeaders,
+  type OrganisationView,
+  type RunForecast,
 } from '@fedlora/shared';
 import { TRAFFIC_INDEX, type TrafficLine } from '../../client/src/daemon/traffic-record.js';
 import type { RoundEntry } from '../../client/src/storage/round-book.js';
 import type { Network } from '../support/network.js';
+import { listAll } from '../support/requests.js';
 import { smallNetwork, smallRun } from './small-network.js';
 
 const ROUNDS = 2;
@@ -63,12 +67,23 @@ describe('everything that a client sends in two rounds', () => {
     }) as Record<string, unknown>[];
     return first;
   };
+  let declared: Record<string, number | undefined>;
+  let plan: RunForecast | null;
+  /** Steps that each organisation lets be known to be spent. */
+  const stepsDeclared = async (): Promise<Record<string, number | undefined>> =>
+    Object.fromEntries(
+      (await listAll<OrganisationView>(network.url, network.token, routes.organisations)).map(
+        ({ name, declaredBudget }) => [name, declaredBudget?.spent.reduce((sum, { steps }) => sum + steps, 0)],
+      ),
+    );
   const named = (pattern: RegExp) => lines.filter(({ name }) => pattern.test(name));
 
   beforeAll(async () => {
     folder = join(await mkdtemp(join(tmpdir(), 'fedlora-traffic-')), 'record');
     network = await smallNetwork(3);
     await network.killClient('clinic');
+    const policy = join(network.home('clinic'), 'policy.yaml');
+    await writeFile(policy, (await readFile(policy, 'utf8')).replace('declareBudget: false', 'declareBudget: true'));
     network.startClient('clinic', ['--record-traffic', folder]);
     await network.untilAllConnected();
     const run = await network.startRun(await smallRun(ROUNDS));
@@ -77,6 +92,10 @@ describe('everything that a client sends in two rounds', () => {
     length = ended.bytesUpPerClient / ROUNDS / 4;
     const { stdout } = await network.fedlora(['rounds', '--home', network.home('clinic'), '--json']);
     book = JSON.parse(stdout) as RoundEntry[];
+    // The client tells it when its part of the round is over.
+    do declared = await stepsDeclared();
+    while (declared.clinic !== ROUNDS);
+    ({ plan } = await network.plan(await smallRun(ROUNDS)));
     await network.stop();
     lines = (await readFile(join(folder, TRAFFIC_INDEX), 'utf8'))
       .split('\n')
@@ -120,6 +139,15 @@ describe('everything that a client sends in two rounds', () => {
     for (const line of named(/^session.hello$/)) expect(isA(SessionHelloMessage, await eventOf(line))).toBe(true);
     for (const line of named(/^session.state$/)) expect(isA(SessionStateMessage, await eventOf(line))).toBe(true);
     expect(isA(SessionStateMessage, { state: 'idle', rows: 300 }), 'or the check is none').toBe(false);
+  });
+
+  it('says what is spent where the owner lets that be known, and only there: the plan of another run counts it', async () => {
+    const hellos = await Promise.all(named(/^session.hello$/).map(eventOf));
+    expect(hellos.at(0)).toMatchObject({ budget: { spent: [] } });
+    expect(hellos.at(-1)).toMatchObject({ budget: { spent: [{ unit: 'record', steps: ROUNDS }] } });
+    expect(Object.values(declared).filter((steps) => steps !== undefined)).toEqual([ROUNDS]);
+    expect(plan?.organisations).toMatchObject([{ name: 'clinic' }]);
+    expect(plan?.organisations[0].spentEpsilon).toBeCloseTo(plan?.epsilonCurve[ROUNDS].epsilon ?? NaN, 8);
   });
 
   it('answers each phase once a round, with the keys, sealed shares, receipt, signature and shares that SPEC §6 defines', async () => {

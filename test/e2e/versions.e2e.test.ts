@@ -77,7 +77,7 @@ describe.skipIf(whyNoBrowser !== undefined)(`versions in Chromium${whyNoBrowser 
     await page.getByText('the hospital needs the new terms').waitFor();
     await screenshot(page, 'versions-history');
     await page.getByRole('button', { name: 'Roll stable back' }).click();
-    await page.getByRole('alertdialog').getByRole('button', { name: 'Roll back' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Roll back' }).click();
     await page.getByRole('cell', { name: 'Rolled back' }).waitFor();
     expect(await presentStable()).toMatchObject({ version: versions[1] });
   });
@@ -87,6 +87,61 @@ describe.skipIf(whyNoBrowser !== undefined)(`versions in Chromium${whyNoBrowser 
     await page.getByRole('link', { name: 'Compare the two' }).click();
     await page.getByTestId('modules').getByText('model.layers.0.self_attn.q_proj').waitFor();
     await screenshot(page, 'versions-compared');
+  });
+
+  it('shows what came of using them, with intervals', async () => {
+    const metrics = [
+      { name: 'accepted', kind: 'proportion' },
+      { name: 'rating', kind: 'score', minimum: 1, maximum: 5 },
+    ];
+    await network.operate('PUT', routes.outcomeMetrics(REPOSITORY), { metrics });
+    const report = (number: number, accepted: number) =>
+      network.operate('POST', routes.outcomes(versions[number]), {
+        outcomes: [
+          { metric: 'accepted', count: 400, sum: accepted },
+          { metric: 'rating', count: 20, sum: 80, sumOfSquares: 330 },
+        ],
+      });
+    await report(1, 280);
+    await report(3, 352);
+    await page.goto(`${network.url}/versions/compare?left=${versions[1]}&right=${versions[3]}`);
+    const inUse = page.getByTestId('outcomes');
+    await inUse.getByText('1 hour in use together').waitFor();
+    await inUse.getByText('70.0 %').first().waitFor();
+    await inUse.locator('[data-row=accepted]').getByText('different').waitFor();
+    await inUse.locator('[data-row=accepted]').getByText('+18.0 points').waitFor();
+    await inUse.locator('[data-row=rating]').getByText('too few to tell').waitFor();
+    await screenshot(page, 'versions-in-use');
+    await page.goto(`${network.url}/versions/${versions[1]}`);
+    await inUse.locator('[data-row=rating]').getByText('4.00').first().waitFor();
+    await screenshot(page, 'version-in-use');
+  });
+
+  it('says that no audit was reported, and of one what it shows against what is promised', async () => {
+    const audits = page.getByTestId('audits');
+    const reported = audits.locator('tbody tr');
+    const report = (version: string, right: number) =>
+      network.operate('POST', routes.audits(version), { seal: 'a'.repeat(64), canaries: 200, guesses: 100, right });
+    await page.goto(`${network.url}/versions/${versions[1]}`);
+    await audits.getByText('No audit was reported').waitFor();
+    await report(versions[1], 52);
+    await page.goto(`${network.url}/versions/${versions[1]}`);
+    await reported.getByText('52 of 100').waitFor();
+    await reported.getByText('none is made').waitFor();
+
+    // A run that promises something.
+    await network.complete({
+      ...measuredRun('city/watched', 1),
+      privacy: { unit: 'record', l2Bound: 1, noiseMultiplier: 5, delta: 1e-5, assumedColluders: 1 },
+      training: { kind: 'record-step', samplingRate: 0.1, expectedRecords: 12, maximumRecords: 60 },
+    });
+    const [, promising] = await network.versionsOf('city/watched');
+    await report(promising, 99);
+    await page.goto(`${network.url}/versions/${promising}`);
+    await reported.getByText('99 of 100').waitFor();
+    await reported.getByText('contradicted', { exact: true }).waitFor();
+    await audits.getByRole('link', { name: 'audit log' }).waitFor();
+    await screenshot(page, 'version-audited');
   });
 
   it('revokes a version for good, and hears of it elsewhere at once', async () => {

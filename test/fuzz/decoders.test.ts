@@ -10,7 +10,6 @@ import { describe, expect, it, vi } from 'vitest';
 import { OfferVerifier } from '../../client/src/round/verify-offer.js';
 import { parseGgufHeader } from '../../client/src/engine/weights/gguf/format.js';
 import { readLedger } from '../../client/src/storage/ledger.js';
-import { checkRecord } from '../../client/src/storage/version-check.js';
 import { canonicalJson, parseCanonicalJson } from '../../protocol/src/bytes/canonical-json.js';
 import { fromHex, toHex } from '../../protocol/src/bytes/hex.js';
 import { ProtocolError } from '../../protocol/src/errors.js';
@@ -32,6 +31,7 @@ import {
 } from '../../shared/src/adapter/peft.js';
 import { readSafetensors, writeSafetensors } from '../../shared/src/adapter/safetensors.js';
 import { versionId, versionMessage, type VersionRecord } from '../../shared/src/adapter/version.js';
+import { checkRecord } from '../../shared/src/adapter/version-check.js';
 import { FedloraError } from '../../shared/src/errors/fedlora-error.js';
 import { adaptedModules } from '../../shared/src/run/modules.js';
 import { aGguf, f32, list, text as ggufText, u32, u64 } from '../support/a-gguf.js';
@@ -308,8 +308,8 @@ const decoders: readonly Decoder[] = [
     },
   ),
   ofText('ledger', [ledger], (content) => {
-    const { charges, keyChanges } = readLedger(content, { publicKey: ledgerKey.key });
-    const lines = ledger.split('\n').slice(0, charges.length + keyChanges.length);
+    const { length } = readLedger(content, { publicKey: ledgerKey.key });
+    const lines = ledger.split('\n').slice(0, length);
     // A torn last line is not counted.
     return `${lines.map((line) => `${line}\n`).join('')}${content.slice(content.lastIndexOf('\n') + 1)}`;
   }),

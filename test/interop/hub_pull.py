@@ -69,6 +69,9 @@ def main():
     seen["files"] = sorted(tree)
     assert [file.path for file in api.get_paths_info(repository, [WEIGHTS, "missing"])] == [WEIGHTS]
 
+    assert repository in [model.id for model in api.list_models(author=repository.split("/")[0], search="SUPP")]
+    assert not list(api.list_models(search="nowhere"))
+
     assert api.repo_exists(repository) and not api.repo_exists("city/nowhere")
     assert api.revision_exists(repository, "stable") and not api.revision_exists(repository, "nothing")
     assert api.file_exists(repository, WEIGHTS) and not api.file_exists(repository, "config.json")
@@ -101,6 +104,12 @@ def main():
         assert torch.equal(loaded[name], value), name
     seen["largest change of a logit"] = round((after - before).abs().max().item(), 4)
     assert seen["largest change of a logit"] > 0
+    halved = load_file(hf_hub_download(repository, WEIGHTS, revision="stable-bf16"))
+    for name, value in published.items():
+        assert torch.equal(halved[name], value.to(torch.bfloat16)), name
+    assert PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(arguments.base), repository, revision="stable-bf16"
+    ).peft_config["default"].r > 0
     seen["downloads after"] = api.model_info(repository).downloads
     print(json.dumps(seen, indent=2))
 

@@ -5,9 +5,10 @@ import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncat
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeFloats, readSafetensors, routes, type Attestation, type SigningKeyView } from '@fedlora/shared';
+import { gguf } from '@huggingface/gguf';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { runCommand } from '../../client/src/cli/program.js';
-import { measuredRun, ReleaseNetwork } from '../support/release-network.js';
+import { measuredBase, measuredRun, ReleaseNetwork } from '../support/release-network.js';
 
 const MEASURED = [
   { loss: 2, exact: 0.1 },
@@ -39,6 +40,7 @@ async function run(...args: string[]): Promise<{ code: number; out: string; erro
     environment: { FEDLORA_HOME: join(folder, 'nobody') },
     readInput: () => Promise.resolve(''),
     askSecret: () => Promise.resolve(undefined),
+    ask: () => Promise.resolve(undefined),
   });
   return { code, out, error };
 }
@@ -198,6 +200,37 @@ describe('fedlora adapter convert', () => {
     expect(code).toBe(21);
     expect(error).toContain('[adapter/not-authentic]');
     await expect(readdir(target)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+describe('fedlora adapter export', () => {
+  const exported = (file: string): ReturnType<typeof run> =>
+    run('export', copy, '--base', folder, '--dtype', 'f16', '--out', file, '--key', key);
+  beforeAll(() => writeFile(join(folder, 'config.json'), JSON.stringify(measuredBase)));
+
+  it('writes a version as the file that llama.cpp loads, with the version that it is', async () => {
+    const file = join(folder, 'support.gguf');
+    expect(await exported(file)).toMatchObject({ code: 0, error: '' });
+    const { metadata, tensorInfos } = await gguf(file, { allowLocalFile: true });
+    expect(metadata).toMatchObject({
+      'general.architecture': 'llama',
+      'general.type': 'adapter',
+      'general.version': versions[2],
+      'adapter.type': 'lora',
+      'adapter.lora.alpha': 8,
+    });
+    expect(tensorInfos.map(({ name }) => name)).toEqual(
+      ['attn_q', 'ffn_up'].flatMap((name) => [`blk.0.${name}.weight.lora_a`, `blk.0.${name}.weight.lora_b`]),
+    );
+  });
+
+  it('exports nothing that is not authentic', async () => {
+    await flipByte(WEIGHTS, 500);
+    const file = join(folder, 'never.gguf');
+    const { code, error } = await exported(file);
+    expect(code).toBe(21);
+    expect(error).toContain('[adapter/not-authentic]');
+    await expect(readFile(file)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 

@@ -1,8 +1,8 @@
 /** An operator at a command line: `fedlora admin` against a coordinator. */
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type {
   ApiTokenView,
   InvitationResponse,
@@ -21,28 +21,14 @@ import type {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCommand } from '../../client/src/cli/program.js';
 import { startCoordinator, type RunningCoordinator } from '../../coordinator/src/start-coordinator.js';
+import { fedlora, type Printed } from '../support/command-line.js';
 import { FakeFederation, FakeOrganisation } from '../support/fake-federation.js';
 import { becomeFirstAdmin } from '../support/first-admin.js';
+import { privateRun } from '../support/tiny-run.js';
 
 const description = {
-  title: 'A run',
+  ...privateRun,
   rounds: 20,
-  base: {
-    name: 'tiny',
-    digest: 'b'.repeat(64),
-    shape: {
-      hidden_size: 16,
-      intermediate_size: 24,
-      num_hidden_layers: 1,
-      num_attention_heads: 2,
-      num_key_value_heads: 2,
-    },
-  },
-  adapter: { rule: 'ffa-svd', r: 4, lora_alpha: 8, target_modules: ['q_proj'], rebaseEvery: 0 },
-  data: { format: 'alpaca', maximumLength: 64 },
-  privacy: { unit: 'record', l2Bound: 1, noiseMultiplier: 1, delta: 1e-5, assumedColluders: 1 },
-  training: { kind: 'record-step', samplingRate: 0.05, expectedRecords: 30, maximumRecords: 50 },
-  server: { kind: 'adam', learningRate: 0.01, finalLearningRateFraction: 0.1, beta1: 0.9, beta2: 0.95 },
 };
 
 describe('fedlora admin', () => {
@@ -78,6 +64,7 @@ describe('fedlora admin', () => {
       environment: own,
       readInput: () => Promise.resolve(''),
       askSecret: () => Promise.resolve(undefined),
+      ask: () => Promise.resolve(undefined),
     });
     return { code, out, error };
   }
@@ -205,6 +192,16 @@ describe('fedlora admin', () => {
     ]);
     expect(await answer(['versions', 'lineage', version.id])).toHaveLength(1);
     expect(await answer(['versions', 'compare', version.id, version.id])).toMatchObject({ commonAncestor: version.id });
+    const counts = { seal: 'a'.repeat(64), canaries: 40, guesses: 20, right: 12 };
+    const report = join(folder, 'audit.json');
+    await writeFile(report, JSON.stringify({ ...counts, versionId: version.id, exposure: { mean: 1 } }));
+    const audited = await answer<ReleaseView>(['versions', 'audit', version.id, report]);
+    expect(audited.audits).toMatchObject([{ ...counts, epsilonLowerBound: 0 }]);
+    const ofAnother = await run(['versions', 'audit', 'f'.repeat(40), report]);
+    expect(ofAnother.error).toContain(`It is about ${version.id}.`);
+    expect(ofAnother.code).toBe(20);
+    await writeFile(report, '{"rows":[]}');
+    expect((await run(['versions', 'audit', version.id, report])).error).toContain('It is no report of');
     const deprecated = await answer<ReleaseView>([
       'versions',
       'deprecate',
@@ -291,5 +288,70 @@ describe('fedlora admin', () => {
     );
     expect(code).toBe(20);
     expect(error).toContain(text);
+  });
+});
+
+describe('fedlora admin set-up', () => {
+  const federation = new FakeFederation();
+  let folder: string;
+  let coordinator: RunningCoordinator;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'fedlora-set-up-'));
+    const { federationKey } = federation;
+    const dataFolder = join(folder, 'coordinator');
+    coordinator = await startCoordinator({ dataFolder, host: '127.0.0.1', port: 0, logLevel: 'silent', federationKey });
+  });
+  afterAll(async () => {
+    await coordinator.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const setUp = (link: string, password: string, file: string): Promise<Printed> =>
+    fedlora(['admin', 'set-up', link, '--token-file', join(folder, file)], { readInput: async () => `${password}\n` });
+
+  it('makes an administrator and a token, once, and spends no link on what cannot work', async () => {
+    const link = `${coordinator.url}/#setup=${coordinator.setupToken}`;
+    expect((await setUp(coordinator.url, 'correct horse battery', 'token')).error).toContain('Give the whole link');
+    expect((await setUp(link.replace('127.0.0.1', '10.0.0.1'), 'correct horse battery', 'token')).code).toBe(20);
+    expect((await setUp(link, '', 'token')).error).toContain('The password is missing.');
+    expect((await setUp(link, 'short', 'token')).error).toContain('[access/weak-password]');
+    await writeFile(join(folder, 'taken'), 'mine');
+    expect((await setUp(link, 'correct horse battery', 'taken')).error).toContain('[data/output-exists]');
+    expect(await setUp(link, 'correct horse battery', 'token')).toMatchObject({ code: 0, error: '' });
+    expect((await setUp(link, 'correct horse battery', 'again')).error).toContain('[access/link-spent]');
+    const token = ['--token-file', join(folder, 'token')];
+    const environment = { FEDLORA_COORDINATOR: coordinator.url };
+    const users = await fedlora(['admin', 'users', 'list', ...token], { environment });
+    expect(JSON.parse(users.out)).toMatchObject([{ name: 'admin', role: 'admin' }]);
+    const out = join(folder, 'invitation');
+    const invited = await fedlora(['admin', 'organisations', 'invite', 'clinic', '--out', out, ...token], {
+      environment,
+    });
+    expect(invited).toMatchObject({ code: 0 });
+    const written = (await readFile(out, 'utf8')).trim();
+    expect(invited.out).not.toContain(written);
+    expect((await stat(out)).mode & 0o077).toBe(0);
+  });
+
+  it('drafts a run that a plan finds nothing wrong with, with noise for the rows there are', async () => {
+    const draft = async (rows: string): Promise<{ privacy: { noiseMultiplier: number } }> => {
+      const base = resolve(import.meta.dirname, '../../deploy/demo/base');
+      const { out } = await fedlora(['admin', 'runs', 'draft', '--base', base, '--organisations', '3', '--rows', rows]);
+      return JSON.parse(out) as { privacy: { noiseMultiplier: number } };
+    };
+    const few = await draft('300');
+    const many = await draft('30000');
+    expect(few.privacy.noiseMultiplier).toBeGreaterThan(2 * many.privacy.noiseMultiplier);
+    await federation.enrol(coordinator.url, (await readFile(join(folder, 'token'), 'utf8')).trim(), [
+      'bank',
+      'clinic',
+      'council',
+    ]);
+    const file = join(folder, 'run.json');
+    await writeFile(file, JSON.stringify(few));
+    const environment = { FEDLORA_COORDINATOR: coordinator.url };
+    const args = ['admin', 'runs', 'plan', file, '--cap', '8', '--json', '--token-file', join(folder, 'token')];
+    const planned = JSON.parse((await fedlora(args, { environment })).out) as RunPlanView;
+    expect(planned.plan).not.toBeNull();
   });
 });

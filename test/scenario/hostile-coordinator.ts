@@ -17,13 +17,13 @@ import {
   prove,
   recover,
   refusal,
-  remembering,
   unmaskedSum,
   upload,
   type Cohort,
   type CohortOptions,
   type Member,
 } from './secagg-cohort.js';
+import { remembering } from '../support/remembering.js';
 
 /** The keys and seeds that a member made for itself. Randomness for the graph is not among them: it is shown to all. */
 function ownSecrets(state: ParticipantState): readonly Secret[] {

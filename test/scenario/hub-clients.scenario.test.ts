@@ -10,14 +10,30 @@ import {
   fileDownloadInfo,
   fileExists,
   listFiles,
+  listModels,
   modelInfo,
   pathsInfo,
   snapshotDownload,
   whoAmI,
   type ListFileEntry,
 } from '@huggingface/hub';
-import { routes, type NewApiToken, type ReleaseView, type RepositoryView, type VersionRecord } from '@fedlora/shared';
+import {
+  decodeFloats,
+  readSafetensors,
+  routes,
+  type NewApiToken,
+  type ReleaseView,
+  type RepositoryView,
+  type SigningKeyView,
+  type VersionRecord,
+} from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { verifyAdapter } from '../../client/src/storage/verify-adapter.js';
+import { ConvertedVersions } from '../../coordinator/src/adapters/converted-versions.js';
+import { VersionStore } from '../../coordinator/src/adapters/version-store.js';
+import { FolderBlobs } from '../../coordinator/src/storage/folder-blobs.js';
+import { openCoordinatorKey } from '../../coordinator/src/storage/keys.js';
+import { fedlora } from '../support/command-line.js';
 import { measuredRun, ReleaseNetwork } from '../support/release-network.js';
 import { send } from '../support/requests.js';
 
@@ -170,6 +186,175 @@ describe('the Hub’s client', () => {
   });
 });
 
+describe('listing', () => {
+  type Listing = Pick<NonNullable<Parameters<typeof listModels>[0]>, 'search' | 'limit' | 'fetch'>;
+  const listed = async (params: Listing = {}, token = hub().accessToken): Promise<string[]> => {
+    const names: string[] = [];
+    for await (const { name } of listModels({ hubUrl: network.url, accessToken: token, ...params })) names.push(name);
+    return names;
+  };
+  beforeAll(async () => {
+    for (const repository of ['city/tools', 'state/support']) await network.complete(measuredRun(repository, 1));
+  });
+
+  it('has the repositories by name, each at its main version', async () => {
+    expect(await listed()).toEqual([REPOSITORY, 'city/tools', 'state/support']);
+    for await (const model of listModels({
+      hubUrl: network.url,
+      accessToken: hub().accessToken,
+      additionalFields: ['sha', 'tags', 'author'],
+    })) {
+      expect(model).toMatchObject({ private: true, gated: false, author: model.name.split('/')[0] });
+      const { sha } = await modelInfo({ ...hub(), name: model.name, additionalFields: ['sha'] });
+      expect(model.sha).toBe(sha);
+      expect(model.tags).toContain('base_model:adapter:tiny');
+    }
+  });
+
+  it('finds by owner, part of the name, and tag', async () => {
+    expect(await listed({ search: { owner: 'city' } })).toEqual([REPOSITORY, 'city/tools']);
+    expect(await listed({ search: { owner: 'cit' } })).toEqual([]);
+    expect(await listed({ search: { query: 'SUPP' } })).toEqual([REPOSITORY, 'state/support']);
+    expect(await listed({ search: { query: 'supp', owner: 'state' } })).toEqual(['state/support']);
+    expect(await listed({ search: { tags: ['peft', 'base_model:adapter:tiny'] } })).toHaveLength(3);
+    expect(await listed({ search: { tags: ['peft', 'base_model:adapter:large'] } })).toEqual([]);
+  });
+
+  it('comes in pages, which the client follows', async () => {
+    const pages: string[] = [];
+    const fetching: typeof fetch = (input, init) => {
+      const url = new URL(input instanceof Request ? input.url : input);
+      url.searchParams.set('limit', '2');
+      pages.push(url.href);
+      return fetch(url, init);
+    };
+    expect(await listed({ fetch: fetching })).toEqual([REPOSITORY, 'city/tools', 'state/support']);
+    expect(pages).toHaveLength(2);
+    expect(await listed({ limit: 1 })).toEqual([REPOSITORY]);
+  });
+
+  it('is sorted by what the Hub sorts by, across pages: most and newest first, unless a direction says otherwise', async () => {
+    const names = async (query: string): Promise<string[]> => {
+      const seen: string[] = [];
+      let next: string | undefined = `/api/models?limit=1&${query}`;
+      while (next !== undefined) {
+        const answer: Response = await send(network.url, 'GET', next, network.token);
+        for (const { id } of (await answer.json()) as { id: string }[]) seen.push(id);
+        const url = /<(.+)>; rel="next"/.exec(answer.headers.get('link') ?? '')?.[1];
+        next = url?.slice(network.url.length);
+      }
+      return seen;
+    };
+    for (const repository of [REPOSITORY, REPOSITORY, 'state/support']) {
+      const weights = await send(network.url, 'GET', `/${repository}/resolve/main/${WEIGHTS}`, network.token);
+      expect((await weights.arrayBuffer()).byteLength).toBeGreaterThan(0);
+    }
+    const byDownloads = [REPOSITORY, 'state/support', 'city/tools'];
+    expect(await names('sort=downloads')).toEqual(byDownloads);
+    expect(await names('sort=downloads&direction=1')).toEqual(byDownloads.toReversed());
+    const byAge = [REPOSITORY, 'city/tools', 'state/support'];
+    for (const sort of ['createdAt', 'lastModified']) {
+      expect(await names(`sort=${sort}`), sort).toEqual(byAge.toReversed());
+      expect(await names(`sort=${sort}&direction=1`), sort).toEqual(byAge);
+    }
+    expect(await names('sort=id')).toEqual(await listed());
+    expect(await names('sort=id&direction=-1')).toEqual((await listed()).toReversed());
+  });
+
+  it.each([
+    ['sort=trendingScore', 'sort must be one of id, downloads, lastModified, createdAt.'],
+    ['sort=downloads&direction=down', 'direction must be 1 or -1.'],
+  ])('refuses to sort by what there is not: %s', async (query, message) => {
+    const answer = await send(network.url, 'GET', `/api/models?${query}`, network.token);
+    expect([answer.status, answer.headers.get('x-error-message')]).toEqual([400, message]);
+    expect(await answer.json()).toMatchObject({ code: 'request/invalid' });
+  });
+
+  it('shows a token the repositories of its runs only, and a stranger none', async () => {
+    const { runs } = await network.operate<RepositoryView>('GET', routes.repository('city/tools'));
+    const { token } = await network.operate<NewApiToken>('POST', routes.tokens, {
+      name: 'tools',
+      permissions: ['versions.read'],
+      runs,
+    });
+    expect(await listed({}, `hf_${token}`)).toEqual(['city/tools']);
+    await expect(listed({}, 'hf_fedlora_of-nobody-at-all')).rejects.toMatchObject({ statusCode: 401 });
+    const stranger = await send(network.url, 'GET', '/api/models');
+    expect([stranger.status, stranger.headers.get('x-error-message')]).toEqual([401, 'Invalid username or password.']);
+  });
+});
+
+describe('weights in another number format', () => {
+  const sha = async (revision: string): Promise<string> =>
+    (await modelInfo({ ...hub(), name: REPOSITORY, additionalFields: ['sha'], revision })).sha;
+
+  it.each([
+    ['bf16', 'BF16', 2 ** -8],
+    ['f16', 'F16', 2 ** -11],
+  ] as const)('come under a revision of their own, -%s, in half the bytes', async (dtype, format, rounding) => {
+    const snapshot = await snapshotDownload({ ...hub(), revision: `beta-${dtype}`, cacheDir: folder });
+    const [before, after] = [await stored(versions[2], WEIGHTS), await readFile(join(snapshot, WEIGHTS))];
+    const [exact, rounded] = [readSafetensors(before), readSafetensors(after)];
+    expect(Object.fromEntries(rounded.header.metadata)).toMatchObject({ format: 'pt', fedlora_version: versions[2] });
+    expect([...rounded.header.tensors.keys()]).toEqual([...exact.header.tensors.keys()]);
+    for (const [name, entry] of rounded.header.tensors) {
+      expect(entry.dtype).toBe(format);
+      const [wanted, got] = [exact.bytesOf(name), rounded.bytesOf(name)];
+      const values = decodeFloats(wanted ?? new Uint8Array(), 'F32');
+      decodeFloats(got ?? new Uint8Array(), format).forEach((value, i) =>
+        expect(Math.abs(value - values[i])).toBeLessThanOrEqual(Math.abs(values[i]) * rounding + 2 ** -25),
+      );
+    }
+    expect(await readFile(join(snapshot, 'adapter_config.json'))).toEqual(
+      await stored(versions[2], 'adapter_config.json'),
+    );
+    expect(await readFile(join(snapshot, 'README.md'), 'utf8')).toContain(`weights rounded to ${dtype}`);
+  });
+
+  it('are a version by themselves: signed, listed with their own hashes, and checked offline like any other', async () => {
+    const { publicKey } = await network.operate<SigningKeyView>('GET', routes.signingKey);
+    const commit = await sha('beta-bf16');
+    const snapshot = await snapshotDownload({ ...hub(), revision: commit, cacheDir: folder });
+    const { record, isAttested } = await verifyAdapter(snapshot, publicKey, commit);
+    expect(isAttested).toBe(true);
+    expect(record).toMatchObject({
+      id: commit,
+      conversion: { version: versions[2], dtype: 'bf16' },
+      completedRounds: 2,
+    });
+    const { out } = await fedlora(['adapter', 'verify', snapshot, '--key', publicKey, '--expect', commit]);
+    expect(out).toContain(`Weights     bf16, of ${versions[2]}`);
+    for await (const { path, lfs } of listFiles({ ...hub(), revision: commit, expand: true }))
+      if (path === WEIGHTS) expect(lfs?.oid).toBe(sha256(await readFile(join(snapshot, WEIGHTS))));
+  });
+
+  it('are the same commit whoever asks, by channel, tag or version, however many at once', async () => {
+    const all = await Promise.all(['beta-f16', 'v2-f16', `${versions[2]}-f16`, 'beta-f16'].map(sha));
+    expect(new Set(all).size).toBe(1);
+    expect(await sha(all[0])).toBe(all[0]);
+    expect(all[0]).not.toBe(await sha('beta-bf16'));
+    // After a restart, which has forgotten that it made it.
+    const key = await openCoordinatorKey(join(network.folder, 'coordinator.key'));
+    const again = new ConvertedVersions(new VersionStore(new FolderBlobs(join(network.folder, 'versions')), key));
+    expect(await again.of(versions[2], 'f16')).toBe(all[0]);
+  });
+
+  it('count as downloads of the version', async () => {
+    const before = await network.operate<ReleaseView>('GET', routes.release(versions[2]));
+    await (await downloadFile({ ...hub(), path: WEIGHTS, revision: 'beta-bf16' }))?.arrayBuffer();
+    const after = await network.operate<ReleaseView>('GET', routes.release(versions[2]));
+    expect(after.downloads).toBe(before.downloads + 1);
+  });
+
+  it('never take the place of a tag that is called alike, and there are none in formats that nobody knows', async () => {
+    await network.operate('PUT', routes.tag(REPOSITORY, 'beta-f16'), { version: versions[3] });
+    expect(await sha('beta-f16')).toBe(versions[3]);
+    await network.operate('DELETE', routes.tag(REPOSITORY, 'beta-f16'));
+    for (const revision of ['beta-q8', 'nothing-f16', '-f16', `${'0'.repeat(40)}-f16`])
+      await expect(sha(revision), revision).rejects.toMatchObject({ statusCode: 404 });
+  });
+});
+
 describe('the Hub’s face', () => {
   const ask = (
     path: string,
@@ -199,11 +384,14 @@ describe('the Hub’s face', () => {
     expect(after.downloads).toBe(before.downloads);
   });
 
-  it('sends nothing again to who has it', async () => {
+  it('sends nothing again to who has it, which is no download', async () => {
     const { headers } = await ask(file('candidate'));
+    const before = await network.operate<ReleaseView>('GET', routes.release(versions[3]));
     const again = await ask(file('candidate'), { 'if-none-match': headers.get('etag') ?? '' });
     expect(again.status).toBe(304);
     expect(again.headers.get('x-repo-commit')).toBe(versions[3]);
+    const after = await network.operate<ReleaseView>('GET', routes.release(versions[3]));
+    expect(after.downloads).toBe(before.downloads);
   });
 
   it('sends ranges, and refuses one past the end', async () => {
@@ -213,7 +401,20 @@ describe('the Hub’s face', () => {
     expect(part.headers.get('content-range')).toBe(`bytes ${bytes.length - 5}-${bytes.length - 1}/${bytes.length}`);
     expect(Buffer.from(await part.arrayBuffer())).toEqual(bytes.subarray(-5));
     const beyond = await ask(file('candidate'), { range: `bytes=${bytes.length}-` });
-    expect(beyond.status).toBe(416);
+    expect([beyond.status, beyond.headers.get('content-range')]).toEqual([416, `bytes */${bytes.length}`]);
+    const middle = await ask(file('candidate'), { range: 'bytes=3-9', 'if-range': part.headers.get('etag') ?? '' });
+    expect(Buffer.from(await middle.arrayBuffer())).toEqual(bytes.subarray(3, 10));
+    const asked: readonly Readonly<Record<string, string>>[] = [
+      { range: 'bytes=3-9', 'if-range': '"another"' },
+      { range: 'bytes=3-9,20-29' },
+      { range: 'words=1-2' },
+      { range: 'bytes=x' },
+    ];
+    for (const headers of asked) {
+      const whole = await ask(file('candidate'), headers);
+      expect(whole.status, headers.range).toBe(200);
+      expect(Buffer.from(await whole.arrayBuffer())).toEqual(bytes);
+    }
   });
 
   it('has the text that stands for weights in git', async () => {
@@ -287,6 +488,16 @@ describe('the Hub’s face', () => {
     expect(gone.headers.get('x-error-code')).toBe('RevisionNotFound');
     const main = await ask(file('main'));
     expect([main.status, main.headers.get('x-error-code')]).toEqual([404, 'RevisionNotFound']);
+    const listed = (await (await ask('/api/models?author=city')).json()) as { id: string }[];
+    expect(listed.map(({ id }) => id)).toEqual(['city/tools']);
     expect((await ask(file('beta'))).status).toBe(200);
+  });
+
+  it('gives no weights of a revoked version in any format, under any name', async () => {
+    const commit = (await ask(file('beta-f16'))).headers.get('x-repo-commit') ?? '';
+    expect((await ask(file(commit))).status).toBe(200);
+    await network.operate('POST', routes.revocation(versions[2]), { reason: 'A record was in it.' });
+    for (const revision of [commit, 'v2-f16', `${versions[2]}-bf16`])
+      expect((await ask(file(revision))).status, revision).toBe(410);
   });
 });

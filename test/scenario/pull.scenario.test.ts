@@ -4,11 +4,13 @@ import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { routes, type SigningKeyView } from '@fedlora/shared';
+import { routes, type SigningKeyView, type VersionRecord } from '@fedlora/shared';
 import { Http } from '../../client/src/connection/http.js';
 import { commandLoader, vllmLoader, type Loader } from '../../client/src/pull/loaders.js';
 import { currentVersion, pullOnce, type PullTarget } from '../../client/src/pull/puller.js';
+import { ChannelWait } from '../../client/src/pull/channel-wait.js';
 import { watch } from '../../client/src/pull/watch.js';
 import { fedlora } from '../support/command-line.js';
 import { serve, type TestServer } from '../support/http-server.js';
@@ -52,7 +54,7 @@ afterEach(async () => rm(to, { recursive: true, force: true }));
 async function fakeVllm(): Promise<TestServer & { readonly loaded: Map<string, string>; isDown: boolean }> {
   const loaded = new Map<string, string>();
   const server = await serve((request, body, response) => {
-    const { lora_name, lora_path, load_inplace } = JSON.parse(body.toString('utf8')) as Record<
+    const { lora_name, lora_path, load_inplace } = JSON.parse(body.toString('utf8') || '{}') as Record<
       string,
       string | boolean
     >;
@@ -66,6 +68,8 @@ async function fakeVllm(): Promise<TestServer & { readonly loaded: Map<string, s
         return answer(200, 'Success');
       case 'POST /v1/unload_lora_adapter':
         return loaded.delete(String(lora_name)) ? answer(200, 'Success') : answer(404, 'not loaded');
+      case 'GET /v1/models':
+        return answer(200, JSON.stringify({ data: ['tiny', ...loaded.keys()].map((id) => ({ id })) }));
       default:
         return answer(404, 'unknown');
     }
@@ -89,6 +93,15 @@ describe('pulling once', () => {
       expect(Buffer.compare(await readFile(ours), await readFile(theirs)), name).toBe(0);
     }
     expect(await pullOnce(target(), parts())).toMatchObject({ kind: 'unchanged', id: versions[1] });
+  });
+
+  it('brings it in 16 bits where that is asked for, checked in the same way', async () => {
+    await promote(1);
+    const pulled = await pullOnce(target({ revision: 'stable-bf16' }), parts());
+    expect(pulled).toMatchObject({ kind: 'switched' });
+    const record = JSON.parse(await readFile(join(to, 'current', 'manifest.json'), 'utf8')) as VersionRecord;
+    expect(record).toMatchObject({ id: await currentVersion(to), conversion: { version: versions[1], dtype: 'bf16' } });
+    expect(await pullOnce(target({ revision: 'stable-bf16' }), parts())).toMatchObject({ kind: 'unchanged' });
   });
 
   it('refuses what another key signed, and what was changed since it was downloaded; the version before stays', async () => {
@@ -156,6 +169,7 @@ describe('watching', () => {
       loaders,
       onPulled: () => undefined,
       onFailure: ({ code }) => void failures.push(code),
+      changed: (_id, mostMs) => wait(mostMs),
       intervalMs: 30,
       signal: stop.signal,
     });
@@ -213,6 +227,58 @@ describe('watching', () => {
     await vllm.close();
   });
 
+  it('loads the version again into a vLLM that was restarted, and so has forgotten it', async () => {
+    const vllm = await fakeVllm();
+    await promote(1);
+    start([vllmLoader(vllm.url, 'support')]);
+    await expect.poll(() => vllm.loaded.size, { timeout: 5000 }).toBe(1);
+    vllm.loaded.clear();
+    await expect.poll(() => vllm.loaded.size, { timeout: 5000 }).toBe(1);
+    await vllm.close();
+  });
+
+  it('hears at once of another version, and asks nothing in between', async () => {
+    const asked: string[] = [];
+    const heard = { ...parts(), http: new Http(network.url, ({ name }) => void asked.push(name)) };
+    await promote(1);
+    stop = new AbortController();
+    const channel = new ChannelWait(target(), { ...heard, signal: stop.signal });
+    running = watch({
+      pull: () => pullOnce(target(), { ...heard, signal: stop.signal }),
+      changed: (id, mostMs) => channel.changed(id, mostMs),
+      loaders: [],
+      onPulled: () => undefined,
+      onFailure: ({ code }) => void failures.push(code),
+      intervalMs: 3600_000,
+      signal: stop.signal,
+    });
+    await expect.poll(() => currentVersion(to), { timeout: 5000 }).toBe(versions[1]);
+    // Once to learn the tag, once to wait with it.
+    await expect.poll(() => asked.filter((name) => name.includes('/resolve/stable/')).length).toBe(2);
+    const before = asked.length;
+    await wait(300);
+    expect(asked).toHaveLength(before);
+    await promote(2);
+    await expect.poll(() => currentVersion(to), { timeout: 5000 }).toBe(versions[2]);
+    expect(failures).toEqual([]);
+  });
+
+  it('waits by itself with a server that does not', async () => {
+    let asked = 0;
+    const hasty = await serve((request, _body, response) => {
+      asked += 1;
+      const isKnown = request.headers['if-none-match'] !== undefined;
+      response.writeHead(isKnown ? 304 : 200, { etag: '"tag"', 'x-repo-commit': 'a'.repeat(40) }).end();
+    });
+    const channel = new ChannelWait(target(), { http: new Http(hasty.url), token: 't' });
+    await channel.changed('a'.repeat(40), 400);
+    expect(asked).toBe(2);
+    await channel.changed(undefined, 20);
+    await hasty.close();
+    await channel.changed('a'.repeat(40), 20); // Nobody answers: the next look will say so.
+    expect(asked).toBe(2);
+  });
+
   it('goes on over an outage of the coordinator', async () => {
     await promote(1);
     let isDown = true;
@@ -223,6 +289,7 @@ describe('watching', () => {
       loaders: [],
       onPulled: () => undefined,
       onFailure: ({ code }) => void failures.push(code),
+      changed: (_id, mostMs) => wait(mostMs),
       intervalMs: 20,
       signal: stop.signal,
     });

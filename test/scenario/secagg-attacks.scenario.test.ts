@@ -7,11 +7,11 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../protocol/src/node/index.js';
 import {
-  checkUnmaskShares,
   planDeliveries,
   planKeyList,
   planSurvivorProof,
   planSurvivors,
+  unmaskSharesCheck,
 } from '../../protocol/src/secagg/aggregator.js';
 import {
   advertiseKeysToSign,
@@ -532,9 +532,9 @@ describe('unmasking', () => {
     });
     const bent = answerBentBy(cohort.members[0], honest, () => swapped);
     const { crypto, terms } = cohort;
-    expect(refusal(() => checkUnmaskShares(crypto, terms, collected.view, bent))).toBe('codec/malformed');
+    expect(refusal(() => unmaskSharesCheck(crypto, terms, collected.view)(bent))).toBe('codec/malformed');
     const both = answerBentBy(cohort.members[0], honest, (entries) => [entries[0], entries[0], ...entries.slice(1)]);
-    expect(refusal(() => checkUnmaskShares(crypto, terms, collected.view, both))).toBe('codec/malformed');
+    expect(refusal(() => unmaskSharesCheck(crypto, terms, collected.view)(both))).toBe('codec/malformed');
   });
 
   it('with a wrong share names the culprit and still finishes when t good ones remain', () => {

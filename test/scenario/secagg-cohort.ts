@@ -191,24 +191,6 @@ export function dealInGraph(cohort: Cohort, who: Who = {}): Dealt {
   return deliver(cohort, keyList, shareMessages, revealList);
 }
 
-/** A provider that checks each signature once and remembers the answer: for cohorts whose members all live in this process. */
-export function remembering(crypto: CryptoProvider): CryptoProvider {
-  const known = new Map<string, boolean>();
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
-  return {
-    ...crypto,
-    ed25519: {
-      ...crypto.ed25519,
-      verify: (signature, message, publicKey) => {
-        const name = `${hex(signature)}|${hex(crypto.sha256(message))}|${hex(publicKey)}`;
-        const answer = known.get(name) ?? crypto.ed25519.verify(signature, message, publicKey);
-        known.set(name, answer);
-        return answer;
-      },
-    },
-  };
-}
-
 /** A cohort whose sharers hold each other's shares and may mask. */
 export interface Dealt {
   readonly keyList: Uint8Array;

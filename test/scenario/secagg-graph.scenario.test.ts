@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { nodeProvider, seededRandom } from '../../protocol/src/node/index.js';
-import { checkShareKeys, planDeliveries, planKeyList, planReveals } from '../../protocol/src/secagg/aggregator.js';
+import { planDeliveries, planKeyList, planReveals, shareKeysCheck } from '../../protocol/src/secagg/aggregator.js';
 import { readCohort } from '../../protocol/src/secagg/cohort.js';
 import { graphCommitment, hararyGraph } from '../../protocol/src/secagg/graph.js';
 import { emptyMaskedSum, sumMaskedInto, unmask } from '../../protocol/src/secagg/masks.js';
@@ -35,13 +35,13 @@ import {
   ready,
   recover,
   refusal,
-  remembering,
   showRandomness,
   unmaskedSum,
   upload,
   type Cohort,
   type CohortOptions,
 } from './secagg-cohort.js';
+import { remembering } from '../support/remembering.js';
 
 const MEMBERS = 130;
 /** k = 22 of which 6 shares recover a secret: 2 colluders and 18 dropouts cannot cut it (SPEC §10.6.1). */
@@ -319,10 +319,10 @@ describe('shares in a graph', () => {
     );
     const list = decodeRevealList(revealList);
     const fewer = encodeRevealList({ ...list, revealed: list.revealed.slice(0, -1) });
-    expect(refusal(() => checkShareKeys(crypto, cohort.terms, keyList, message, fewer))).toBe(
+    expect(refusal(() => shareKeysCheck(crypto, cohort.terms, keyList, fewer)(message))).toBe(
       'secagg/key-lists-differ',
     );
-    expect(refusal(() => checkShareKeys(crypto, cohort.terms, keyList, message))).toBe('secagg/wrong-phase');
+    expect(refusal(() => shareKeysCheck(crypto, cohort.terms, keyList)(message))).toBe('secagg/wrong-phase');
   });
 });
 

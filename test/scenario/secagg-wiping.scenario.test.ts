@@ -41,11 +41,11 @@ import {
   noised,
   prove,
   ready,
-  remembering,
   shareKeys,
   showRandomness,
   type Cohort,
 } from './secagg-cohort.js';
+import { remembering } from '../support/remembering.js';
 
 /** Arrays that held secrets, as they were made. */
 const made = vi.hoisted(() => {

@@ -21,6 +21,7 @@ export async function fedlora(args: readonly string[], changes: Partial<CliConte
     environment: {},
     readInput: async () => '',
     askSecret: async () => undefined,
+    ask: async () => undefined,
     ...changes,
   });
   return { code, out: out.join('\n'), error: error.join('\n') };

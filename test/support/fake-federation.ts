@@ -4,6 +4,8 @@
  */
 
 import { createHash } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import {
   addDiscreteGaussian,
   addWholeNoise,
@@ -57,6 +59,7 @@ import {
 import { nodeProvider, seededRandom } from '@fedlora/protocol/node';
 import {
   enrolmentMessage,
+  leaveMessage,
   routes,
   sessionMessage,
   uploadHeaders,
@@ -65,6 +68,7 @@ import {
   type EnrolResponse,
   type Reply,
   type RequestPhase,
+  type RoundOffer,
   type RoundRequest,
   type RoundView,
   type RunView,
@@ -73,6 +77,12 @@ import {
 } from '@fedlora/shared';
 import { io, type Socket } from 'socket.io-client';
 import { json, listAll, operate, send } from './requests.js';
+
+const BUSY_MS = 50;
+/** Between two tries to find a coordinator that has gone. */
+const RETURN_MS = 200;
+/** What a client that stays connected tries again. */
+const RETRIED: readonly string[] = ['database/unreachable', 'coordinator/blobs-unavailable', 'coordinator/standing-by'];
 
 type ClientSocket = Socket<ServerToClientEvents, ClientToServerEvents>;
 
@@ -91,13 +101,18 @@ export class FakeFederation {
   /** Invites, enrols and certifies organisations of these names. */
   async enrol(url: string, apiToken: string, names: readonly string[]): Promise<void> {
     for (const name of names) {
-      const organisation = new FakeOrganisation(name, name, this.crypto);
+      const organisation = this.organisation(name);
       const { token } = await operate<{ token: string }>(url, apiToken, 'POST', routes.invitations, { name });
       await organisation.enrol(url, token);
       const certificate = certifyMember(nodeProvider, this.seed, { name, identity: organisation.identity });
       await operate(url, apiToken, 'POST', routes.organisationCertificate(name), { certificate });
       this.organisations.push(organisation);
     }
+  }
+
+  /** A new organisation of this federation. */
+  protected organisation(name: string): FakeOrganisation {
+    return new FakeOrganisation(name, name, this.crypto);
   }
 
   /** The next list of revoked keys, signed. */
@@ -113,6 +128,11 @@ export class FakeFederation {
 
   async connect(url: string): Promise<void> {
     await Promise.all(this.organisations.map((organisation) => organisation.connect(url)));
+  }
+
+  /** As clients do: all of them come back whenever their connection breaks, until the signal. */
+  async stay(url: string, signal: AbortSignal): Promise<void> {
+    await Promise.all(this.organisations.map((organisation) => organisation.stay(url, signal)));
   }
 
   disconnect(): void {
@@ -152,6 +172,8 @@ export class FakeOrganisation {
   readonly standings: SessionStanding[] = [];
   /** Bytes of one piece of an upload. */
   pieceBytes = 1000;
+  /** Sent with every request, and when the socket connects. */
+  headers: Readonly<Record<string, string>> = {};
 
   constructor(
     readonly name: string,
@@ -177,9 +199,7 @@ export class FakeOrganisation {
   async enrol(url: string, token: string): Promise<EnrolResponse> {
     const { name, identity } = this;
     const signature = this.sign(enrolmentMessage(name, identity, token));
-    const answer = await json<EnrolResponse>(
-      await send(url, 'POST', routes.enrol, undefined, { token, name, identity, signature }),
-    );
+    const answer = await json<EnrolResponse>(await this.post(url, routes.enrol, { token, name, identity, signature }));
     this.coordinatorKey = answer.coordinatorKey;
     return answer;
   }
@@ -187,10 +207,22 @@ export class FakeOrganisation {
   /** Signs in; returns the session's token. */
   async signIn(url: string): Promise<string> {
     const { identity } = this;
-    const { nonce } = await json<{ nonce: string }>(await send(url, 'POST', routes.challenge, undefined, { identity }));
+    const { nonce } = await json<{ nonce: string }>(await this.post(url, routes.challenge, { identity }));
     const signature = this.sign(sessionMessage(identity, nonce, this.coordinatorKey));
     const body = { identity, nonce, signature, wireVersion: WIRE_VERSION, sentAt: Date.now() + this.clockSkewMs };
-    return (await json<{ token: string }>(await send(url, 'POST', routes.session, undefined, body))).token;
+    return (await json<{ token: string }>(await this.post(url, routes.session, body))).token;
+  }
+
+  /** Asks to leave; returns the answer as it came. */
+  async leave(url: string): Promise<Response> {
+    const { identity } = this;
+    const { nonce } = await json<{ nonce: string }>(await this.post(url, routes.challenge, { identity }));
+    const signature = this.sign(leaveMessage(identity, nonce, this.coordinatorKey));
+    return this.post(url, routes.leave, { identity, nonce, signature });
+  }
+
+  private post(url: string, path: string, body: object): Promise<Response> {
+    return send(url, 'POST', path, undefined, body, this.headers);
   }
 
   /** Signs in, connects, says hello and answers from then on. */
@@ -201,6 +233,7 @@ export class FakeOrganisation {
       auth: { token: this.session },
       transports: ['websocket'],
       reconnection: false,
+      extraHeaders: { ...this.headers },
     });
     this.socket = socket;
     socket.on('round.request', (request) => {
@@ -222,12 +255,28 @@ export class FakeOrganisation {
     });
   }
 
+  /** Connects, and again whenever the connection breaks or a try fails, until the signal. */
+  async stay(url: string, signal: AbortSignal): Promise<void> {
+    signal.addEventListener('abort', () => this.disconnect(), { once: true });
+    while (!signal.aborted) {
+      try {
+        await this.connect(url);
+        await this.untilDisconnected();
+      } catch {
+        // Whoever watches the rounds sees whether it came back.
+        this.disconnect();
+      }
+      await wait(RETURN_MS);
+    }
+  }
+
   disconnect(): void {
     this.socket?.disconnect();
   }
 
   /** Resolves with the reason when the socket is closed. */
   untilDisconnected(): Promise<string> {
+    if (this.socket?.connected !== true) return Promise.resolve('not connected');
     return new Promise((resolve) => this.socket?.once('disconnect', resolve));
   }
 
@@ -238,8 +287,14 @@ export class FakeOrganisation {
 
   async reply(roundId: string, phase: RequestPhase, message: Uint8Array): Promise<Reply> {
     if (this.socket === undefined) throw new Error('not connected');
-    const reply = await this.socket.emitWithAck('round.reply', { roundId, phase, message });
+    const { socket } = this;
+    const reply = await socket.emitWithAck('round.reply', { roundId, phase, message });
     this.replies.push(reply);
+    // The same connection goes on, so nobody asks again: the coordinator waits for its database, or for another's taking over.
+    if (!reply.ok && RETRIED.includes(reply.error.code) && socket.connected) {
+      await wait(RETURN_MS);
+      return this.reply(roundId, phase, message);
+    }
     return reply;
   }
 
@@ -247,7 +302,7 @@ export class FakeOrganisation {
     await this.socket?.emitWithAck('round.decline', { roundId, code });
   }
 
-  private async answer(request: RoundRequest): Promise<void> {
+  protected async answer(request: RoundRequest): Promise<void> {
     const { roundId, phase } = request;
     if (phase === 'advertising' && !this.rounds.has(roundId)) this.begin(request);
     const memory = this.rounds.get(roundId);
@@ -280,18 +335,7 @@ export class FakeOrganisation {
 
   private begin({ offer, roundId }: RoundRequest): void {
     if (offer === undefined) throw new Error('no offer');
-    const manifest = JSON.parse(offer.manifest) as Manifest;
-    const roster = JSON.parse(offer.roster) as Roster;
-    const trained = trainedFactor(manifest, offer.completedRounds);
-    const sid = sessionId({
-      manifestHash: fromHex(manifestHash(manifest)),
-      rosterHash: fromHex(rosterHash(roster)),
-      runId: offer.runId,
-      round: offer.number,
-      baseVersion: offer.baseVersion,
-      previousSid: fromHex(offer.previousSid),
-    });
-    const terms = secaggTerms(manifest, roster, { sid, trained });
+    const { manifest, roster, trained, terms } = termsOf(offer);
     const me = roster.members.findIndex((member) => member.name === this.name);
     const { state, message } = createAdvertise(this.parts, terms, me);
     this.rounds.set(roundId, { manifest, terms, trained, advertisement: message, state });
@@ -309,7 +353,9 @@ export class FakeOrganisation {
     }
     const { bytes, message } = memory.upload;
     await this.upload(roundId, bytes);
-    await this.reply(roundId, 'training', message);
+    const reply = await this.reply(roundId, 'training', message);
+    // All of it is there: nobody asks for the bytes again.
+    if (reply.ok) memory.upload = { bytes: new Uint8Array(0), message };
   }
 
   /** Of made-up values, on the way that the unit of the run has. */
@@ -334,17 +380,19 @@ export class FakeOrganisation {
     return quantizeReleased(steps.release(), encoding.stepsPerUnit);
   }
 
-  /** Made up, of the length of the bound; with its numbers in their places where it has some. */
-  private clippedUpdate(roundId: string, manifest: Manifest, length: number): ClippedUpdate {
-    const { metrics, privacy, training } = manifest;
-    const { numbers } = this;
+  /** What it would have learned: any values, of any length. */
+  protected madeUp(roundId: string, length: number): Float64Array {
     const seed = createHash('sha256')
       .update(this.name + roundId)
       .digest()[0];
-    const values = Float64Array.from(
-      { length: numbers === undefined ? length : length - metricCount(metrics) },
-      (_, i) => Math.sin(i + seed),
-    );
+    return Float64Array.from({ length }, (_, i) => Math.sin(i + seed));
+  }
+
+  /** Made up, within the bound; with its numbers in their places where it has some. */
+  private clippedUpdate(roundId: string, manifest: Manifest, length: number): ClippedUpdate {
+    const { metrics, privacy, training } = manifest;
+    const { numbers } = this;
+    const values = this.madeUp(roundId, numbers === undefined ? length : length - metricCount(metrics));
     const clipped = clipToL2Norm(toRawUpdate(values), privacy.l2Bound);
     if (numbers === undefined && training.kind !== 'local-record-steps') return clipped;
     if (numbers === undefined) return clippedRecordSum(clipped.values, 1, unitBound(manifest));
@@ -354,10 +402,15 @@ export class FakeOrganisation {
       : clipToL2Norm(toRawUpdate(whole), unitBound(manifest));
   }
 
-  /** HEAD, then PATCH piece by piece. */
+  /**
+   * HEAD, then PATCH piece by piece. While a piece is on its way, as when it is asked twice at once, where it is told that it asks too
+   * often, and where a proxy has nobody to ask, it waits and asks again.
+   */
   async upload(roundId: string, bytes: Uint8Array): Promise<void> {
-    const path = routes.contribution(roundId);
-    const head = await send(this.url, 'HEAD', path, this.session);
+    const head = await this.head(roundId);
+    if (isLater(head.status)) return this.uploadLater(roundId, bytes, head);
+    // Of a coordinator before this one, which a reconnection has replaced meanwhile: it asks for the bytes itself.
+    if (head.status === 401) throw new Error('The session has ended.');
     let offset = Number(head.headers.get(uploadHeaders.offset));
     while (head.ok && offset < bytes.length) {
       const response = await this.patch(
@@ -367,9 +420,16 @@ export class FakeOrganisation {
         bytes.length,
       );
       if (response.status === 410 || response.status === 403) return; // The round went on without this organisation.
+      if (response.status === 409 || isLater(response.status)) return this.uploadLater(roundId, bytes, response);
       if (!response.ok) throw new Error(await response.text());
       offset = Number(response.headers.get(uploadHeaders.offset));
     }
+  }
+
+  private async uploadLater(roundId: string, bytes: Uint8Array, refusal: Response): Promise<void> {
+    const seconds = refusal.headers.get('retry-after');
+    await wait(seconds === null ? BUSY_MS : 1_000 * Number(seconds));
+    return this.upload(roundId, bytes);
   }
 
   patch(roundId: string, offset: number, piece: Uint8Array, length: number): Promise<Response> {
@@ -377,6 +437,7 @@ export class FakeOrganisation {
       method: 'PATCH',
       body: piece as NonNullable<RequestInit['body']>,
       headers: {
+        ...this.headers,
         authorization: `Bearer ${this.session}`,
         'content-type': 'application/offset+octet-stream',
         [uploadHeaders.offset]: String(offset),
@@ -386,8 +447,38 @@ export class FakeOrganisation {
   }
 
   head(roundId: string): Promise<Response> {
-    return send(this.url, 'HEAD', routes.contribution(roundId), this.session);
+    return send(this.url, 'HEAD', routes.contribution(roundId), this.session, undefined, this.headers);
   }
+}
+
+/** 429 of the coordinator; the others of a proxy in front, or of a coordinator whose database is away. */
+function isLater(status: number): boolean {
+  return [429, 502, 503, 504].includes(status);
+}
+
+interface OfferTerms extends Pick<RoundMemory, 'manifest' | 'trained' | 'terms'> {
+  readonly roster: Roster;
+}
+
+/** All organisations of a process get the same offer, and a large roster takes long to hash. */
+let lastOffer: { readonly offer: RoundOffer; readonly terms: OfferTerms } | undefined;
+
+function termsOf(offer: RoundOffer): OfferTerms {
+  if (lastOffer !== undefined && isDeepStrictEqual(lastOffer.offer, offer)) return lastOffer.terms;
+  const manifest = JSON.parse(offer.manifest) as Manifest;
+  const roster = JSON.parse(offer.roster) as Roster;
+  const trained = trainedFactor(manifest, offer.completedRounds);
+  const sid = sessionId({
+    manifestHash: fromHex(manifestHash(manifest)),
+    rosterHash: fromHex(rosterHash(roster)),
+    runId: offer.runId,
+    round: offer.number,
+    baseVersion: offer.baseVersion,
+    previousSid: fromHex(offer.previousSid),
+  });
+  const terms = { manifest, roster, trained, terms: secaggTerms(manifest, roster, { sid, trained }) };
+  lastOffer = { offer, terms };
+  return terms;
 }
 
 /** Resolves with the run when it has ended, as the live namespace tells. */

@@ -14,6 +14,7 @@ import {
   type OrganisationView,
   type Overview,
   type RoundView,
+  type RunPlanView,
   type RunView,
 } from '@fedlora/shared';
 import { io, type Socket } from 'socket.io-client';
@@ -34,6 +35,8 @@ export interface NetworkOptions {
   /** Epsilon cap that each owner's policy sets. */
   readonly epsilonCap?: number;
   readonly logLevel?: string;
+  /** Settings of the coordinator, beside those that a network needs. */
+  readonly coordinatorEnvironment?: NodeJS.ProcessEnv;
 }
 
 export interface OrganisationSetup {
@@ -115,6 +118,7 @@ export class Network {
         FEDLORA_PORT: port,
         FEDLORA_FEDERATION_KEY: this.federationKey,
         FEDLORA_LOG_LEVEL: this.options.logLevel ?? 'info',
+        ...this.options.coordinatorEnvironment,
       },
     });
     this.coordinator = child;
@@ -249,6 +253,11 @@ export class Network {
 
   async startRun(description: object): Promise<RunView> {
     return this.post<RunView>(routes.runs, description);
+  }
+
+  /** What a run would become. */
+  async plan(description: object): Promise<RunPlanView> {
+    return this.post<RunPlanView>(routes.runPlan, description);
   }
 
   /** A socket on which the coordinator tells what changes, as the dashboard sees it. */

@@ -1,13 +1,12 @@
 /** A coordinator with organisations that have no engine, for tests of what is released: they say what they measured of each version. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { routes, type ReleaseView, type RunView } from '@fedlora/shared';
-import { startCoordinator, type RunningCoordinator } from '../../coordinator/src/start-coordinator.js';
-import { FakeFederation, untilRun } from './fake-federation.js';
-import { becomeFirstAdmin, type FirstAdmin } from './first-admin.js';
+import type { RunningCoordinator } from '../../coordinator/src/start-coordinator.js';
+import { untilRun, type FakeFederation } from './fake-federation.js';
+import { startFakeNetwork, stopFakeNetwork } from './fake-network.js';
+import type { FirstAdmin } from './first-admin.js';
 import { listAll, operate } from './requests.js';
+import { tinyBase } from './tiny-run.js';
 
 /** Loss in nats per answer token, and fraction of exact answers. */
 export interface Measured {
@@ -26,24 +25,16 @@ export class ReleaseNetwork {
 
   /** `measured`: of the version that each round of a run starts from. */
   static async start(measured: readonly Measured[]): Promise<ReleaseNetwork> {
-    const folder = await mkdtemp(join(tmpdir(), 'fedlora-release-'));
-    const federation = new FakeFederation();
-    const { federationKey } = federation;
-    const coordinator = await startCoordinator({
-      dataFolder: folder,
-      host: '127.0.0.1',
-      port: 0,
-      logLevel: 'silent',
-      federationKey,
-    });
-    const admin = await becomeFirstAdmin(coordinator.url, coordinator.setupToken ?? '');
-    await federation.enrol(coordinator.url, admin.token, ['bank', 'clinic', 'council']);
-    for (const organisation of federation.organisations)
-      organisation.ignores = ({ offer }) => {
-        if (offer !== undefined) organisation.numbers = { losses: [1], heldOut: [measured[offer.completedRounds]] };
-        return false;
-      };
-    await federation.connect(coordinator.url);
+    const { coordinator, federation, admin, folder } = await startFakeNetwork(
+      ['bank', 'clinic', 'council'],
+      (fakes) => {
+        for (const organisation of fakes.organisations)
+          organisation.ignores = ({ offer }) => {
+            if (offer !== undefined) organisation.numbers = { losses: [1], heldOut: [measured[offer.completedRounds]] };
+            return false;
+          };
+      },
+    );
     return new ReleaseNetwork(coordinator, federation, admin, folder);
   }
 
@@ -73,11 +64,18 @@ export class ReleaseNetwork {
   }
 
   async stop(): Promise<void> {
-    this.federation.disconnect();
-    await this.coordinator.close();
-    await rm(this.folder, { recursive: true, force: true });
+    await stopFakeNetwork(this);
   }
 }
+
+/** The `config.json` that the base model of `measuredRun` would have. */
+export const measuredBase = {
+  model_type: 'llama',
+  ...tinyBase.shape,
+  vocab_size: 64,
+  max_position_embeddings: 64,
+  rms_norm_eps: 1e-5,
+};
 
 /** A run of so many rounds that publishes into a repository, and measures what it makes. */
 export function measuredRun(repository: string, rounds: number): object {
@@ -85,17 +83,7 @@ export function measuredRun(repository: string, rounds: number): object {
     title: 'Support adapter',
     repository,
     rounds,
-    base: {
-      name: 'tiny',
-      digest: 'b'.repeat(64),
-      shape: {
-        hidden_size: 16,
-        intermediate_size: 24,
-        num_hidden_layers: 1,
-        num_attention_heads: 2,
-        num_key_value_heads: 2,
-      },
-    },
+    base: tinyBase,
     adapter: { rule: 'ffa-svd', r: 4, lora_alpha: 8, target_modules: ['q_proj', 'up_proj'], rebaseEvery: 0 },
     data: { format: 'alpaca', maximumLength: 64 },
     privacy: { unit: 'none', l2Bound: 1, noiseMultiplier: 0, delta: 0, assumedColluders: 1 },

@@ -129,6 +129,10 @@ async function ledger(): Promise<VectorFile> {
   const path = join(folder, 'ledger.jsonl');
   const book = await Ledger.open(path, 'default', first);
   const charge = { runId: 'run-1', manifestHash: 'a'.repeat(64), steps: 1, delta: 1e-5 };
+  await book.noteRecords(
+    { count: 3, digest: 'd'.repeat(64), isWhole: true, sharedWith: ['former'] },
+    1_699_999_999_000,
+  );
   await book.record(
     { ...charge, roundId: 'run-1-r1', unit: 'record', noiseMultiplier: 0.8, samplingRate: 0.02 },
     1_700_000_000_000,
@@ -158,8 +162,8 @@ async function ledger(): Promise<VectorFile> {
   return {
     family: 'ledger',
     description:
-      'The ledger of data set "default": three charges under the first identity, its change to the second, the change from the second, which was lost and revoked, to the third, and a charge under that.',
-    spec: '19.1, 19.2, 19.3, 19.4.1',
+      'The ledger of data set "default": a note of its records, three charges under the first identity, its change to the second, the change from the second, which was lost and revoked, to the third, and a charge under that.',
+    spec: '19.1, 19.2, 19.3, 19.4.1, 19.7',
     program: PROGRAM,
     content: {
       identities: [first, second, third].map(({ publicKey }, i) => ({ seed: toHex(seeds[i]), publicKey })),

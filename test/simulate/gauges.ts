@@ -1,0 +1,54 @@
+/** What a coordinator has used, as its own `/metrics` tells. */
+
+import { setTimeout as wait } from 'node:timers/promises';
+import { send } from '../support/requests.js';
+
+const MIB = 1024 * 1024;
+
+export interface Gauges {
+  readonly cpuSeconds: number;
+  readonly residentMiB: number;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
+export async function readGauges(url: string): Promise<Gauges> {
+  const text = await (await send(url, 'GET', '/metrics')).text();
+  const value = (name: string): number => {
+    const found = new RegExp(`^${name} (\\S+)`, 'm').exec(text)?.[1];
+    if (found === undefined) throw new Error(`The coordinator's /metrics has no ${name}.`);
+    return Number(found);
+  };
+  return {
+    cpuSeconds: value('process_cpu_seconds_total'),
+    residentMiB: value('process_resident_memory_bytes') / MIB,
+    receivedBytes: value('fedlora_received_bytes_total'),
+    sentBytes: value('fedlora_sent_bytes_total'),
+  };
+}
+
+/** Looks every half second until it is stopped: the most memory that was seen. */
+export class MemoryWatch {
+  peakMiB = 0;
+  private isOver = false;
+  private readonly done: Promise<void>;
+
+  constructor(url: string) {
+    this.done = this.watch(url);
+  }
+
+  async stop(): Promise<number> {
+    this.isOver = true;
+    await this.done;
+    return this.peakMiB;
+  }
+
+  private async watch(url: string): Promise<void> {
+    while (!this.isOver) {
+      // A coordinator that is too busy to tell is asked again.
+      const gauges = await readGauges(url).catch(() => undefined);
+      this.peakMiB = Math.max(this.peakMiB, gauges?.residentMiB ?? 0);
+      await wait(500);
+    }
+  }
+}

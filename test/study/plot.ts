@@ -1,0 +1,57 @@
+/** A plot as SVG text: one row a method, a dot at its mean and a bar over its spread. */
+
+import type { MethodSummary } from './summary.js';
+
+const WIDTH = 760;
+const LABELS = 290;
+const RIGHT = 70;
+const ROW = 22;
+const TOP = 44;
+
+/** @param summaries at least one */
+export function lossPlot(title: string, summaries: readonly MethodSummary[]): string {
+  const most = Math.max(...summaries.map(({ macroLoss }) => macroLoss.mean + macroLoss.stddev));
+  const step = stepOf(most);
+  const end = Math.ceil(most / step) * step;
+  const at = (loss: number): string => (LABELS + (loss / end) * (WIDTH - LABELS - RIGHT)).toFixed(1);
+  const bottom = TOP + summaries.length * ROW;
+  const ticks = Array.from({ length: Math.round(end / step) + 1 }, (_, i) => i * step);
+  const lines = [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${bottom + 24}" font-family="sans-serif" font-size="12" role="img">`,
+    `<title>${escaped(title)}</title>`,
+    `<rect width="100%" height="100%" fill="#fff"/>`,
+    `<text x="8" y="20" font-size="14" font-weight="bold">${escaped(title)}</text>`,
+    ...ticks.flatMap((tick) => [
+      `<line x1="${at(tick)}" x2="${at(tick)}" y1="${TOP - 8}" y2="${bottom}" stroke="#ddd"/>`,
+      `<text x="${at(tick)}" y="${bottom + 16}" text-anchor="middle" fill="#555">${Number(tick.toFixed(2))}</text>`,
+    ]),
+    ...summaries.flatMap(({ title: name, macroLoss: { mean, stddev } }, i) => {
+      const y = TOP + i * ROW + ROW / 2;
+      const colour = colourOf(name);
+      return [
+        `<text x="8" y="${y + 4}">${escaped(name)}</text>`,
+        `<line x1="${at(Math.max(0, mean - stddev))}" x2="${at(mean + stddev)}" y1="${y}" y2="${y}" stroke="${colour}" stroke-width="3"/>`,
+        `<circle cx="${at(mean)}" cy="${y}" r="5" fill="${colour}"/>`,
+        `<text x="${WIDTH - RIGHT + 12}" y="${y + 4}" fill="#555">${mean.toFixed(2)}</text>`,
+      ];
+    }),
+    '</svg>',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** A round number, so that there are four to eight ticks. */
+function stepOf(most: number): number {
+  const power = 10 ** Math.floor(Math.log10(most));
+  return [0.2, 0.5, 1].map((part) => part * power).find((step) => most / step <= 8) ?? power;
+}
+
+/** With what promise, at a glance. */
+function colourOf(title: string): string {
+  if (title.includes('DP, epsilon')) return '#1864ab';
+  return title.startsWith('federated') ? '#2b8a3e' : '#868e96';
+}
+
+function escaped(text: string): string {
+  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
+}

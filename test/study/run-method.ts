@@ -1,0 +1,252 @@
+/** Makes an adapter by a method, with the clients' and the coordinator's own code, and measures it. */
+
+import {
+  createOnnxEngine,
+  evaluateExamples,
+  trainLocally,
+  type BaseModel,
+  type Engine,
+  type RoundExample,
+} from '@fedlora/client';
+import { planRun } from '@fedlora/coordinator';
+import { noiseMultiplierFor, type Manifest } from '@fedlora/protocol';
+import { seededRandom } from '@fedlora/protocol/node';
+import type { RunDescription } from '@fedlora/shared';
+import { describeOpened, inventedRoster, trainFederated } from '../support/federated-training.js';
+import { MAXIMUM_LENGTH, type StudyOrganisation } from './datasets.js';
+import { DELTA, type FederatedMethod, type Method } from './methods.js';
+import type { DatasetPreset } from './presets.js';
+import { labelTree, rightlyRanked } from './rank.js';
+
+/** On the rows of one organisation that nobody learned from. */
+export interface Result {
+  readonly loss: number;
+  readonly accuracy: number;
+  /** Share of rows whose label is the likeliest of all labels of all organisations; absent where answers are no closed set. */
+  readonly ranked?: number;
+}
+
+export interface MethodTask {
+  readonly method: Method;
+  readonly preset: DatasetPreset;
+  readonly organisations: readonly StudyOrganisation[];
+  readonly base: BaseModel;
+  readonly seed: number;
+  readonly onProgress: (share: number) => void;
+}
+
+const LORA = { r: 8, lora_alpha: 16 };
+const TOKENS_PER_BATCH = 8192;
+/** Of AdamW alone, whose steps are as few as the rounds. */
+const LEARNING_RATE_ALONE = 0.015;
+/** Of AdamW at home in a round, where there are several steps. */
+const LEARNING_RATE = 0.005;
+/** R between frozen factors is small, and moves the adapter less. */
+const LEARNING_RATE_OF_R = 0.03;
+/** Of the server's Adam on gradients. */
+const SERVER_LEARNING_RATE = 0.02;
+const STEPS_AT_HOME = 4;
+/** Rounds in which whole updates are protected: each costs alike, however much was learned in it. */
+const CLIENT_ROUNDS = 10;
+const RECORD_BOUND = 0.5;
+/** Ten standard deviations above the mean, as `samplingFor` has it. */
+const mostRecords = (mean: number): number => Math.ceil(mean + 10 * Math.sqrt(mean) + 20);
+
+/** Results by organisation. */
+export async function runMethod(task: MethodTask): Promise<readonly Result[]> {
+  const { method, organisations, base, seed } = task;
+  const manifest = await termsOf(task, method.kind === 'federated' ? method : undefined);
+  const engine = await createOnnxEngine({
+    base,
+    lora: { ...LORA, use_rslora: false, target_modules: manifest.adapter.targetModules },
+    quantization: 'nf4',
+  });
+  try {
+    switch (method.kind) {
+      case 'base':
+        engine.setAdapter(nothingLearned(engine));
+        break;
+      case 'local':
+        await alone(engine, organisations[method.organisation].training, task, 1);
+        break;
+      case 'centralised':
+        await alone(
+          engine,
+          organisations.flatMap(({ training }) => training),
+          task,
+          organisations.length,
+        );
+        break;
+      case 'federated':
+        engine.setAdapter(
+          await trainFederated({
+            manifest,
+            organisations: organisations.map(({ training }) => training.map(asRoundExample)),
+            engine,
+            random: seededRandom(`study/${seed}`),
+            tokensPerBatch: TOKENS_PER_BATCH,
+            onRound: (completed) => task.onProgress(completed / manifest.rounds),
+          }),
+        );
+        break;
+      default:
+        method satisfies never;
+    }
+    const ranked = await rankedShares(engine, task);
+    const results: Result[] = [];
+    for (const [i, { test }] of organisations.entries()) {
+      const { loss, accuracy } = await evaluateExamples(engine, test);
+      results.push({ loss, accuracy, ...(ranked && { ranked: ranked[i] }) });
+    }
+    return results;
+  } finally {
+    await engine.close();
+  }
+}
+
+/** By organisation; nothing where answers are no labels. All rows are ranked at once, in fuller batches. */
+async function rankedShares(
+  engine: Engine,
+  { preset: { rankedRows }, organisations }: MethodTask,
+): Promise<readonly number[] | undefined> {
+  if (rankedRows === 0) return undefined;
+  // An adapter of all is asked among the labels of all, whoever asks.
+  const labels = labelTree(organisations.flatMap(({ training }) => training));
+  const asked = organisations.map(({ test }) => test.slice(0, rankedRows));
+  const right = await rightlyRanked(engine, asked.flat(), labels);
+  const shares: number[] = [];
+  let begin = 0;
+  for (const { length } of asked) {
+    shares.push(right.slice(begin, begin + length).filter(Boolean).length / length);
+    begin += length;
+  }
+  return shares;
+}
+
+/** Training without rounds: as many steps, of as many rows, as the organisations would give to the rounds. */
+async function alone(
+  engine: Engine,
+  examples: StudyOrganisation['training'],
+  { preset, seed, onProgress }: MethodTask,
+  organisations: number,
+): Promise<void> {
+  await trainLocally(engine, examples, {
+    trained: 'both',
+    init: 'kaiming',
+    steps: preset.rounds,
+    batchSize: Math.round((preset.recordsPerRound * organisations) / preset.organisations),
+    accumulation: 1,
+    learningRate: LEARNING_RATE_ALONE,
+    schedule: 'linear',
+    warmupRatio: 0.03,
+    weightDecay: 0,
+    maximumGradientNorm: 1,
+    optim: 'adamw',
+    tokensPerBatch: TOKENS_PER_BATCH,
+    random: seededRandom(`study/${seed}`),
+    onStep: ({ step, steps }) => onProgress(step / steps),
+  });
+}
+
+function nothingLearned({ modules, lora }: Engine): Parameters<Engine['setAdapter']>[0] {
+  return {
+    modules: modules.map(({ inFeatures, outFeatures }) => ({
+      A: new Float32Array(lora.r * inFeatures),
+      B: new Float32Array(lora.r * outFeatures),
+    })),
+  };
+}
+
+function asRoundExample(example: StudyOrganisation['training'][number], row: number): RoundExample {
+  return { ...example, row, isHeldOut: false };
+}
+
+/** The terms of a run, as the coordinator makes them of a description. Without a method only the adapter counts. */
+export function termsOf(
+  { preset, organisations, base, seed }: Omit<MethodTask, 'method' | 'onProgress'>,
+  method: FederatedMethod = { kind: 'federated', rule: 'ffa-svd', unit: 'none', epsilon: null, round: 'gradient' },
+): Promise<Manifest> {
+  const description: RunDescription = {
+    title: 'Study',
+    base: describeOpened(base),
+    adapter: { rule: method.rule, ...LORA, target_modules: ['all-linear'], rebaseEvery: 0 },
+    data: { format: 'alpaca', maximumLength: MAXIMUM_LENGTH },
+    ...roundsOf(method, preset, organisations),
+  };
+  return planRun(description, `study-${seed}`, inventedRoster(organisations.length));
+}
+
+type RoundTerms = Pick<RunDescription, 'rounds' | 'privacy' | 'training' | 'server'>;
+
+function roundsOf(
+  method: FederatedMethod,
+  { recordsPerRound, rounds }: DatasetPreset,
+  organisations: readonly StudyOrganisation[],
+): RoundTerms {
+  const total = organisations.reduce((sum, { training }) => sum + training.length, 0);
+  const samplingRate = recordsPerRound / total;
+  const most = Math.max(...organisations.map(({ training }) => training.length));
+  const batchAtHome = Math.round(recordsPerRound / organisations.length / STEPS_AT_HOME);
+  const follows = { kind: 'sgd', learningRate: 1, finalLearningRateFraction: 1, beta1: 0, beta2: 0.95 } as const;
+  const privacy = (l2Bound: number, steps: number, rate: number): RoundTerms['privacy'] =>
+    method.epsilon === null
+      ? { unit: method.unit, l2Bound, noiseMultiplier: 0, delta: 0, assumedColluders: 1 }
+      : {
+          unit: method.unit,
+          l2Bound,
+          noiseMultiplier: noiseMultiplierFor({ epsilon: method.epsilon, delta: DELTA, samplingRate: rate, steps }),
+          delta: DELTA,
+          assumedColluders: 1,
+        };
+  const recordStep = {
+    samplingRate,
+    expectedRecords: recordsPerRound,
+    maximumRecords: mostRecords(samplingRate * most),
+  };
+  if (method.round === 'gradient')
+    return {
+      rounds,
+      privacy: privacy(RECORD_BOUND, rounds, samplingRate),
+      training: { kind: 'record-step', ...recordStep },
+      server: {
+        kind: 'adam',
+        learningRate: SERVER_LEARNING_RATE,
+        finalLearningRateFraction: 0.1,
+        beta1: 0.9,
+        beta2: 0.95,
+      },
+    };
+  if (method.unit === 'record-local') {
+    // As many noisy steps of every organisation as there would be rounds, in a quarter of the rounds.
+    const fewer = Math.max(1, Math.round(rounds / STEPS_AT_HOME));
+    return {
+      rounds: fewer,
+      privacy: privacy(RECORD_BOUND, fewer * STEPS_AT_HOME, samplingRate),
+      training: {
+        kind: 'local-record-steps',
+        steps: STEPS_AT_HOME,
+        samplingRate,
+        expectedRecords: recordsPerRound / organisations.length,
+        maximumRecords: mostRecords(samplingRate * most),
+        optimizer: 'adamw',
+        learningRate: LEARNING_RATE,
+      },
+      server: follows,
+    };
+  }
+  const isClient = method.unit === 'client';
+  const steps = {
+    kind: 'local-steps',
+    steps: isClient ? Math.round((STEPS_AT_HOME * rounds) / CLIENT_ROUNDS) : STEPS_AT_HOME,
+    batchSize: batchAtHome,
+    learningRate: method.rule === 'fed-sb' ? LEARNING_RATE_OF_R : LEARNING_RATE,
+    maximumGradientNorm: 1,
+  } as const;
+  return {
+    rounds: isClient ? CLIENT_ROUNDS : rounds,
+    // A whole update is long; without noise nothing is gained by cutting it.
+    privacy: isClient ? privacy(1, CLIENT_ROUNDS, 1) : privacy(100, rounds, 1),
+    training: steps,
+    server: follows,
+  };
+}

@@ -1,0 +1,253 @@
+import { appendFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openBaseModel, type Engine, type Example } from '@fedlora/client';
+import { parseStudyArguments } from './arguments.js';
+import { CellFile, type Cell } from './cells.js';
+import { methodsOf, titleOf } from './methods.js';
+import { lossPlot } from './plot.js';
+import { presets } from './presets.js';
+import { labelCount, labelTree, likeliestLabels, rightlyRanked } from './rank.js';
+import { findings, report } from './report.js';
+import { termsOf } from './run-method.js';
+import { summarise, type MethodSummary } from './summary.js';
+
+const aCell = (changes: Partial<Cell> = {}): Cell => ({
+  dataset: 'demo',
+  title: 'base model',
+  seed: 1,
+  results: [
+    { loss: 1, accuracy: 0.5 },
+    { loss: 3, accuracy: 0.1 },
+  ],
+  seconds: 2,
+  ...changes,
+});
+
+describe('a study that is stopped', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'fedlora-study-'));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  it('finds what it has done, and leaves out what it was in the middle of writing', async () => {
+    const path = join(folder, 'work', 'reduced.jsonl');
+    await (await CellFile.open(path)).add(aCell());
+    await appendFile(path, JSON.stringify(aCell({ seed: 2 })).slice(0, 40));
+    const again = await CellFile.open(path);
+    expect(again.find(aCell())).toEqual(aCell());
+    expect(again.find(aCell({ seed: 2 }))).toBeUndefined();
+    expect(again.find(aCell({ dataset: 'clinc150' }))).toBeUndefined();
+  });
+
+  it('goes on after a line that was cut short, as often as it is stopped', async () => {
+    const path = join(folder, 'reduced.jsonl');
+    await (await CellFile.open(path)).add(aCell());
+    await appendFile(path, '{"dataset":');
+    await (await CellFile.open(path)).add(aCell({ seed: 2 }));
+    expect((await CellFile.open(path)).cells).toEqual([aCell(), aCell({ seed: 2 })]);
+  });
+});
+
+describe('the methods of a study', () => {
+  it('have terms that a coordinator and its clients take, in every preset', async () => {
+    const base = await openBaseModel(fileURLToPath(new URL('../../deploy/demo/base', import.meta.url)));
+    for (const preset of Object.values(presets).flatMap(({ datasets }) => datasets)) {
+      const row = { ids: Int32Array.of(1, 2), answerStart: 1, row: 0 };
+      const training = Array.from({ length: preset.rows }, () => row);
+      const organisations = Array.from({ length: preset.organisations }, () => ({ name: 'one', training, test: [] }));
+      for (const method of methodsOf(preset)) {
+        if (method.kind !== 'federated') continue;
+        const { privacy } = await termsOf({ preset, organisations, base, seed: 1 }, method);
+        expect(privacy.unit).toBe(method.unit);
+      }
+    }
+  });
+
+  it('have titles of their own: cells are told apart by them', () => {
+    for (const { datasets } of Object.values(presets)) {
+      for (const dataset of datasets) {
+        const names = Array.from({ length: dataset.organisations }, (_, i) => `organisation-${i}`);
+        const titles = methodsOf(dataset).map((method) => titleOf(method, names));
+        expect(new Set(titles).size).toBe(titles.length);
+      }
+    }
+  });
+});
+
+describe('ranked labels', () => {
+  const END = 0;
+  const [FIRST, SECOND] = [6, 7];
+  const vocabularySize = 8;
+  const example = (question: readonly number[], label: readonly number[]): Example => ({
+    ids: Int32Array.of(...question, ...label, END),
+    answerStart: question.length,
+    row: 0,
+  });
+  /** Probabilities of the next token after a question and the beginning of an answer; what is not said is impossible. */
+  const next: Readonly<Record<string, Readonly<Record<number, number>>>> = {
+    // Each label that begins with 1 has 0.3, the label 4 alone 0.36, and 4 4 4 has 0.04.
+    '6:': { 1: 0.6, 4: 0.4 },
+    '6:1': { 2: 0.5, 3: 0.5 },
+    '6:1,2': { [END]: 1 },
+    '6:1,3': { [END]: 1 },
+    '6:4': { [END]: 0.9, 4: 0.1 },
+    '6:4,4': { 4: 1 },
+    '6:4,4,4': { [END]: 1 },
+    // What follows 4 is no label at all, for the most part: the label 4 has 0.14, and 1 3 has 0.18.
+    '7:': { 1: 0.3, 4: 0.7 },
+    '7:1': { 2: 0.4, 3: 0.6 },
+    '7:1,3': { [END]: 1 },
+    '7:4': { [END]: 0.2, 5: 0.8 },
+  };
+  let asked = 0;
+  const engine: Pick<Engine, 'logits' | 'maximumLength' | 'vocabularySize'> = {
+    maximumLength: 32,
+    vocabularySize,
+    logits: (batch, lengths) => {
+      const logits = new Float32Array(batch.examples * vocabularySize);
+      lengths.forEach((length, b) => {
+        const ids = [...batch.ids.subarray(b * batch.length, b * batch.length + length)];
+        const question = Math.max(ids.indexOf(FIRST), ids.indexOf(SECOND));
+        const answer = ids.slice(question + 1);
+        const probabilities = next[`${ids[question]}:${answer.join(',')}`];
+        asked += 1;
+        // Logits are not normalised: those of later tokens are shifted by more.
+        for (let id = 0; id < vocabularySize; id += 1)
+          logits[b * vocabularySize + id] = Math.log(probabilities[id] ?? 1e-9) + 5 * answer.length;
+      });
+      return Promise.resolve(logits);
+    },
+  };
+  const questions = [example([FIRST], [4]), example([5, 5, SECOND], [4]), example([5, FIRST], [1, 2])];
+  const tree = labelTree([...questions, example([5], [1, 3]), example([5], [4, 4, 4]), example([FIRST], [4])]);
+
+  it('are all answers, each once', () => {
+    expect(labelCount(tree)).toBe(4);
+  });
+
+  it('are compared by the probability of the whole label, its end included: not by its first token, its mean or raw logits', async () => {
+    expect(await likeliestLabels(engine, questions, tree)).toEqual([
+      [4, END],
+      [1, 3, END],
+      [4, END],
+    ]);
+    expect(await rightlyRanked(engine, questions, tree)).toEqual([true, false, false]);
+  });
+
+  it('are not all computed: only beginnings that may still be of the likeliest', async () => {
+    asked = 0;
+    await likeliestLabels(engine, questions.slice(0, 1), tree);
+    expect(asked).toBe(3); // After nothing, after 1, after 4; all beginnings would be 7.
+  });
+});
+
+describe('the table of a study', () => {
+  const results = (...losses: number[]) => losses.map((loss) => ({ loss, accuracy: 1 / (1 + loss) }));
+  const cells = [
+    aCell({ title: 'local: a', results: results(0.5, 5.5) }),
+    aCell({ title: 'local: a', seed: 2, results: results(0.5, 4.5) }),
+    aCell({ title: 'federated ffa-svd, record DP, epsilon 8', results: results(1, 2) }),
+  ];
+  const titles = ['local: a', 'centralised', 'federated ffa-svd, record DP, epsilon 8'];
+  const summaries = summarise(cells, titles);
+
+  it('has mean and deviation over seeds of the mean over organisations, and no line for what was not run', () => {
+    expect(summaries.map(({ title, seeds }) => [title, seeds])).toEqual([
+      ['local: a', 2],
+      ['federated ffa-svd, record DP, epsilon 8', 1],
+    ]);
+    expect(summaries[0].macroLoss.mean).toBe(2.75);
+    expect(summaries[0].macroLoss.stddev).toBeCloseTo(Math.SQRT2 / 4, 12); // Of 3 and 2.5.
+    expect(summaries[1].macroLoss).toEqual({ mean: 1.5, stddev: 0 });
+  });
+
+  it('says whether private training together is better than every organisation alone', () => {
+    expect(findings(summaries)[0]).toContain('**better in loss than every local model**: 1.500 against 2.750');
+    const worse: MethodSummary[] = summaries.map((one) =>
+      one.title.startsWith('local') ? { ...one, macroLoss: { mean: 1.2, stddev: 0 } } : one,
+    );
+    expect(findings(worse)[0]).toContain('**not better in loss than the best local model**: 1.500 against 1.200');
+  });
+
+  const rankedCell = (title: string, ...ranked: readonly number[]): Cell =>
+    aCell({ title, results: ranked.map((share) => ({ loss: 1, accuracy: 0, ranked: share })) });
+
+  it('says whether private training together ranks labels better than every organisation alone', () => {
+    const RECORD = 'federated ffa-svd, record DP, epsilon 8';
+    const said = (own: number): readonly string[] =>
+      findings(
+        summarise(
+          [
+            rankedCell('base model', 0.1, 0.1),
+            rankedCell('local: a', 0.5, 0),
+            rankedCell('local: b', 0, 0.75),
+            rankedCell(RECORD, own, 0),
+          ],
+          ['base model', 'local: a', 'local: b', RECORD],
+        ),
+      );
+    expect(said(0.8)).toContainEqual(expect.stringContaining('**above every local model**: 40.0 % against 37.5 %'));
+    expect(said(0.6)).toContainEqual(expect.stringContaining('**not above the best local model**'));
+    expect(said(0.6).join()).not.toContain('In ranked labels it is no better');
+    expect(said(0.2)).toContainEqual(
+      expect.stringContaining('**In ranked labels it is no better than the base model**'),
+    );
+  });
+
+  it('has no mean of ranked labels where some rows were not ranked', () => {
+    const [summary] = summarise([rankedCell('local: a', 0.5), aCell({ title: 'local: a', seed: 2 })], ['local: a']);
+    expect(summary.macroRanked).toBeUndefined();
+    expect(summarise([rankedCell('local: a', 0.5, 0)], ['local: a'])[0].macroRanked).toEqual({ mean: 0.25, stddev: 0 });
+  });
+
+  it('says plainly what is worse than doing nothing, and what is not finished', () => {
+    const base: MethodSummary = { ...summaries[0], title: 'base model', macroLoss: { mean: 1.4, stddev: 0 } };
+    expect(findings([base, ...summaries])).toContainEqual(
+      expect.stringContaining('record DP, epsilon 8 is no better than the base model'),
+    );
+    expect(report(presets.reduced, { done: 3, total: 8, seconds: 61.4 }, [], 'here')).toContain(
+      '**Not finished: 3 of 8 cells.**',
+    );
+  });
+
+  it('is a page with a plot for each data set', () => {
+    const [preset] = presets.reduced.datasets;
+    const page = report(
+      presets.reduced,
+      { done: 3, total: 3, seconds: 61.4 },
+      [{ preset, organisations: ['a', 'b'], rows: 10, methods: summaries }],
+      'here',
+    );
+    expect(page).not.toContain('Not finished');
+    expect(page).toContain('took 61 seconds');
+    expect(page).toContain('| local: a | 2.750 ± 0.354 | – |');
+    expect(page).toContain('(loss-clinc150.svg)');
+    const plot = lossPlot('Loss < all', summaries);
+    expect(plot).toContain('Loss &lt; all');
+    expect(plot.match(/<circle/g)).toHaveLength(2);
+    expect(plot).not.toContain('NaN');
+  });
+});
+
+describe('the command line of the study', () => {
+  const defaults = { data: 'data', out: 'out' };
+
+  it('is the reduced preset unless it says another', () => {
+    expect(parseStudyArguments([], defaults)).toMatchObject({ preset: 'reduced', fresh: false, ...defaults });
+    expect(parseStudyArguments(['--preset', 'full', '--fresh'], defaults)).toMatchObject({
+      preset: 'full',
+      fresh: true,
+    });
+  });
+
+  it.each([
+    [['--preset', 'huge'], 'it is reduced or full'],
+    [['--rounds', '3'], '--rounds'],
+  ])('refuses %s', (given, reason) => {
+    expect(() => parseStudyArguments(given, defaults)).toThrow(reason);
+  });
+});
