@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import swc from 'unplugin-swc';
 import { defineConfig } from 'vitest/config';
+import { postgresPrograms } from './test/support/postgres-server.js';
 
 const root = import.meta.dirname;
 
@@ -8,6 +9,7 @@ const root = import.meta.dirname;
 const alias = [
   { find: /^@fedlora\/protocol\/node$/, replacement: resolve(root, 'protocol/src/node/index.ts') },
   { find: /^@fedlora\/shared\/client$/, replacement: resolve(root, 'shared/src/api/client.ts') },
+  { find: /^@fedlora\/shared\/registry$/, replacement: resolve(root, 'shared/src/api/registry.ts') },
   { find: /^@fedlora\/(protocol|shared|client|coordinator)$/, replacement: `${root}/$1/src/index.ts` },
 ];
 
@@ -17,6 +19,24 @@ const project = (name: string, include: string[], testTimeout: number) => ({
   oxc: false as const,
   test: { name, root, include, testTimeout, hookTimeout: testTimeout, pool: 'forks' as const },
 });
+
+/** What is asked of the embedded database, asked of PostgreSQL as well, and what only PostgreSQL can do. */
+function onPostgres() {
+  if (postgresPrograms() === undefined) return project('postgres', ['test/postgres/absent.test.ts'], 60_000);
+  const { test, ...rest } = project(
+    'postgres',
+    [
+      'coordinator/src/storage/{backup,migrations}.test.ts',
+      'coordinator/src/api/conventions.test.ts',
+      'coordinator/src/enrolment/{enrolment,leave}.test.ts',
+      'coordinator/src/release/{release,merge}.test.ts',
+      'coordinator/src/outcomes/outcomes.test.ts',
+      'test/postgres/!(absent).test.ts',
+    ],
+    60_000,
+  );
+  return { ...rest, test: { ...test, globalSetup: 'test/support/postgres-setup.ts' } };
+}
 
 export default defineConfig({
   test: {
@@ -28,10 +48,11 @@ export default defineConfig({
         [
           '{protocol,shared,client,coordinator}/src/**/*.test.ts',
           'coordinator/dashboard/src/**/*.test.ts',
-          'test/demo/**/*.test.ts',
+          'test/{bench,demo,study,support}/**/*.test.ts',
         ],
         60_000,
       ),
+      onPostgres(),
       project('vectors', ['test/vectors/**/*.test.ts'], 120_000),
       // By `npm run test:nightly` with very many cases.
       project(
