@@ -51,6 +51,8 @@ import { ChannelViews } from './release/channel-views.js';
 import { OutcomesController } from './outcomes/outcomes.controller.js';
 import { OutcomesService } from './outcomes/outcomes.service.js';
 import { MergeService } from './release/merge.service.js';
+import type { Peers } from './relay/peers.js';
+import type { Relay } from './relay/relay.js';
 import { ReleaseService } from './release/release.service.js';
 import { ReleaseViews } from './release/release-views.js';
 import { ReleasesController } from './release/releases.controller.js';
@@ -94,6 +96,8 @@ export interface Parts {
   readonly readiness: Readiness;
   readonly mergeService: MergeService;
   readonly outcomesService: OutcomesService;
+  readonly peers: Peers;
+  readonly relay: Relay;
   readonly releaseService: ReleaseService;
   readonly releaseViews: ReleaseViews;
   readonly roundService: RoundService;

@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import type { Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import { join } from 'node:path';
+import type { Application } from 'express';
 import type { Kysely } from 'kysely';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { IoAdapter } from '@nestjs/platform-socket.io';
@@ -43,6 +44,7 @@ import { HubFiles } from './hub/hub-files.js';
 import { HubService } from './hub/hub.service.js';
 import { limitConnections } from './nest/connections.js';
 import { proxyTest, setUpHttp } from './nest/http-shell.js';
+import { relaying, relayUpgrades } from './nest/relaying.js';
 import { bindRequestId, logOver, nestLoggerOver, openLog, requestLog } from './nest/pino-log.js';
 import { ProblemFilter } from './nest/problem.filter.js';
 import { Announcements } from './observe/announcements.js';
@@ -66,6 +68,8 @@ import { AdapterMaker } from './rounds/adapter-maker.js';
 import { Driving } from './rounds/driving.js';
 import { RoundService } from './rounds/round.service.js';
 import { RoundsRepository } from './rounds/rounds.repository.js';
+import { PEER_PURPOSE, Peers } from './relay/peers.js';
+import { Relay } from './relay/relay.js';
 import { Budget } from './runs/budget.js';
 import { RunService } from './runs/run.service.js';
 import { RunsRepository } from './runs/runs.repository.js';
@@ -140,12 +144,16 @@ export async function startCoordinator(
     });
     app.use(requestLog(logger));
     app.use(bindRequestId);
+    app.use(relaying(parts));
     setUpHttp(app, config.trustedProxies ?? []);
-    limitConnections(app.getHttpServer(), proxyTest(app));
+    const isProxy = proxyTest(app);
+    // What a peer passes on are connections of many, which it holds to these limits itself.
+    limitConnections(app.getHttpServer(), (address) => isProxy(address) || parts.peers.isPeer(address));
     app.useWebSocketAdapter(new IoAdapter(app));
     app.useGlobalFilters(new ProblemFilter(log, parts.metrics));
     parts.metrics.watch(app.getHttpServer());
     await app.init();
+    relayUpgrades(app.getHttpServer(), app.getHttpAdapter().getInstance() as Application, parts);
     await parts.driving.begin();
     const setupToken = parts.driving.isDriving ? await parts.users.firstAdminLink() : undefined;
     await listen(app.getHttpServer(), config);
@@ -163,6 +171,7 @@ export async function startCoordinator(
       parts.readiness.stop();
       parts.runService.close();
       await parts.driving.close({ abruptly });
+      parts.relay.close();
       if (abruptly) {
         parts.roundService.abandon();
         // Nobody hears of what fails from here on.
@@ -210,7 +219,7 @@ function construct(
   const audit = new AuditLog(db, now);
   const organisations = new OrganisationsRepository(db);
   const invitations = new InvitationsRepository(db);
-  const lease = config.databaseUrl === undefined ? undefined : new DriverLease(db, leaseMs);
+  const lease = config.databaseUrl === undefined ? undefined : new DriverLease(db, leaseMs, config.peerUrl);
   const runs = new RunsRepository(db, lease);
   const rounds = new RoundsRepository(db, lease);
   const versions = new VersionsRepository(db);
@@ -358,8 +367,11 @@ function construct(
   audit.onRecorded = (event) => {
     if (event === 'user.sign-in.refused') metrics.signInFailed();
   };
+  const peers = new Peers(key.secretFor(PEER_PURPOSE), now);
+  const relay = new Relay({ peers, ownUrl: config.peerUrl, log });
   const driving = new Driving({
     lease,
+    follow: (holder) => relay.follow(holder),
     takeUp: async () => {
       revocations.load(await readSetting(db, 'revocations'));
       await trackRecord.load();
@@ -373,7 +385,11 @@ function construct(
   const readiness = new Readiness(
     folder.root,
     () => runs.countByStatus(),
-    driving,
+    () => {
+      if (driving.isDriving) return;
+      if (relay.isOn && relay.way === undefined) throw relay.refusal();
+      if (!relay.isOn) driving.expectDriving();
+    },
     () => blobs.expectReachable(),
   );
   return {
@@ -386,6 +402,8 @@ function construct(
     driving,
     mergeService,
     outcomesService,
+    peers,
+    relay,
     enrolment,
     hub: new HubService({
       releaseViews,

@@ -155,3 +155,4 @@ function replaced(text: string, parts: readonly (readonly [string, string])[]): 
 function installed(paths: readonly string[], asking: string): string | undefined {
   return paths.find((path) => spawnSync(path, [asking]).status === 0);
 }
+export function startReplicasNginx(): void {}

@@ -12,6 +12,11 @@ export interface Credentials {
   readonly cookie?: string | undefined;
 }
 
+/** Whether it can only be a client's session, which the coordinator that opened it has in memory, and no other. */
+export function isSessionToken(bearer: string): boolean {
+  return !apiTokenOf(bearer).startsWith(API_TOKEN_PREFIX);
+}
+
 export class Authenticator {
   constructor(
     private readonly apiTokens: ApiTokens,
@@ -22,14 +27,17 @@ export class Authenticator {
   /** Who it is, if the credentials are good. `isUse`: whether they count as used by this. A bearer token goes before a cookie. */
   async identify({ bearer, cookie }: Credentials, isUse = true): Promise<Principal | undefined> {
     if (bearer !== undefined) {
-      // Some clients of the Hugging Face Hub take only tokens that begin as the Hub's do.
-      const token = bearer.replace(/^hf_/, '');
-      if (token.startsWith(API_TOKEN_PREFIX)) return this.apiTokens.open(token, isUse);
+      if (!isSessionToken(bearer)) return this.apiTokens.open(apiTokenOf(bearer), isUse);
       const name = this.sessions.organisationOf(bearer);
       return name === undefined ? undefined : { kind: 'client', name };
     }
     return cookie === undefined ? undefined : this.signIns.open(cookie, isUse);
   }
+}
+
+/** Some clients of the Hugging Face Hub take only tokens that begin as the Hub's do. */
+function apiTokenOf(bearer: string): string {
+  return bearer.replace(/^hf_/, '');
 }
 
 /** What a request's headers bring. */

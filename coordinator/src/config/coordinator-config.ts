@@ -44,6 +44,12 @@ export interface CoordinatorConfig {
    */
   readonly leaseSeconds?: number;
   /**
+   * At which the other coordinators on the database reach this one: `http://10.0.0.5:7400`; default none. With it whatever only the driver
+   * can answer may come to any of them, and is passed on to it. On a network that nobody else is on. It needs `databaseUrl`.
+   * FEDLORA_PEER_URL.
+   */
+  readonly peerUrl?: string;
+  /**
    * Redis for workers that sum large updates: `rediss://user:password@host:6379`; default none, then the coordinator sums them itself. It
    * needs `databaseUrl`. It holds nothing that is not in the database or the store as well. Rather give it as FEDLORA_REDIS_URL.
    */
@@ -65,6 +71,7 @@ const settings: { readonly [Key in Exclude<keyof CoordinatorConfig, 'oidc' | 'bl
   federationKey: { environment: 'FEDLORA_FEDERATION_KEY' },
   databaseUrl: { environment: 'FEDLORA_DATABASE_URL' },
   leaseSeconds: { environment: 'FEDLORA_LEASE_SECONDS', default: 15 },
+  peerUrl: { environment: 'FEDLORA_PEER_URL' },
   redisUrl: { environment: 'FEDLORA_REDIS_URL' },
 };
 
@@ -118,6 +125,9 @@ function checkConfig(
   const redisUrl = values.redisUrl === undefined ? undefined : readRedisUrl(values.redisUrl);
   if (redisUrl !== undefined && databaseUrl === undefined)
     return refuse('redisUrl', 'is for several coordinators, which need databaseUrl as well.');
+  const peerUrl = values.peerUrl === undefined ? undefined : peerUrlOf(values.peerUrl);
+  if (peerUrl !== undefined && databaseUrl === undefined)
+    return refuse('peerUrl', 'is for several coordinators, which need databaseUrl as well.');
   return Object.freeze({
     dataFolder: resolve(dataFolder),
     host,
@@ -127,10 +137,21 @@ function checkConfig(
     federationKey,
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     leaseSeconds,
+    ...(peerUrl === undefined ? {} : { peerUrl }),
     ...(redisUrl === undefined ? {} : { redisUrl }),
     ...(oidc === undefined ? {} : { oidc }),
     ...(blobs === undefined ? {} : { blobs }),
   });
+}
+
+/** As an origin, which two spellings of the same address share. */
+function peerUrlOf(value: unknown): string {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
+  const isOrigin = url?.protocol === 'http:' && url.href === `${url.origin}/`;
+  const isOne = isOrigin && !['0.0.0.0', '[::]'].includes(url.hostname) && url.port !== '0';
+  if (url === undefined || !isOne)
+    return refuse('peerUrl', 'must be the address of this coordinator for the others, such as http://10.0.0.5:7400.');
+  return url.origin;
 }
 
 function proxiesOf(value: unknown): readonly string[] {

@@ -1,6 +1,6 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import { FedloraError, uploadHeaders } from '@fedlora/shared';
+import { FedloraError, uploadHeaders, type ErrorCode } from '@fedlora/shared';
 import { isHubAddress } from '../hub/hub-address.js';
 import { hubHeaders } from '../hub/hub-errors.js';
 import type { Log } from '../observe/log.js';
@@ -28,8 +28,8 @@ export class ProblemFilter implements ExceptionFilter {
     const { path, headers, id } = host.switchToHttp().getRequest<KnownRequest>();
     const problem = { ...problemOf(error), requestId: id };
     this.metrics.refused('http', problem.code);
-    // Whoever stands by says so to each probe of a proxy, every second: nothing has failed.
-    if (problem.code === 'coordinator/standing-by') this.log.debug('http.handler.standing-by');
+    // Whoever stands by says so to each probe of a proxy, every second: nothing has failed. What cannot be passed on is told once.
+    if (isOfStandby(problem.code)) this.log.debug('http.handler.standing-by', { code: problem.code });
     else if (problem.status >= 500) this.log.error('http.handler.failed', { code: problem.code, err: thrown });
     if (response.headersSent) {
       response.destroy();
@@ -43,6 +43,10 @@ export class ProblemFilter implements ExceptionFilter {
     response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
     readOut(request);
   }
+}
+
+function isOfStandby(code: ErrorCode): boolean {
+  return code === 'coordinator/standing-by' || code === 'coordinator/driver-lost';
 }
 
 /** What streams throw when the other side goes away. */

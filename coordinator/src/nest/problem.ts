@@ -21,6 +21,8 @@ export interface Problem {
 const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   'coordinator/not-ready': 503,
   'coordinator/standing-by': 503,
+  'coordinator/driver-lost': 503,
+  'coordinator/relay-refused': 503,
   'database/unreachable': 503,
   'request/not-found': 404,
   'request/too-large': 413,

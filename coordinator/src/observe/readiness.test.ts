@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Readiness } from './readiness.js';
 
-const driving = { expectDriving: (): void => undefined };
+const serving = (): void => undefined;
 const answers = (): Promise<void> => Promise.resolve();
 
 describe('a coordinator', () => {
   it('is ready while its database answers and its data folder can be written to, and leaves nothing there', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'fedlora-ready-'));
-    const readiness = new Readiness(folder, answers, driving);
+    const readiness = new Readiness(folder, answers, serving);
     await Promise.all([readiness.expectReady(), readiness.expectReady()]);
     expect(await readdir(folder)).toEqual([]);
     await rm(folder, { recursive: true });
@@ -21,11 +21,11 @@ describe('a coordinator', () => {
   });
 
   it('is not ready when its database or its bucket does not answer, nor when it is shutting down', async () => {
-    const failing = new Readiness(tmpdir(), () => Promise.reject(new Error('locked')), driving);
+    const failing = new Readiness(tmpdir(), () => Promise.reject(new Error('locked')), serving);
     await expect(failing.expectReady()).rejects.toThrow('The database does not answer.');
-    const cutOff = new Readiness(tmpdir(), answers, driving, () => Promise.reject(new Error('refused')));
+    const cutOff = new Readiness(tmpdir(), answers, serving, () => Promise.reject(new Error('refused')));
     await expect(cutOff.expectReady()).rejects.toThrow('The S3 bucket of the blobs does not answer.');
-    const stopping = new Readiness(tmpdir(), answers, driving);
+    const stopping = new Readiness(tmpdir(), answers, serving);
     stopping.stop();
     await expect(stopping.expectReady()).rejects.toThrow('shutting down');
   });

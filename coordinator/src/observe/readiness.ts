@@ -3,7 +3,6 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FedloraError } from '@fedlora/shared';
-import type { Driving } from '../rounds/driving.js';
 
 /** Written and removed again; a disk that is full or read-only refuses it. */
 const PROBE = '.ready';
@@ -15,7 +14,8 @@ export class Readiness {
   constructor(
     private readonly dataFolder: string,
     private readonly askDatabase: () => Promise<unknown>,
-    private readonly driving: Pick<Driving, 'expectDriving'>,
+    /** Throws unless it drives, or passes on to the one that does. */
+    private readonly expectServing: () => void,
     private readonly askBlobs: () => Promise<void> = () => Promise.resolve(),
   ) {}
 
@@ -24,13 +24,13 @@ export class Readiness {
     this.isStopping = true;
   }
 
-  /** @throws FedloraError coordinator/not-ready: says why | coordinator/standing-by: it would be, but another drives */
+  /** @throws FedloraError coordinator/not-ready: says why | coordinator/standing-by: it would be, but another drives, and cannot be reached */
   async expectReady(): Promise<void> {
     if (this.isStopping) throw new FedloraError('coordinator/not-ready', 'The coordinator is shutting down.');
     // One probe for all who ask at the same time.
     this.probing ??= this.probe().finally(() => (this.probing = undefined));
     await this.probing;
-    this.driving.expectDriving();
+    this.expectServing();
   }
 
   private async probe(): Promise<void> {

@@ -7,7 +7,7 @@
 
 import { FedloraError } from '@fedlora/shared';
 import type { Log } from '../observe/log.js';
-import { LOOK_MS, standingBy, type DriverLease } from '../storage/lease.js';
+import { LOOK_MS, standingBy, type DriverLease, type Holder } from '../storage/lease.js';
 
 /** Within a lease: it outlives two renewals that failed. */
 const RENEWALS = 3;
@@ -17,6 +17,8 @@ export interface DrivingParts {
   readonly lease: DriverLease | undefined;
   /** Goes on with what is stored, as a start does. */
   readonly takeUp: () => Promise<void>;
+  /** Told at each look who else drives; `undefined`: nobody does, or this process from now on. */
+  readonly follow: (holder: Holder | undefined) => void;
   /** Another drives, or driving could not be taken up: the process has to end. */
   readonly onLost: (reason: FedloraError) => void;
   readonly log: Log;
@@ -33,11 +35,14 @@ export class Driving {
 
   /** Drives from now on, or stands by. @throws what taking up throws, at the start */
   async begin(): Promise<void> {
-    const { lease, takeUp, log } = this.parts;
+    const { lease, takeUp, follow, log } = this.parts;
     if (lease === undefined || (await lease.tryTake())) {
       await takeUp();
       this.isDriving = true;
-    } else log.info('coordinator.standing-by');
+    } else {
+      log.info('coordinator.standing-by');
+      follow(lease.heldBy);
+    }
     if (lease !== undefined) this.lookAgain(lease);
   }
 
@@ -72,7 +77,11 @@ export class Driving {
     try {
       if (this.isDriving) {
         if (!(await lease.renew())) this.lose(standingBy('Another coordinator drives the rounds now.'));
-      } else if (await lease.tryTake()) await this.takeOver();
+      } else {
+        const isTaken = await lease.tryTake();
+        this.parts.follow(lease.heldBy);
+        if (isTaken) await this.takeOver();
+      }
     } catch (error) {
       // The database does not answer, so nobody else takes the lease either.
       this.parts.log.warn('coordinator.lease.failed', { code: FedloraError.from(error).code, err: error });

@@ -1,6 +1,6 @@
 /** The coordinator's own secrets: its signing key, and the tokens it gives, of which only hashes are kept in the database. */
 
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, hkdfSync, randomBytes } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { fromHex, toHex } from '@fedlora/protocol';
 import { nodeProvider } from '@fedlora/protocol/node';
@@ -13,6 +13,8 @@ export interface CoordinatorKey {
   readonly publicKey: string;
   /** Ed25519 signature as 128 hex digits. */
   sign(message: Uint8Array): string;
+  /** 32 bytes for one purpose: the same at every coordinator with this key, and telling nothing of it. HKDF-SHA256. */
+  secretFor(purpose: string): Uint8Array;
 }
 
 /** Reads the key, or makes it at the first start. @throws FedloraError config/invalid: others may read the file */
@@ -21,6 +23,7 @@ export async function openCoordinatorKey(path: string): Promise<CoordinatorKey> 
   return {
     publicKey: toHex(nodeProvider.ed25519.publicKey(seed)),
     sign: (message) => toHex(nodeProvider.ed25519.sign(seed, message)),
+    secretFor: (purpose) => new Uint8Array(hkdfSync('sha256', seed, new Uint8Array(0), `fedlora ${purpose}`, 32)),
   };
 }
 

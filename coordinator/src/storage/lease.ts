@@ -16,6 +16,14 @@ export interface Lease {
   expectHeld(trx: AnyDatabase): Promise<void>;
 }
 
+/** Who holds it. */
+export interface Holder {
+  /** Higher than that of every holder before. */
+  readonly token: number;
+  /** At which other coordinators reach it; `undefined` if it named none. */
+  readonly peerUrl: string | undefined;
+}
+
 /** How often whoever stands by looks whether the lease is free. */
 export const LOOK_MS = 2000;
 
@@ -33,24 +41,31 @@ export const LEASE_MS = 15_000;
 
 /** Times are the database's, so clocks of machines may differ. */
 export class DriverLease implements Lease {
-  private readonly holder = randomUUID();
+  /** Its address. One column for both, so that no holder of a version that knows no addresses leaves another's in its row. */
+  private readonly holder: string;
   /** Grows with every holder; `undefined` while this is none. */
   private token: number | undefined;
+  /** Who else held it when it was last asked for. */
+  private other: Holder | undefined;
 
   constructor(
     private readonly db: Database,
     readonly lengthMs = LEASE_MS,
-  ) {}
+    peerUrl?: string,
+  ) {
+    this.holder = peerUrl ?? randomUUID();
+  }
 
   /** Takes it if nobody has it, or whoever has it has let it run out. */
   async tryTake(): Promise<boolean> {
     const token = await this.db.transaction().execute(async (trx) => {
       const last = await trx
         .selectFrom('leases')
-        .select(['token', (is) => is('expires_at', '>', this.clock).as('is_held')])
+        .select(['token', 'holder', (is) => is('expires_at', '>', this.clock).as('is_held')])
         .where('name', '=', NAME)
         .executeTakeFirst();
-      if (last !== undefined && Boolean(last.is_held)) return undefined;
+      this.other = last !== undefined && Boolean(last.is_held) ? holderOf(last) : undefined;
+      if (this.other !== undefined) return undefined;
       const taken = { holder: this.holder, token: (last?.token ?? 0) + 1, expires_at: this.end };
       await trx
         .insertInto('leases')
@@ -61,6 +76,11 @@ export class DriverLease implements Lease {
     });
     this.token = token;
     return token !== undefined;
+  }
+
+  /** Whoever else held it when `tryTake` last failed. */
+  get heldBy(): Holder | undefined {
+    return this.other;
   }
 
   /** Holds it for longer. `false`: another has it. One that ran out while nobody else wanted it is still held. */
@@ -101,4 +121,8 @@ export class DriverLease implements Lease {
   private clockAfter(ms: number) {
     return sql<number>`(${this.db.differences.clock} + ${ms})`;
   }
+}
+
+function holderOf({ token, holder }: { readonly token: number; readonly holder: string }): Holder {
+  return { token: Number(token), peerUrl: URL.canParse(holder) ? holder : undefined };
 }

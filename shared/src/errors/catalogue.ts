@@ -1179,7 +1179,19 @@ const coordinatorErrors = {
     blame: 'environment',
     retry: 'later',
     meaning: 'This coordinator stands by: another one drives the rounds.',
-    remedy: 'Ask again: the proxy in front should send you to the coordinator whose /readyz answers with 200.',
+    remedy: 'Ask again: the proxy in front should send you to a coordinator whose /readyz answers with 200.',
+  },
+  'coordinator/driver-lost': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'The coordinator that drives the rounds went away before it answered; it may have done what was asked.',
+    remedy: 'Ask again in a few seconds, a change with the same Idempotency-Key: then nothing is done twice.',
+  },
+  'coordinator/relay-refused': {
+    blame: 'operator',
+    retry: 'later',
+    meaning: 'What one coordinator passed on to another is too old, or came a second time.',
+    remedy: 'Set the clocks of both machines (NTP): they may differ by half a minute.',
   },
   'schedule/invalid': {
     blame: 'operator',
