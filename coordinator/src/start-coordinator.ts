@@ -372,6 +372,7 @@ function construct(
   const driving = new Driving({
     lease,
     follow: (holder) => relay.follow(holder),
+    onDriving: () => relay.close(),
     takeUp: async () => {
       revocations.load(await readSetting(db, 'revocations'));
       await trackRecord.load();

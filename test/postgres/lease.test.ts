@@ -40,6 +40,21 @@ describe('the lease of the driver', () => {
   });
 });
 
+describe('whoever holds the lease', () => {
+  it('names its address for the others, unless it has none, and leaves nobody else’s behind', async () => {
+    const address = await aDatabase();
+    const [db, other] = [await openDatabase(address), await openDatabase(address)];
+    const peerUrl = 'http://10.0.0.5:7400';
+    const [named, nameless] = [new DriverLease(db, 60_000, peerUrl), new DriverLease(other)];
+    expect(await named.tryTake()).toBe(true);
+    expect([await nameless.tryTake(), nameless.heldBy]).toEqual([false, { token: 1, peerUrl }]);
+    await named.giveBack();
+    expect([await nameless.tryTake(), nameless.heldBy]).toEqual([true, undefined]);
+    expect([await named.tryTake(), named.heldBy]).toEqual([false, { token: 2, peerUrl: undefined }]);
+    await Promise.all([db.destroy(), other.destroy()]);
+  });
+});
+
 describe('two coordinators on one database', () => {
   const running: RunningCoordinator[] = [];
   let network: FakeNetwork;

@@ -9,8 +9,10 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { limits, routes, type AuditLine, type RoundView, type RunView } from '@fedlora/shared';
+import { io } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DEFAULT_RATES } from '../../coordinator/src/access/rate-limits.js';
+import { CONNECTION_LIMITS } from '../../coordinator/src/nest/connections.js';
 import { PEER_HEADER, PEER_PURPOSE, Peers } from '../../coordinator/src/relay/peers.js';
 import { startCoordinator, type Overrides, type RunningCoordinator } from '../../coordinator/src/start-coordinator.js';
 import { openCoordinatorKey } from '../../coordinator/src/storage/keys.js';
@@ -20,10 +22,14 @@ import { FakeFederation, untilRound, untilRun } from '../support/fake-federation
 import { becomeFirstAdmin } from '../support/first-admin.js';
 import { freePort } from '../support/free-port.js';
 import { RawConnection } from '../support/raw-connection.js';
-import { json, listAll, operate, send } from '../support/requests.js';
+import { listAll, operate, send } from '../support/requests.js';
 import { plainRun } from '../support/tiny-run.js';
 
-const SECRETS = 5;
+/** Passwords that one address may try. */
+const TRIES = 5;
+const MIB = 1024 * 1024;
+/** What both coordinators let go by, and what three ends of connections hold between them. */
+const MOST_OF_ENDLESS = 16 * MIB + 48 * MIB;
 
 class Pair {
   readonly federation = new FakeFederation();
@@ -65,29 +71,174 @@ function untilReady(url: string): Promise<unknown> {
   return vi.waitUntil(isReady, { timeout: 30_000, interval: 50 });
 }
 
+/** A sign-in with a wrong password, from an address of this machine. */
+function tryPassword(
+  url: string,
+  localAddress: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const type = { 'content-type': 'application/json' };
+    const options = { method: 'POST', localAddress, agent: false, headers: { ...type, ...headers } };
+    const asked = request(url + routes.signIn, options, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode ?? 0);
+    });
+    asked.on('error', reject);
+    asked.end(JSON.stringify({ name: randomBytes(6).toString('hex'), password: 'a wrong password' }));
+  });
+}
+
 describe('a coordinator that stands by', () => {
   let pair: Pair;
   const raw: RawConnection[] = [];
 
   beforeAll(async () => {
-    pair = await Pair.start({ rates: { ...DEFAULT_RATES, secrets: { burst: SECRETS, perSecond: 0.001 } } });
-  }, 60_000);
+    pair = await Pair.start({ rates: { ...DEFAULT_RATES, secrets: { burst: TRIES, perSecond: 0.001 } } });
+  });
   afterEach(() => {
     for (const connection of raw.splice(0)) connection.end();
   });
-  afterAll(() => pair.stop());
+  afterAll(() => pair?.stop());
+
+  /** A whole run of three organisations, of which each is led somewhere. */
+  async function aRun(...[bank, clinic, council, operator]: readonly string[]): Promise<void> {
+    const { federation, token } = pair;
+    const urls = [bank, clinic, council];
+    await Promise.all(federation.organisations.map((organisation, i) => organisation.connect(urls[i])));
+    const { id } = await operate<RunView>(operator, token, 'POST', routes.runs, plainRun);
+    expect(await untilRun(operator, token, id)).toMatchObject({ status: 'completed', abortedRounds: 0 });
+    const rounds = await listAll<RoundView>(operator, token, routes.rounds(id));
+    expect(rounds).toHaveLength(plainRun.rounds);
+    for (const { participants } of rounds)
+      expect(participants.map(({ status }) => status)).toEqual(Array(3).fill('unmasked'));
+    federation.disconnect();
+  }
 
   it('lets organisations, operators and live pages that know only its address take part in whole rounds', async () => {
+    const { driver, standby } = pair;
+    await aRun(standby.url, standby.url, driver.url, standby.url);
+  });
+
+  if (nginx.path === undefined)
+    it('is not met behind nginx here, which is not installed', () => {
+      expect(nginx.path).toBeUndefined();
+    });
+  else
+    it('serves behind a proxy that sends everything to each in turn and asks nobody, as nginx does', async () => {
+      const ports = [pair.driver, pair.standby].map(({ url }) => Number(new URL(url).port));
+      const proxy = await startReplicasNginx(join(pair.folder, 'nginx'), [ports[0], ports[1]]);
+      await aRun(proxy.url, proxy.url, proxy.url, proxy.url);
+      await proxy.stop();
+    });
+
+  it('gives the driver’s refusals on as they are', async () => {
+    const { driver, standby, token } = pair;
+    for (const [method, path, as, body] of [
+      ['POST', '/api/v1/nothing', token, {}],
+      ['POST', routes.runs, token, { title: 'only that' }],
+      ['POST', routes.runStop('nothing'), token, undefined],
+      ['GET', routes.run('nothing'), token, undefined],
+      ['PUT', routes.myPassword, undefined, {}],
+    ] as const) {
+      const said = [driver, standby].map(async ({ url }) => {
+        const answer = await send(url, method, path, as, body, { 'x-request-id': 'the-same' });
+        const headers = [...answer.headers].filter(([name]) => !['date', 'connection', 'keep-alive'].includes(name));
+        return { status: answer.status, headers, problem: (await answer.json()) as unknown };
+      });
+      const [here, there] = await Promise.all(said);
+      expect(there).toEqual(here);
+      expect(here.status).toBeGreaterThanOrEqual(400);
+    }
+  });
+
+  it('is believed by the driver as to whose request it is, and nobody else is', async () => {
+    const { driver, standby, folder, token } = pair;
+    const host = (url: string): string => new URL(url).host;
+    const forgedBy = new Peers(randomBytes(32), Date.now);
+    const forged = (url: string): Record<string, string> => {
+      const asked = { method: 'POST', url: routes.signIn, headers: { host: host(url) } };
+      const caller = { address: `203.0.113.${String(Math.floor(performance.now()) % 256)}`, protocol: 'https' };
+      return { [PEER_HEADER]: forgedBy.headerFor(asked, caller), 'x-forwarded-for': '203.0.113.9' };
+    };
+    // Each has its own tries, wherever it asks and whatever it says; then no more, at either of them.
+    for (const [url, other, address] of [
+      [standby.url, driver.url, '127.0.0.2'],
+      [driver.url, standby.url, '127.0.0.3'],
+    ]) {
+      for (let i = 0; i < TRIES; i += 1) expect(await tryPassword(url, address, forged(url))).toBe(401);
+      expect(await tryPassword(url, address, forged(url))).toBe(429);
+      expect(await tryPassword(other, address, forged(other))).toBe(429);
+    }
+    const lines = await listAll<AuditLine>(driver.url, token, routes.audit);
+    const entries = lines.map(({ entry }) => entry);
+    const refused = entries.filter(({ event }) => event === 'user.sign-in.refused').map(({ address }) => address);
+    expect(refused.sort()).toEqual([...Array(TRIES).fill('127.0.0.2'), ...Array(TRIES).fill('127.0.0.3')]);
+    // Who has the coordinators' key is one of them.
+    const key = await openCoordinatorKey(join(folder, 'coordinator.key'));
+    const peers = new Peers(key.secretFor(PEER_PURPOSE), Date.now);
+    const asked = { method: 'POST', url: routes.signIn, headers: { host: host(driver.url) } };
+    const header = { [PEER_HEADER]: peers.headerFor(asked, { address: '203.0.113.7', protocol: 'https' }) };
+    expect(await tryPassword(driver.url, '127.0.0.4', header)).toBe(401);
+    expect(await tryPassword(driver.url, '127.0.0.4', header)).toBe(503);
+    const [last] = await listAll<AuditLine>(driver.url, token, routes.audit);
+    expect(last.entry.address).toBe('203.0.113.7');
+    // And goes no further than to where it asks.
+    const there = { ...asked, headers: { host: host(standby.url) } };
+    const once = { [PEER_HEADER]: peers.headerFor(there, { address: '203.0.113.7', protocol: 'https' }) };
+    const answer = await send(standby.url, 'POST', routes.signIn, undefined, {}, { ...once, host: host(standby.url) });
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '2']);
+    expect(await answer.json()).toMatchObject({ code: 'coordinator/standing-by' });
+  });
+
+  it('brings the driver more connections than one address may have, each of them bounded as the driver’s own', async () => {
+    const { standby, token } = pair;
+    const addresses = Array.from(
+      { length: CONNECTION_LIMITS.ofOneAddress + 20 },
+      (_, i) => `127.0.0.${String(2 + (i % 2))}`,
+    );
+    const open = await Promise.all(addresses.map((address) => RawConnection.webSocket(standby.url, address)));
+    raw.push(...open);
+    expect((await send(standby.url, 'GET', routes.overview, token)).status).toBe(200);
+    const [one, other, third] = open;
+    one.frame('text', `40${'x'.repeat(limits.controlMessageBytes)}`);
+    other.frame('text', '452-["a",{},{}]');
+    third.say(Uint8Array.of(0x81, 1, 0x34));
+    await Promise.all([one, other, third].map((connection) => connection.closed()));
+    const endless = await RawConnection.open(standby.url);
+    raw.push(endless);
+    endless.say(
+      `POST ${routes.challenge} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n`,
+    );
+    await endless.floodUntilClosed(`10000\r\n${'['.repeat(0x10000)}\r\n`);
+    expect(endless.sentBytes).toBeLessThan(MOST_OF_ENDLESS);
+  });
+});
+
+describe('clients that hang on a coordinator that stands by', () => {
+  it('come back by themselves when the driver dies, and go on where they hang', async () => {
+    const pair = await Pair.start({ leaseMs: 600 });
     const { driver, standby, federation, token } = pair;
-    const [bank, clinic, council] = federation.organisations;
-    await Promise.all([bank.connect(standby.url), clinic.connect(standby.url), council.connect(driver.url)]);
+    const leaving = new AbortController();
+    const page = io(`${standby.url}/live`, { auth: { token }, transports: ['websocket'], reconnectionDelay: 100 });
+    const heard: RunView[] = [];
+    let connections = 0;
+    page.on('run.changed', (run: RunView) => heard.push(run));
+    page.on('connect', () => (connections += 1));
+    const [, , council] = federation.organisations;
+    council.ignores = ({ phase }) => phase === 'training';
+    const staying = federation.organisations.map((organisation) => organisation.stay(standby.url, leaving.signal));
     const { id } = await operate<RunView>(standby.url, token, 'POST', routes.runs, plainRun);
-    expect(await untilRun(standby.url, token, id)).toMatchObject({ status: 'completed', abortedRounds: 0 });
-    const rounds = await listAll<RoundView>(standby.url, token, routes.rounds(id));
-    for (const { participants } of rounds)
-      expect(participants.map(({ name, status }) => [name, status])).toEqual(
-        ['bank', 'clinic', 'council'].map((name) => [name, 'unmasked']),
-      );
-    expect(await listAll(driver.url, token, routes.rounds(id))).toEqual(rounds);
+    await untilRound(standby.url, token, id, ({ phase }) => phase === 'training');
+    council.ignores = () => false;
+    await driver.close({ abruptly: true });
+    await vi.waitUntil(() => heard.some(({ status }) => status === 'completed'), { timeout: 60_000, interval: 50 });
+    expect(connections).toBeGreaterThan(1);
+    expect(heard.at(-1)).toMatchObject({ id, status: 'completed', abortedRounds: 0 });
+    expect(await operate<RunView>(standby.url, token, 'GET', routes.run(id))).toMatchObject({ completedRounds: 2 });
+    leaving.abort();
+    page.disconnect();
+    await Promise.all(staying);
+    await pair.stop();
   });
 });

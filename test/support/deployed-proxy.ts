@@ -28,6 +28,12 @@ export interface ProxyProgram {
   start(directory: string, port: number): Promise<DeployedProxy>;
 }
 
+/** With which a program checks its configuration, and starts. */
+interface Options {
+  readonly check: readonly string[];
+  readonly start: readonly string[];
+}
+
 interface Ports {
   readonly coordinator: number;
   readonly secure: number;
@@ -38,38 +44,45 @@ export const nginx: ProxyProgram = {
   name: 'nginx',
   path: installed(['nginx', '/usr/sbin/nginx'], '-v'),
   start(directory, port) {
-    return run(this, directory, port, (ports) => {
-      const site = replaced(readFileSync(join(root, 'deploy/proxy/nginx.conf'), 'utf8'), [
+    return run(this, directory, port, (ports) =>
+      withNginx(directory, 'nginx.conf', [
         ['server 127.0.0.1:7400;', `server 127.0.0.1:${ports.coordinator};`],
         ['listen 80;', `listen 127.0.0.1:${ports.plain};`],
-        ['listen [::]:80;', ''],
         ['listen 443 ssl http2;', `listen 127.0.0.1:${ports.secure} ssl http2;`],
-        ['listen [::]:443 ssl http2;', ''],
-        ['server_name fedlora.example.org;', 'server_name localhost;'],
         ['/etc/ssl/fedlora/fullchain.pem', join(tls, 'first.pem')],
         ['/etc/ssl/fedlora/privkey.pem', join(tls, 'first.key')],
-      ]);
-      writeFileSync(join(directory, 'fedlora.conf'), site);
-      const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-        (kind) => `${kind}_temp_path ${join(directory, kind)};`,
-      );
-      const main = `
-        ${process.getuid?.() === 0 ? 'user root;' : ''}
-        pid ${join(directory, 'nginx.pid')};
-        error_log stderr;
-        daemon off;
-        events {}
-        http {
-          access_log off;
-          ${folders.join('\n')}
-          include ${join(directory, 'fedlora.conf')};
-        }`;
-      writeFileSync(join(directory, 'nginx.conf'), main);
-      const options = ['-p', directory, '-c', join(directory, 'nginx.conf'), '-e', 'stderr'];
-      return { check: ['-t', ...options], start: options };
-    });
+      ]),
+    );
   },
 };
+
+/** Has nginx include an example for a site, with these parts replaced. */
+function withNginx(directory: string, example: string, parts: readonly (readonly [string, string])[]): Options {
+  const site = replaced(readFileSync(join(root, 'deploy/proxy', example), 'utf8'), [
+    ...parts,
+    ['listen [::]:80;', ''],
+    ['listen [::]:443 ssl http2;', ''],
+    ['server_name fedlora.example.org;', 'server_name localhost;'],
+  ]);
+  writeFileSync(join(directory, 'fedlora.conf'), site);
+  const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (kind) => `${kind}_temp_path ${join(directory, kind)};`,
+  );
+  const main = `
+    ${process.getuid?.() === 0 ? 'user root;' : ''}
+    pid ${join(directory, 'nginx.pid')};
+    error_log stderr;
+    daemon off;
+    events {}
+    http {
+      access_log off;
+      ${folders.join('\n')}
+      include ${join(directory, 'fedlora.conf')};
+    }`;
+  writeFileSync(join(directory, 'nginx.conf'), main);
+  const options = ['-p', directory, '-c', join(directory, 'nginx.conf'), '-e', 'stderr'];
+  return { check: ['-t', ...options], start: options };
+}
 
 export const caddy: ProxyProgram = {
   name: 'Caddy',
@@ -116,12 +129,33 @@ export async function startReplicasProxy(
   return { url: proxy.url.replace('https:', 'http:'), stop: () => proxy.stop() };
 }
 
+/**
+ * nginx with the example for several coordinators, those of these two ports, in plain HTTP: TLS is the same as with one.
+ *
+ * @returns its address
+ */
+export async function startReplicasNginx(
+  directory: string,
+  [one, other]: readonly [number, number],
+): Promise<Pick<DeployedProxy, 'url' | 'stop'>> {
+  const proxy = await run(nginx, directory, 0, (ports) =>
+    withNginx(directory, 'nginx.replicas.conf', [
+      ['10.0.0.5:7400', `127.0.0.1:${one}`],
+      ['10.0.0.6:7400', `127.0.0.1:${other}`],
+      ['listen 80;', `listen 127.0.0.1:${ports.plain};`],
+      ['listen 443 ssl http2;', `listen 127.0.0.1:${ports.secure};`],
+      ...['ssl_certificate ', 'ssl_certificate_key '].map((name) => [name, `# ${name}`] as const),
+    ]),
+  );
+  return { url: proxy.url.replace('https:', 'http:'), stop: () => proxy.stop() };
+}
+
 /** Has a program check its configuration, starts it, and waits until it listens. */
 async function run(
   { name, path }: ProxyProgram,
   directory: string,
   coordinator: number,
-  configure: (ports: Ports) => { readonly check: readonly string[]; readonly start: readonly string[] },
+  configure: (ports: Ports) => Options,
 ): Promise<DeployedProxy> {
   if (path === undefined) throw new Error(`${name} is not installed here.`);
   mkdirSync(directory, { recursive: true });
@@ -155,4 +189,3 @@ function replaced(text: string, parts: readonly (readonly [string, string])[]): 
 function installed(paths: readonly string[], asking: string): string | undefined {
   return paths.find((path) => spawnSync(path, [asking]).status === 0);
 }
-export function startReplicasNginx(): void {}

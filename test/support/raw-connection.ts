@@ -19,17 +19,22 @@ export class RawConnection {
     this.isClosed = new Promise((resolve) => socket.once('close', () => resolve()));
   }
 
-  static async open(url: string): Promise<RawConnection> {
+  /** `localAddress`: of this machine, as another client has another address. */
+  static async open(url: string, localAddress?: string): Promise<RawConnection> {
     const { port, hostname } = new URL(url);
-    const socket = connect(Number(port), hostname);
+    const socket = connect({
+      port: Number(port),
+      host: hostname,
+      ...(localAddress === undefined ? {} : { localAddress }),
+    });
     const connection = new RawConnection(socket);
     await once(socket, 'connect');
     return connection;
   }
 
   /** Opened as a WebSocket of socket.io; frames may follow. */
-  static async webSocket(url: string): Promise<RawConnection> {
-    const connection = await RawConnection.open(url);
+  static async webSocket(url: string, localAddress?: string): Promise<RawConnection> {
+    const connection = await RawConnection.open(url, localAddress);
     const path = '/socket.io/?EIO=4&transport=websocket';
     const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13';
     connection.say(

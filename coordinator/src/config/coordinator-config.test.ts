@@ -27,6 +27,23 @@ describe('loadConfig', () => {
     expect(loadConfig([], { ...environment, FEDLORA_LEASE_SECONDS: '30' }).leaseSeconds).toBe(30);
   });
 
+  it('takes the address for its peers, as an origin, only where there can be any', () => {
+    const environment = { FEDLORA_FEDERATION_KEY: key, FEDLORA_PEER_URL: 'http://Coordinator-0:7400/' };
+    const database = { FEDLORA_DATABASE_URL: 'postgres://fedlora@127.0.0.1:5432/fedlora' };
+    expect(loadConfig([], { ...environment, ...database }).peerUrl).toBe('http://coordinator-0:7400');
+    expect(() => loadConfig([], environment)).toThrow('peerUrl is for several coordinators');
+    for (const wrong of [
+      '10.0.0.5:7400',
+      'https://10.0.0.5',
+      'http://a:b@10.0.0.5',
+      'http://10.0.0.5/a',
+      'http://0.0.0.0:7400',
+    ])
+      expect(() => loadConfig([], { ...environment, ...database, FEDLORA_PEER_URL: wrong }), wrong).toThrow(
+        'peerUrl must be',
+      );
+  });
+
   it('reads the file, and the environment wins', () => {
     const path = file({ port: 1, host: '::', dataFolder: '/data', federationKey: key });
     expect(loadConfig(['--config', path], { FEDLORA_PORT: '2' })).toMatchObject({

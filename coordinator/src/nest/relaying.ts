@@ -28,19 +28,20 @@ export interface RelayingParts {
 }
 
 /** For requests. After the request log, which gives them their ids, and before whatever reads bodies. */
-export function relaying(parts: RelayingParts): RequestHandler {
+export function relaying(parts: RelayingParts, patienceMs = PATIENCE_MS): RequestHandler {
   return (request, response, next) => {
-    passOrAnswer(parts, request, response).then((isPassed) => {
-      if (!isPassed && !response.destroyed) next();
+    passOrAnswer(parts, request, response, patienceMs).then((isPassed) => {
+      if (!isPassed) next();
     }, next);
   };
 }
 
-/** @returns whether it was passed on, and is answered */
+/** @returns whether it was passed on and answered, or there is nobody to answer */
 async function passOrAnswer(
   { driving, peers, relay }: RelayingParts,
   request: Request,
   response: Response,
+  patienceMs: number,
 ): Promise<boolean> {
   const caller = takeCaller(peers, request);
   if (caller !== undefined) {
@@ -51,10 +52,14 @@ async function passOrAnswer(
   if (driving.isDriving || !relay.isOn) return false;
   const answerer = answererOf(request.method, request.path, request.headers);
   if (answerer === 'any') return false;
-  const patience = AbortSignal.timeout(PATIENCE_MS);
+  let patience: AbortSignal | undefined;
   for (;;) {
-    const way = answerer === 'driver' ? await relay.untilWay(patience) : relay.way;
-    if (way === undefined || response.destroyed) return false;
+    let { way } = relay;
+    if (way === undefined && answerer === 'driver')
+      way = await relay.untilWay((patience ??= AbortSignal.timeout(patienceMs)));
+    if (response.destroyed) return true;
+    if (way === undefined && answerer === 'driver' && relay.isOn) throw relay.refusal();
+    if (way === undefined) return false;
     if (!(await relay.pass(way, request, response, callerOf(request, (request as KnownRequest).id)))) continue;
     readOut(request);
     return true;
@@ -62,7 +67,12 @@ async function passOrAnswer(
 }
 
 /** For WebSockets: instead of whoever else listens for them, who get what is not passed on. */
-export function relayUpgrades(server: Server, application: Application, parts: RelayingParts): void {
+export function relayUpgrades(
+  server: Server,
+  application: Application,
+  parts: RelayingParts,
+  patienceMs = PATIENCE_MS,
+): void {
   const here = server.listeners('upgrade') as ((request: IncomingMessage, socket: Socket, head: Buffer) => void)[];
   server.removeAllListeners('upgrade');
   server.on('upgrade', (request, socket: Socket, head: Buffer) => {
@@ -71,11 +81,12 @@ export function relayUpgrades(server: Server, application: Application, parts: R
     // As Express does with all others: from here on it knows who is behind the proxies.
     // Safe: it is where an application of Express has what its requests can do.
     Object.setPrototypeOf(request, (application as unknown as { readonly request: object }).request);
-    passOrRefuse(parts, request as Request, socket, head)
+    passOrRefuse(parts, request as Request, socket, head, patienceMs)
       .catch((error: unknown) => refuse(parts, request, socket, error))
       .then((isDone) => {
+        if (isDone) return;
         socket.off('error', fail);
-        if (!isDone) for (const listener of here) listener.call(server, request, socket, head);
+        for (const listener of here) listener.call(server, request, socket, head);
       }, fail);
   });
 }
@@ -86,15 +97,16 @@ async function passOrRefuse(
   request: Request,
   socket: Socket,
   head: Buffer,
+  patienceMs: number,
 ): Promise<boolean> {
   const caller = takeCaller(peers, request);
   if (caller !== undefined && !driving.isDriving)
     throw standingBy('A request was passed on to a coordinator that stands by itself.');
   if (driving.isDriving || !relay.isOn || !request.url.startsWith('/socket.io/')) return false;
-  const way = await relay.untilWay(AbortSignal.timeout(PATIENCE_MS));
+  const way = await relay.untilWay(AbortSignal.timeout(patienceMs));
   if (socket.destroyed) return true;
-  if (way === undefined && (driving.isDriving || !relay.isOn)) return false;
-  if (way === undefined) throw relay.refusal();
+  if (way === undefined && relay.isOn) throw relay.refusal();
+  if (way === undefined) return false;
   const answer = await relay.passUpgrade(way, request, socket, head, callerOf(request));
   if (answer !== undefined)
     await answerRaw(request, socket, async (response) => {
@@ -149,6 +161,7 @@ async function answerRaw(
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
   response.assignSocket(socket);
+  response.on('error', () => socket.destroy());
   try {
     await answer(response);
   } finally {

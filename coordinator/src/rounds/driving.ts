@@ -17,8 +17,10 @@ export interface DrivingParts {
   readonly lease: DriverLease | undefined;
   /** Goes on with what is stored, as a start does. */
   readonly takeUp: () => Promise<void>;
-  /** Told at each look who else drives; `undefined`: nobody does, or this process from now on. */
+  /** Told at each look who else drives; `undefined`: nobody does. */
   readonly follow: (holder: Holder | undefined) => void;
+  /** From now on this process drives. */
+  readonly onDriving: () => void;
   /** Another drives, or driving could not be taken up: the process has to end. */
   readonly onLost: (reason: FedloraError) => void;
   readonly log: Log;
@@ -38,7 +40,7 @@ export class Driving {
     const { lease, takeUp, follow, log } = this.parts;
     if (lease === undefined || (await lease.tryTake())) {
       await takeUp();
-      this.isDriving = true;
+      this.drive();
     } else {
       log.info('coordinator.standing-by');
       follow(lease.heldBy);
@@ -91,11 +93,16 @@ export class Driving {
   private async takeOver(): Promise<void> {
     try {
       await this.parts.takeUp();
-      this.isDriving = true;
+      this.drive();
       this.parts.log.info('coordinator.took-over');
     } catch (error) {
       this.lose(FedloraError.from(error));
     }
+  }
+
+  private drive(): void {
+    this.isDriving = true;
+    this.parts.onDriving();
   }
 
   private lose(reason: FedloraError): void {
