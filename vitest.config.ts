@@ -13,6 +13,9 @@ const alias = [
   { find: /^@fedlora\/(protocol|shared|client|coordinator)$/, replacement: `${root}/$1/src/index.ts` },
 ];
 
+/** Tests that leave the process other than it was: they mock modules, or measure what is not loaded yet. */
+const isolated = '**/*.isolated.test.ts';
+
 const project = (name: string, include: string[], testTimeout: number) => ({
   plugins: [swc.vite({ module: { type: 'es6' } })],
   resolve: { alias },
@@ -20,10 +23,18 @@ const project = (name: string, include: string[], testTimeout: number) => ({
   test: { name, root, include, testTimeout, hookTimeout: testTimeout, pool: 'forks' as const },
 });
 
+/**
+ * Files that share a process, and so load the product once: loading it for each took a third of the processor time.
+ */
+function sharedProcess(name: string, include: string[], testTimeout: number) {
+  const { test, ...rest } = project(name, include, testTimeout);
+  return { ...rest, test: { ...test, exclude: [isolated, '**/node_modules/**'], isolate: false, restoreMocks: true } };
+}
+
 /** What is asked of the embedded database, asked of PostgreSQL as well, and what only PostgreSQL can do. */
 function onPostgres() {
   if (postgresPrograms() === undefined) return project('postgres', ['test/postgres/absent.test.ts'], 60_000);
-  const { test, ...rest } = project(
+  const { test, ...rest } = sharedProcess(
     'postgres',
     [
       'coordinator/src/storage/{backup,migrations}.test.ts',
@@ -43,7 +54,7 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       project('architecture', ['test/architecture/**/*.test.ts'], 60_000),
-      project(
+      sharedProcess(
         'unit',
         [
           '{protocol,shared,client,coordinator}/src/**/*.test.ts',
@@ -60,7 +71,12 @@ export default defineConfig({
         ['test/fuzz/**/*.test.ts'],
         process.env['FEDLORA_FUZZ_CASES'] === undefined ? 120_000 : 3_600_000,
       ),
-      project('scenario', ['test/scenario/**/*.test.ts'], 120_000),
+      sharedProcess('scenario', ['test/scenario/**/*.test.ts'], 120_000),
+      project(
+        'isolated',
+        ['{protocol,shared,client,coordinator}/src/**/*.isolated.test.ts', 'test/scenario/*.isolated.test.ts'],
+        120_000,
+      ),
       project('conformance', ['test/conformance/**/*.test.ts'], 120_000),
       project('e2e', ['test/e2e/**/*.test.ts'], 600_000),
     ],

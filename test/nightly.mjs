@@ -1,7 +1,7 @@
 /**
  * `npm run test:nightly`: what `npm test` does a few times, very many times: 100,000 hostile inputs for each decoder, the
- * statistical tests of hiding, and 50 rounds over a faulty network, with a seed that is new in every run. Besides, the packed client is
- * installed from the registry.
+ * statistical tests of hiding, 50 rounds over a faulty network, and every model on every engine, with a seed that is new in every run.
+ * Besides, the packed client is installed from the registry.
  *
  * The seed and the number of cases are printed; a failure is repeated with `FEDLORA_FUZZ_SEED=... npm run test:nightly`.
  * Arguments are passed on to Vitest, such as `npm run test:nightly -- -t ledger`.
@@ -18,6 +18,7 @@ ensureBuilt();
 const environment = {
   ...process.env,
   FEDLORA_FUZZ_CASES: process.env.FEDLORA_FUZZ_CASES ?? '100000',
+  FEDLORA_EVERY_CASE: '1',
   FEDLORA_INSTALL_PACKAGE: '1',
   FEDLORA_FAULTY_ROUNDS: process.env.FEDLORA_FAULTY_ROUNDS ?? '50',
   FEDLORA_FUZZ_SEED: process.env.FEDLORA_FUZZ_SEED ?? String(randomInt(2 ** 31)),
@@ -32,6 +33,7 @@ const vitest = spawnSync(
     'run',
     'test/fuzz/',
     'secagg-hiding',
+    'conformance',
     'faulty-network',
     'package.e2e',
     ...process.argv.slice(2),

@@ -69,6 +69,15 @@ describe('house rules for sources', () => {
     expect(vague).toEqual([]);
   });
 
+  it('a test that mocks a module has a process of its own, as `vitest.config.ts` gives to *.isolated.test.ts', () => {
+    const mocking = ['protocol/src', 'shared/src', 'client/src', 'coordinator/src', 'test/scenario', 'test/postgres']
+      .flatMap((folder) => sources(folder, { tests: true }))
+      .filter((source) => /\bvi\.(do)?[mM]ock\(/.test(withoutComments(source.text)))
+      .map((source) => source.path);
+    expect(mocking.length).toBeGreaterThan(0);
+    expect(mocking.filter((path) => !path.endsWith('.isolated.test.ts'))).toEqual([]);
+  });
+
   it('the packages have no barrels inside: only the public face is called index.ts', () => {
     const barrels = ['protocol/src', 'shared/src', 'client/src', 'coordinator/src']
       .flatMap((folder) => sources(folder))

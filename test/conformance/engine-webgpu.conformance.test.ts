@@ -49,7 +49,8 @@ type Plan = NonNullable<OnnxEngineOptions['plan']>;
 /**
  * Each architecture by the whole graph, and one model by the block graphs with NF4, which have the same operations. Other plans, and
  * gradients of A or B alone, differ in which graphs are cut where, and are tested on the processor. Steps and logits with NF4 are left
- * out: unpacking weights on a software device takes minutes for them, and they are other calls of the graphs that are tested.
+ * out: unpacking weights on a software device takes minutes for them, and they are other calls of the graphs that are tested. The steps
+ * of the largest model are for the nightly suite.
  */
 const cases: readonly (readonly [name: string, planName: string, plan: Plan])[] = [
   ...Object.keys(fixtures).map((name) => [name, 'whole graph', { structure: 'whole', weights: 'merged' }] as const),
@@ -122,6 +123,8 @@ if (whyNot !== undefined) {
       },
       PATIENCE_MS,
     );
+
+    if (name === 'tiny' && process.env['FEDLORA_EVERY_CASE'] !== '1') return;
 
     // Last, because it changes the adapter.
     it(
