@@ -20,7 +20,16 @@ const project = (name: string, include: string[], testTimeout: number) => ({
   plugins: [swc.vite({ module: { type: 'es6' } })],
   resolve: { alias },
   oxc: false as const,
-  test: { name, root, include, testTimeout, hookTimeout: testTimeout, pool: 'forks' as const },
+  test: {
+    name,
+    root,
+    include,
+    testTimeout,
+    hookTimeout: testTimeout,
+    // What is waited for comes late on a busy machine, and costs nothing where it comes at once.
+    expect: { poll: { timeout: 30_000 } },
+    pool: 'forks' as const,
+  },
 });
 
 /**
