@@ -9,7 +9,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Manifest } from '@fedlora/protocol';
 import { routes, type RoundView, type RunView } from '@fedlora/shared';
 import { startCoordinator, type RunningCoordinator } from '@fedlora/coordinator';
+import { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { queuePrefix, SUM_QUEUE } from '../../coordinator/src/aggregation/sum-queue.js';
 import { averagingRun, meanOf, movedBy, valuesOfB } from '../support/averaging.js';
 import { FakeFederation, untilRun } from '../support/fake-federation.js';
 import { becomeFirstAdmin } from '../support/first-admin.js';
@@ -58,7 +60,7 @@ describe('the sum of a round over workers', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  async function start(patienceMs: number): Promise<void> {
+  async function startAgain(patienceMs: number): Promise<void> {
     const { federationKey } = federation;
     coordinator = await startCoordinator(
       {
@@ -71,6 +73,10 @@ describe('the sum of a round over workers', () => {
       },
       { sums: { rangeWords: RANGE_WORDS, patienceMs } },
     );
+  }
+
+  async function start(patienceMs: number): Promise<void> {
+    await startAgain(patienceMs);
     token = (await becomeFirstAdmin(coordinator.url, coordinator.setupToken!)).token;
     await federation.enrol(coordinator.url, token, names);
     await federation.connect(coordinator.url);
@@ -81,7 +87,7 @@ describe('the sum of a round over workers', () => {
       };
   }
 
-  /** A worker on the coordinator's folder, once it takes jobs. It opens no database: nobody listens at this address. */
+  /** A worker on the coordinator's folder, once it takes jobs. */
   async function startWorker(name: string): Promise<ChildProcess> {
     const worker = processes.start([program, 'worker'], {
       log: join(folder, `${name}.log`),
@@ -89,7 +95,6 @@ describe('the sum of a round over workers', () => {
         FEDLORA_DATA: join(folder, 'data'),
         FEDLORA_FEDERATION_KEY: federation.federationKey,
         FEDLORA_REDIS_URL: redis.url,
-        FEDLORA_DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none',
         FEDLORA_LOG_LEVEL: 'info',
       },
     });
@@ -195,6 +200,27 @@ describe('the sum of a round over workers', () => {
 
       const words = await expectRightSum(runId);
       expect(await linesOf('heir', 'worker.range.summed')).toHaveLength(Math.ceil(words / RANGE_WORDS));
+    },
+    LONG_MS,
+  );
+
+  it(
+    'is left at once when the coordinator is stopped while a worker is waited for, and made by the next one',
+    async () => {
+      await start(LONG_MS);
+      const worker = await startWorker('sleeping');
+      worker.kill('SIGSTOP');
+      const runId = await plan();
+      const client = new Redis(redis.url);
+      const waiting = `${queuePrefix(federation.federationKey)}:${SUM_QUEUE}:wait`;
+      while ((await client.llen(waiting)) === 0) await wait(50);
+      await coordinator.close(); // Patience is as long as this test may take.
+      expect(await client.llen(waiting)).toBe(0);
+      client.disconnect();
+      await startAgain(LONG_MS);
+      worker.kill('SIGCONT');
+      const words = await expectRightSum(runId);
+      expect(await linesOf('sleeping', 'worker.range.summed')).toHaveLength(Math.ceil(words / RANGE_WORDS));
     },
     LONG_MS,
   );

@@ -8,13 +8,7 @@
 import { bytesToWords, emptyMaskedSum, sumMaskedInto, type MaskedSum } from '@fedlora/protocol';
 import { FedloraError } from '@fedlora/shared';
 import type { ContributionStore } from '../storage/contribution-store.js';
-import type { ByteRange } from '../storage/growing-blobs.js';
-
-/** Words `from` to before `to` of every contribution. */
-export interface WordRange {
-  readonly from: number;
-  readonly to: number;
-}
+import type { ByteRange, WordRange } from '../storage/growing-blobs.js';
 
 /** What is summed. */
 export interface StoredWords {
@@ -50,7 +44,7 @@ export function rangesOf(length: number, words: number): readonly WordRange[] {
 export async function sumRange(
   { survivors, length, contribution }: StoredWords,
   { from, to }: WordRange,
-  onAdded?: () => Promise<void>,
+  onAdded?: () => Promise<void> | void,
 ): Promise<MaskedSum> {
   const words = to - from;
   const sum = emptyMaskedSum(words);

@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Log } from '../observe/log.js';
-import type { WordRange } from './range-sums.js';
+import type { WordRange } from '../storage/growing-blobs.js';
 
 export const SUM_QUEUE = 'sums';
 

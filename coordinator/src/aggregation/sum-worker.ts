@@ -80,7 +80,7 @@ export class SumWorker {
       await tell(added);
     });
     const bytes = wordsToBytes(sum.words); // [4 (to - from)]
-    await contributions.putPartialSum(roundId, from, bytes);
+    await contributions.putPartialSum(roundId, { from, to }, bytes);
     // A bucket knows no groups: what is put there after the round was scrubbed would stay.
     if ((await contributions.size(roundId, survivors[0])) === 0) await contributions.scrub(roundId);
     log.info('worker.range.summed', { roundId, from, to, durationMs: Math.round(performance.now() - started) });

@@ -35,6 +35,11 @@ export class AdapterMaker {
 
   constructor(private readonly parts: AdapterMakerParts) {}
 
+  /** Ends what is being made; it is not made. */
+  close(): void {
+    this.parts.roundSums.close();
+  }
+
   /** Unmasks the sum, takes the server's step, and puts version and optimizer on disk. A second time, after a crash, makes the same. */
   async make(round: OpenRound): Promise<Made> {
     const { crypto, roundSums, budget, versionStore, optimizerStore, runs, log } = this.parts;

@@ -336,9 +336,10 @@ export class RoundService {
     await Promise.allSettled([...this.open.values()].map((round) => round.tail));
   }
 
-  /** Lets nothing more begin by itself, without waiting for what is being done. */
+  /** Lets nothing more begin by itself, and no sum go on, without waiting for what is being done. */
   abandon(): void {
     this.isClosing = true;
+    this.parts.adapterMaker.close();
     this.deadlines.disarmAll();
     this.news.close();
   }
@@ -437,6 +438,11 @@ export class RoundService {
           return effect satisfies never;
       }
     } catch (error) {
+      // It was told to stop in the middle of the sum. The state is stored, so the next start makes it.
+      if (this.isClosing && effect.kind === 'conclude') {
+        log.info('round.sum.left', { runId: round.run.id, roundId: round.id });
+        return;
+      }
       const { code, message } = FedloraError.from(error);
       log.error('round.effect.failed', {
         runId: round.run.id,

@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { FedloraError } from '@fedlora/shared';
 import { isMissing } from './durable-file.js';
-import type { ByteRange, GrowingBlobs } from './growing-blobs.js';
+import type { ByteRange, GrowingBlobs, WordRange } from './growing-blobs.js';
 
 export class ContributionStore {
   /** Contributions that are receiving a piece. */
@@ -80,13 +80,13 @@ export class ContributionStore {
     return this.blobs.read(nameOf(roundId, participant), range);
   }
 
-  /** Stores the sum of the contributions' words from `firstWord` on, which is as unreadable as they are, until the round is scrubbed. */
-  putPartialSum(roundId: string, firstWord: number, words: Uint8Array): Promise<void> {
-    return this.blobs.put(partialSumName(roundId, firstWord), words);
+  /** Stores the sum of a range of the contributions' words, which is as unreadable as they are, until the round is scrubbed. */
+  putPartialSum(roundId: string, range: WordRange, words: Uint8Array): Promise<void> {
+    return this.blobs.put(partialSumName(roundId, range), words);
   }
 
-  readPartialSum(roundId: string, firstWord: number): AsyncIterable<Uint8Array> {
-    return this.blobs.read(partialSumName(roundId, firstWord));
+  readPartialSum(roundId: string, range: WordRange): AsyncIterable<Uint8Array> {
+    return this.blobs.read(partialSumName(roundId, range));
   }
 
   /** Removes one contribution, as its hash was wrong. */
@@ -115,9 +115,9 @@ function nameOf(roundId: string, participant: number): string {
   return `${roundId}/${participant}`;
 }
 
-/** Participants have numbers, so no contribution is called so. */
-function partialSumName(roundId: string, firstWord: number): string {
-  return `${roundId}/sum-${firstWord}`;
+/** Participants have numbers, so no contribution is called so. Two sums of one name have the same bytes, whoever makes them. */
+function partialSumName(roundId: string, { from, to }: WordRange): string {
+  return `${roundId}/sum-${from}-${to}`;
 }
 
 /** The chunks of a piece. @throws FedloraError upload/wrong-length | request/too-large */

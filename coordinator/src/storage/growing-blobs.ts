@@ -1,7 +1,7 @@
 /** Blobs that come a piece at a time, over several connections: those of contributions. */
 
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { AtMost } from './at-most.js';
