@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -20,8 +20,10 @@ import { swiftKeys, SwiftServer, whyNoSwift } from '../../../test/support/swift-
 import { startCoordinator } from '../start-coordinator.js';
 import { NoSuchBlob, type BlobEntry, type BlobStore } from './blob-store.js';
 import { ContributionStore } from './contribution-store.js';
+import { DataFolder } from './data-folder.js';
 import { FolderBlobs } from './folder-blobs.js';
 import { GrowingFiles, GrowingObjects, type GrowingBlobs } from './growing-blobs.js';
+import { openBlobs } from './open-blobs.js';
 import { S3Blobs } from './s3-blobs.js';
 
 const BUCKET = 'fedlora';
@@ -280,6 +282,44 @@ describe('what an end in the middle leaves', () => {
       expect(await open()).toBe(0);
     });
 });
+
+if (whyNoSwift === undefined)
+  describe('a data folder that several coordinators have, with a bucket', () => {
+    it('loses nothing of a piece that one of them is receiving when another one starts on it', async () => {
+      vi.stubEnv('AWS_ACCESS_KEY_ID', swiftKeys.accessKeyId);
+      vi.stubEnv('AWS_SECRET_ACCESS_KEY', swiftKeys.secretAccessKey);
+      const shared = new DataFolder(join(folder, 'shared'));
+      await shared.prepare();
+      const config = {
+        blobs: { s3: { bucket: BUCKET, region: 'us-east-1', endpoint: swift?.url ?? '', prefix: 'shared' } },
+      };
+      const driver = await openBlobs(config, shared);
+      async function* piece(): AsyncGenerator<Uint8Array> {
+        yield Uint8Array.of(1, 2);
+        // Its file has no name, so that it is gone with the process that has it open.
+        expect(await readdir(shared.arriving)).toEqual([]);
+        await openBlobs(config, shared);
+        yield Uint8Array.of(3, 4);
+      }
+      await driver.contributions.append('round/0', piece(), { stored: 0, wholeBytes: 4 });
+      expect(await buffer(driver.contributions.read('round/0'))).toEqual(Buffer.of(1, 2, 3, 4));
+      vi.unstubAllEnvs();
+    });
+
+    it('is rid of pieces that earlier versions left there, when they are an hour old', async () => {
+      vi.stubEnv('AWS_ACCESS_KEY_ID', swiftKeys.accessKeyId);
+      vi.stubEnv('AWS_SECRET_ACCESS_KEY', swiftKeys.secretAccessKey);
+      const shared = new DataFolder(join(folder, 'upgraded'));
+      await mkdir(shared.arriving, { recursive: true });
+      for (const name of ['left', 'coming']) await writeFile(join(shared.arriving, name), 'piece');
+      const twoHoursAgo = new Date(Date.now() - 2 * 3_600_000);
+      await utimes(join(shared.arriving, 'left'), twoHoursAgo, twoHoursAgo);
+      const s3 = { bucket: BUCKET, region: 'us-east-1', endpoint: swift?.url ?? '', prefix: 'upgraded' };
+      await openBlobs({ blobs: { s3 } }, shared);
+      expect(await readdir(shared.arriving)).toEqual(['coming']);
+      vi.unstubAllEnvs();
+    });
+  });
 
 describe('a bucket that', () => {
   if (whyNoSwift === undefined)

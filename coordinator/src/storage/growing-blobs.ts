@@ -19,6 +19,12 @@ export interface ByteRange {
   readonly to?: number;
 }
 
+/** Words of a blob: from the one numbered `from` to before `to`. */
+export interface WordRange {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** Names are of two parts, `group/name`. One piece of a blob is appended at a time. */
 export interface GrowingBlobs {
   /** Bytes that are stored. */
@@ -118,7 +124,7 @@ const STORED_AT_ONCE = 8;
 export class GrowingObjects implements GrowingBlobs {
   private readonly storing = new AtMost(STORED_AT_ONCE);
 
-  /** @param folder for pieces that are coming; is there already, and this process' own */
+  /** @param folder for pieces that are coming; is there already, and may be that of other processes too */
   constructor(
     private readonly blobs: BlobStore,
     private readonly folder: string,
@@ -135,9 +141,11 @@ export class GrowingObjects implements GrowingBlobs {
     piece: AsyncIterable<Uint8Array>,
     { stored }: { readonly stored: number; readonly wholeBytes: number },
   ): Promise<number> {
-    const collected = join(this.folder, randomUUID());
-    const file = await open(collected, 'wx', 0o600);
+    const path = join(this.folder, randomUUID());
+    const file = await open(path, 'wx+', 0o600);
     try {
+      // Without a name it is gone when this process is, however that ends, and no other process that starts on the folder sweeps it away.
+      await rm(path);
       let bytes = 0;
       try {
         for await (const chunk of piece) {
@@ -145,14 +153,13 @@ export class GrowingObjects implements GrowingBlobs {
           bytes += chunk.length;
         }
       } finally {
-        await file.close();
         // Of a piece that broke off too: the next one begins where it ended.
         if (bytes > 0)
-          await this.storing.take(async () => this.blobs.put(pieceName(name, stored), await readFile(collected)));
+          await this.storing.take(async () => this.blobs.put(pieceName(name, stored), await firstBytes(file, bytes)));
       }
       return stored + bytes;
     } finally {
-      await rm(collected, { force: true });
+      await file.close();
     }
   }
 
@@ -203,6 +210,16 @@ export class GrowingObjects implements GrowingBlobs {
     }
     return pieces;
   }
+}
+
+async function firstBytes(file: FileHandle, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  for (let read = 0; read < length;) {
+    const { bytesRead } = await file.read(bytes, read, length - read, read);
+    if (bytesRead === 0) throw new Error('A file is shorter than what was written to it.');
+    read += bytesRead;
+  }
+  return bytes;
 }
 
 /** Names in the order of the numbers: 15 digits, as many as an offset in a request may have. */

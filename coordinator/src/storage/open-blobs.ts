@@ -1,6 +1,7 @@
 /** Where this coordinator's blobs are, by its configuration: in its data folder, or in a bucket. */
 
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { S3Config } from '../config/blobs-config.js';
 import type { CoordinatorConfig } from '../config/coordinator-config.js';
 import type { BlobStore } from './blob-store.js';
@@ -18,8 +19,6 @@ export interface Blobs {
 
 /** @throws FedloraError coordinator/blobs-unavailable: the bucket does not answer */
 export async function openBlobs({ blobs }: Pick<CoordinatorConfig, 'blobs'>, folder: DataFolder): Promise<Blobs> {
-  // Whatever was coming when the last process ended is sent again.
-  await rm(folder.arriving, { recursive: true, force: true });
   if (blobs === undefined)
     return {
       versions: new FolderBlobs(folder.versions),
@@ -27,7 +26,9 @@ export async function openBlobs({ blobs }: Pick<CoordinatorConfig, 'blobs'>, fol
       contributions: new GrowingFiles(folder.contributions),
       expectReachable: () => Promise.resolve(),
     };
-  await mkdir(folder.arriving, { mode: 0o700 });
+  // Another coordinator's as well, where they share the data folder.
+  await mkdir(folder.arriving, { recursive: true, mode: 0o700 });
+  await removeLeft(folder.arriving);
   const below = await openBucket(blobs.s3);
   const contributions = below('contributions');
   const opened: Blobs = {
@@ -53,6 +54,18 @@ export async function openContributions(
   const contributions = (await openBucket(blobs.s3))('contributions');
   await expectAnswer(contributions);
   return new GrowingObjects(contributions, folder.arriving);
+}
+
+/** Nobody writes to a piece for so long. */
+const LEFT_MS = 3_600_000;
+
+/** What programs of before this version, which gave pieces names, were collecting when they were killed: it is sent again. */
+async function removeLeft(arriving: string): Promise<void> {
+  for (const name of await readdir(arriving)) {
+    const path = join(arriving, name);
+    const found = await stat(path).catch(() => undefined); // Undefined: another has removed it meanwhile.
+    if (found !== undefined && found.mtimeMs < Date.now() - LEFT_MS) await rm(path, { force: true });
+  }
 }
 
 /** The stores of a bucket, by kind. */
