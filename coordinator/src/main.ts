@@ -3,12 +3,14 @@
 import { exitCodeOf, explainError } from '@fedlora/shared';
 import { createAdminLink } from './admin-link.js';
 import { loadConfig } from './config/coordinator-config.js';
+import { migrateDatabase } from './migrate.js';
 import { startCoordinator } from './start-coordinator.js';
 import { startWorker } from './start-worker.js';
 
 try {
   const [first, ...rest] = process.argv.slice(2);
   if (first === 'admin-link') await printAdminLink(rest);
+  else if (first === 'migrate') await migrate(rest);
   else if (first === 'worker') await work(rest);
   else await run(process.argv.slice(2));
 } catch (error) {
@@ -33,7 +35,7 @@ async function run(args: readonly string[]): Promise<void> {
 
 /** Sums ranges of large updates for coordinators of the same configuration, until it is told to stop. */
 async function work(args: readonly string[]): Promise<void> {
-  closeOnSignal(await startWorker(loadConfig(args, process.env)));
+  closeOnSignal(await startWorker(loadConfig(args, process.env, 'worker')));
 }
 
 function closeOnSignal(running: { close(): Promise<void> }): void {
@@ -56,4 +58,10 @@ function closeOnSignal(running: { close(): Promise<void> }): void {
 async function printAdminLink(args: readonly string[]): Promise<void> {
   const token = await createAdminLink(loadConfig(args, process.env));
   process.stdout.write(`Start the coordinator, and open this at its address within a day: /#setup=${token}\n`);
+}
+
+/** For upgrades, before the new version starts. */
+async function migrate(args: readonly string[]): Promise<void> {
+  const version = await migrateDatabase(loadConfig(args, process.env));
+  process.stdout.write(`The database is up to date: its schema has version ${version}.\n`);
 }

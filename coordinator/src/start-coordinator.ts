@@ -81,7 +81,7 @@ import { DataFolder } from './storage/data-folder.js';
 import { databaseOf, openDatabase, type Database, type Tables } from './storage/database.js';
 import { writeAtomically } from './storage/durable-file.js';
 import { DriverLease } from './storage/lease.js';
-import { openCoordinatorKey, type CoordinatorKey } from './storage/keys.js';
+import { openCoordinatorKey, readCoordinatorKey, type CoordinatorKey } from './storage/keys.js';
 import { openBlobs, type Blobs } from './storage/open-blobs.js';
 
 /** A coordinator that answers. */
@@ -128,7 +128,7 @@ export async function startCoordinator(
   try {
     if (config.databaseUrl === undefined) await rm(folder.address, { force: true });
     db = await openDatabase(databaseOf(config, folder));
-    const key = await openCoordinatorKey(folder.coordinatorKey);
+    const key = await coordinatorKeyOf(config, folder);
     await expectSameFederation(db, config);
     await rm(join(config.dataFolder, 'operator-token'), { force: true }); // Of before there were users; it opens nothing.
     const stored = await readSetting(db, 'revocations');
@@ -446,6 +446,12 @@ function construct(
     versionStore,
     views,
   };
+}
+
+function coordinatorKeyOf({ coordinatorKeyFile }: CoordinatorConfig, folder: DataFolder): Promise<CoordinatorKey> {
+  return coordinatorKeyFile === undefined
+    ? openCoordinatorKey(folder.coordinatorKey)
+    : readCoordinatorKey(coordinatorKeyFile);
 }
 
 /** `undefined`: the usual one. */

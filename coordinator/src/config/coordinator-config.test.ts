@@ -44,6 +44,14 @@ describe('loadConfig', () => {
       );
   });
 
+  it('takes Redis for a worker without a database, and for a coordinator only with one', () => {
+    const environment = { FEDLORA_FEDERATION_KEY: key, FEDLORA_REDIS_URL: 'rediss://redis.example.org:6379' };
+    expect(loadConfig([], environment, 'worker').redisUrl).toBe('rediss://redis.example.org:6379');
+    expect(() => loadConfig([], environment)).toThrow(/redisUrl .* databaseUrl/);
+    const both = { ...environment, FEDLORA_DATABASE_URL: 'postgres://a:b@localhost:5432/c' };
+    expect(loadConfig([], both).redisUrl).toBe('rediss://redis.example.org:6379');
+  });
+
   it('reads the file, and the environment wins', () => {
     const path = file({ port: 1, host: '::', dataFolder: '/data', federationKey: key });
     expect(loadConfig(['--config', path], { FEDLORA_PORT: '2' })).toMatchObject({

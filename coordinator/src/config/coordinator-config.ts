@@ -50,10 +50,16 @@ export interface CoordinatorConfig {
    */
   readonly peerUrl?: string;
   /**
-   * Redis for workers that sum large updates: `rediss://user:password@host:6379`; default none, then the coordinator sums them itself. It
-   * needs `databaseUrl`. It holds nothing that is not in the database or the store as well. Rather give it as FEDLORA_REDIS_URL.
+   * Redis for workers that sum large updates: `rediss://user:password@host:6379`; default none, then the coordinator sums them itself. A
+   * coordinator needs `databaseUrl` with it, a worker does not. It holds nothing that is not in the database or the store as well. Rather
+   * give it as FEDLORA_REDIS_URL.
    */
   readonly redisUrl?: string;
+  /**
+   * File of the key that signs versions, as 64 hex digits, where it is to come from a store of secrets: the same key for several
+   * coordinators. Default `coordinator.key` in the data folder, which the first start makes. FEDLORA_COORDINATOR_KEY_FILE.
+   */
+  readonly coordinatorKeyFile?: string;
   /** The identity provider that users may sign in with; default none. In the file an object, in the environment FEDLORA_OIDC_*. */
   readonly oidc?: OidcConfig;
   /** Where adapter versions, contributions and optimizer states are kept; default the data folder. */
@@ -73,14 +79,20 @@ const settings: { readonly [Key in Exclude<keyof CoordinatorConfig, 'oidc' | 'bl
   leaseSeconds: { environment: 'FEDLORA_LEASE_SECONDS', default: 15 },
   peerUrl: { environment: 'FEDLORA_PEER_URL' },
   redisUrl: { environment: 'FEDLORA_REDIS_URL' },
+  coordinatorKeyFile: { environment: 'FEDLORA_COORDINATOR_KEY_FILE' },
 };
 
 /**
  * The configuration from command-line arguments (`--config FILE`) and the environment, which wins over the file.
  *
+ * @param program for which it is; a worker opens no database
  * @throws FedloraError config/invalid: names the setting
  */
-export function loadConfig(args: readonly string[], environment: NodeJS.ProcessEnv): CoordinatorConfig {
+export function loadConfig(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  program: 'coordinator' | 'worker' = 'coordinator',
+): CoordinatorConfig {
   const file = readConfigFile(configPath(args));
   const known = [...Object.keys(settings), 'oidc', 'blobs'];
   const unknown = Object.keys(file).filter((key) => !known.includes(key));
@@ -94,7 +106,10 @@ export function loadConfig(args: readonly string[], environment: NodeJS.ProcessE
       ];
     }),
   );
-  return checkConfig(values, oidcOf(file.oidc, environment), blobsOf(file.blobs, environment));
+  const config = checkConfig(values, oidcOf(file.oidc, environment), blobsOf(file.blobs, environment));
+  if (program === 'coordinator' && config.redisUrl !== undefined && config.databaseUrl === undefined)
+    return refuse('redisUrl', 'is for several coordinators, which need databaseUrl as well.');
+  return config;
 }
 
 function checkConfig(
@@ -123,11 +138,12 @@ function checkConfig(
   if (values.redisUrl !== undefined && typeof values.redisUrl !== 'string')
     return refuse('redisUrl', 'must be a text.');
   const redisUrl = values.redisUrl === undefined ? undefined : readRedisUrl(values.redisUrl);
-  if (redisUrl !== undefined && databaseUrl === undefined)
-    return refuse('redisUrl', 'is for several coordinators, which need databaseUrl as well.');
   const peerUrl = values.peerUrl === undefined ? undefined : peerUrlOf(values.peerUrl);
   if (peerUrl !== undefined && databaseUrl === undefined)
     return refuse('peerUrl', 'is for several coordinators, which need databaseUrl as well.');
+  const { coordinatorKeyFile } = values;
+  if (coordinatorKeyFile !== undefined && (typeof coordinatorKeyFile !== 'string' || coordinatorKeyFile === ''))
+    return refuse('coordinatorKeyFile', 'must be a path.');
   return Object.freeze({
     dataFolder: resolve(dataFolder),
     host,
@@ -139,6 +155,7 @@ function checkConfig(
     leaseSeconds,
     ...(peerUrl === undefined ? {} : { peerUrl }),
     ...(redisUrl === undefined ? {} : { redisUrl }),
+    ...(coordinatorKeyFile === undefined ? {} : { coordinatorKeyFile: resolve(coordinatorKeyFile) }),
     ...(oidc === undefined ? {} : { oidc }),
     ...(blobs === undefined ? {} : { blobs }),
   });
@@ -174,7 +191,10 @@ function configPath(args: readonly string[]): string | undefined {
   if (args.length === 0) return undefined;
   const [flag, path, ...rest] = args;
   if (flag !== '--config' || path === undefined || rest.length > 0) {
-    throw new FedloraError('config/invalid', 'Usage: fedlora-coordinator [worker | admin-link] [--config FILE]');
+    throw new FedloraError(
+      'config/invalid',
+      'Usage: fedlora-coordinator [worker | migrate | admin-link] [--config FILE]',
+    );
   }
   return path;
 }

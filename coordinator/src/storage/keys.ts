@@ -17,9 +17,20 @@ export interface CoordinatorKey {
   secretFor(purpose: string): Uint8Array;
 }
 
-/** Reads the key, or makes it at the first start. @throws FedloraError config/invalid: others may read the file */
+/** Reads the key, or makes it at the first start. @throws FedloraError config/invalid: others may read the file, or it is damaged */
 export async function openCoordinatorKey(path: string): Promise<CoordinatorKey> {
-  const seed = (await readSeed(path)) ?? (await createSeed(path));
+  return keyOf((await readSeed(path)) ?? (await createSeed(path)));
+}
+
+/** Reads a key that is kept elsewhere. @throws FedloraError config/invalid: as above, or it is not there */
+export async function readCoordinatorKey(path: string): Promise<CoordinatorKey> {
+  const seed = await readSeed(path);
+  if (seed === undefined)
+    throw new FedloraError('config/invalid', 'coordinatorKeyFile names a file that is not there.', { where: path });
+  return keyOf(seed);
+}
+
+function keyOf(seed: Uint8Array): CoordinatorKey {
   return {
     publicKey: toHex(nodeProvider.ed25519.publicKey(seed)),
     sign: (message) => toHex(nodeProvider.ed25519.sign(seed, message)),
@@ -27,11 +38,14 @@ export async function openCoordinatorKey(path: string): Promise<CoordinatorKey> 
   };
 }
 
+/** `undefined`: there is no file. */
 async function readSeed(path: string): Promise<Uint8Array | undefined> {
   let text: string;
   try {
     const facts = await stat(path);
-    if (process.platform !== 'win32' && (facts.mode & 0o077) !== 0) {
+    // Kubernetes shows root's files to a process by its group.
+    const forbidden = facts.uid === 0 && process.getuid?.() !== 0 ? 0o037 : 0o077;
+    if (process.platform !== 'win32' && (facts.mode & forbidden) !== 0) {
       throw new FedloraError('config/invalid', 'The coordinator’s key can be read by others; chmod it to 600.', {
         where: path,
       });
