@@ -1,6 +1,6 @@
 /**
- * Two coordinators behind a proxy, of which the driver is killed in each phase of a round in turn, and a database that crashes in the
- * middle of one: nothing is lost, counted twice, or kept.
+ * Two coordinators behind a proxy and two workers, of which the driver is killed in each phase of a round in turn, a worker in the middle
+ * of a sum, and the database and Redis in the middle of a round: nothing is lost, counted twice, or kept.
  */
 
 import type { Manifest } from '@fedlora/protocol';
@@ -18,6 +18,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { meanOf, movedBy, valuesOfB } from '../support/averaging.js';
 import { caddy } from '../support/deployed-proxy.js';
 import { dumpOf, postgresPrograms } from '../support/postgres-server.js';
+import { hasRedis } from '../support/redis-server.js';
 import { eventually, Replicas } from '../support/replicas.js';
 import { operate, send } from '../support/requests.js';
 import { whyNoSwift } from '../support/swift-server.js';
@@ -26,20 +27,28 @@ import { runOfFour } from '../support/tiny-run.js';
 const missing = [
   postgresPrograms() === undefined ? 'PostgreSQL is not installed' : undefined,
   whyNoSwift,
+  hasRedis() ? undefined : 'Redis is not installed (on Debian: redis-server)',
   caddy.path === undefined ? 'Caddy is not installed' : undefined,
 ].filter((reason) => reason !== undefined);
 
 const NAMES = ['bank', 'clinic', 'council', 'museum'];
 
-/** Where rounds are held, in order, until what is done to the coordinators has been done. */
-const scenes: readonly { readonly held: RequestPhase | 'upload'; readonly ends: 'driver' | 'database' }[] = [
+interface Scene {
+  /** Where the round is held until what is done has been done. */
+  readonly held: RequestPhase | 'upload';
+  readonly ends: 'driver' | 'database';
+  /** What ends besides while both workers are in the middle of its sum. */
+  readonly summingEnds?: 'Redis' | 'driver and worker';
+}
+
+/** Of each round, in order. */
+const scenes: readonly Scene[] = [
   { held: 'advertising', ends: 'driver' },
   { held: 'sharing', ends: 'driver' },
-  { held: 'training', ends: 'driver' },
   { held: 'checking', ends: 'driver' },
   { held: 'upload', ends: 'driver' },
-  { held: 'unmasking', ends: 'driver' },
-  { held: 'upload', ends: 'database' },
+  { held: 'unmasking', ends: 'driver', summingEnds: 'Redis' },
+  { held: 'upload', ends: 'database', summingEnds: 'driver and worker' },
 ];
 
 /** How a participant stands who has answered a phase. */
@@ -65,7 +74,7 @@ if (missing.length > 0)
     expect(missing).not.toEqual([]);
   });
 else
-  describe('two coordinators behind a proxy, of which the driver is killed in each phase of a round in turn', () => {
+  describe('two coordinators and two workers behind a proxy, some of which are killed in each phase of a round in turn', () => {
     let replicas: Replicas;
     let ended: RunView;
     let rounds: readonly RoundView[];
@@ -88,7 +97,7 @@ else
       last.pieceBytes = 100;
       const { id: runId } = await operate<RunView>(replicas.url, replicas.token, 'POST', routes.runs, run);
 
-      for (const [i, { held, ends }] of scenes.entries()) {
+      for (const [i, { held, ends, summingEnds }] of scenes.entries()) {
         const phase = held === 'upload' ? 'training' : held;
         let round: RoundView | undefined;
         await eventually(`round ${i + 1} waits in ${held} for the last organisation only`, async () => {
@@ -101,6 +110,7 @@ else
           );
         });
         if (scenes.at(i + 1)?.held === 'upload') last.holdUpload(); // Its own of this round is at the coordinator.
+        if (summingEnds !== undefined) replicas.holdWorkers();
         if (ends === 'driver') {
           const killed = await replicas.killDriver();
           released.add(round?.id ?? '');
@@ -111,6 +121,18 @@ else
           last.releaseUpload();
           await replicas.postgres.goOn(['synchronous_commit=on']);
         }
+        if (summingEnds === undefined) continue;
+        await eventually(`both workers are summing round ${i + 1}`, () => replicas.areSumming);
+        if (summingEnds === 'Redis') {
+          await replicas.redis.halt();
+          await replicas.redis.goOn();
+        } else {
+          await replicas.killWorker(0);
+          const killed = await replicas.killDriver();
+          await replicas.startAgain(killed);
+        }
+        replicas.releaseWorkers();
+        if (summingEnds !== 'Redis') await replicas.startWorkerAgain(0);
       }
       await eventually('the run ends', async () => {
         await replicas.startEnded();
@@ -125,7 +147,23 @@ else
 
     it('drives one after the other', async () => {
       const [{ token }] = await replicas.query<{ token: string }>('SELECT token FROM leases');
-      expect(Number(token)).toBeGreaterThan(scenes.filter(({ ends }) => ends === 'driver').length);
+      const kills = scenes.flatMap(({ ends, summingEnds = '' }) => [ends, ...summingEnds.split(' ')]);
+      expect(Number(token)).toBeGreaterThan(kills.filter((one) => one === 'driver').length);
+    });
+
+    it('has its sums made by workers, but for the one in the middle of which Redis lost what they were asked', async () => {
+      const ranges = await replicas.summed();
+      const wanted = rounds.filter(
+        ({ phase, number }) => phase === 'done' && scenes.at(number - 1)?.summingEnds !== 'Redis',
+      );
+      const isWhole = ({ id }: RoundView): boolean => {
+        const own = ranges.filter(({ roundId }) => roundId === id).sort((a, b) => a.from - b.from);
+        let summed = 0;
+        for (const { from, to } of own) if (from <= summed) summed = Math.max(summed, to);
+        return summed === replicas.organisations[0].contributed.get(id)?.length;
+      };
+      expect(wanted.length).toBeGreaterThan(1);
+      expect(wanted.filter(isWhole)).toEqual(wanted);
     });
 
     it('ends every round that it began, and each that was aborted has a cause', () => {

@@ -10,11 +10,14 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** Far more than a program takes to start on a busy machine. */
+const START_MS = 180_000;
+
 /** Waits until something listens on a port of this machine. `stillHopes` may throw what makes waiting useless. */
 export async function untilListening(port: number, stillHopes: () => void = () => undefined): Promise<void> {
-  for (const endsAt = Date.now() + 30_000; !(await listens(port)); await wait(50)) {
+  for (const endsAt = Date.now() + START_MS; !(await listens(port)); await wait(50)) {
     stillHopes();
-    if (Date.now() > endsAt) throw new Error(`Nothing listens on port ${port} within 30 seconds.`);
+    if (Date.now() > endsAt) throw new Error(`Nothing listens on port ${port} within ${START_MS / 1000} seconds.`);
   }
 }
 

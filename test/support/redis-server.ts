@@ -10,6 +10,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { freePort } from './free-port.js';
 
+/** Far more than it takes to start on a busy machine. */
+const START_MS = 180_000;
 const PROGRAM = '/usr/bin/redis-server';
 
 export function hasRedis(): boolean {
@@ -58,7 +60,10 @@ export class RedisServer {
     const client = new Redis(this.url, { lazyConnect: true, maxRetriesPerRequest: null, retryStrategy: () => 50 });
     client.on('error', () => undefined);
     try {
-      await Promise.race([client.ping(), wait(30_000).then(() => Promise.reject(new Error('Redis does not start.')))]);
+      await Promise.race([
+        client.ping(),
+        wait(START_MS, undefined, { ref: false }).then(() => Promise.reject(new Error('Redis does not start.'))),
+      ]);
     } finally {
       client.disconnect();
     }

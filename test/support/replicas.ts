@@ -1,11 +1,12 @@
 /**
- * Two coordinators as an operator runs them for one to outlive the other: two processes on one PostgreSQL database and one bucket, behind
- * a proxy that asks whoever is ready. With four organisations that come back through the proxy whenever their connection breaks.
+ * A cluster as an operator runs it: two coordinators on one PostgreSQL database, one bucket and one Redis, behind a proxy that asks whoever
+ * is ready, and two workers that sum what the bucket has. With four organisations that come back through the proxy whenever their
+ * connection breaks.
  */
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -26,8 +27,10 @@ import { startReplicasProxy, type DeployedProxy } from './deployed-proxy.js';
 import { FakeFederation, FakeOrganisation } from './fake-federation.js';
 import { becomeFirstAdmin } from './first-admin.js';
 import { freePort } from './free-port.js';
+import { HeldLink } from './held-link.js';
 import { PostgresServer } from './postgres-server.js';
 import { Processes } from './processes.js';
+import { RedisServer } from './redis-server.js';
 import { listAll, operate, send } from './requests.js';
 import { swiftKeys, SwiftServer } from './swift-server.js';
 
@@ -101,6 +104,21 @@ interface Replica {
   child: ChildProcess | undefined;
 }
 
+interface Worker {
+  readonly log: string;
+  /** Its way to the bucket. */
+  readonly link: HeldLink;
+  child: ChildProcess | undefined;
+}
+
+/** A range that a worker has summed, of words `from` to before `to`. */
+export interface SummedRange {
+  readonly worker: number;
+  readonly roundId: string;
+  readonly from: number;
+  readonly to: number;
+}
+
 export class Replicas {
   readonly federation = new HeldFederation();
   token = '';
@@ -115,19 +133,22 @@ export class Replicas {
     readonly folder: string,
     readonly postgres: PostgresServer,
     readonly databaseUrl: string,
+    readonly redis: RedisServer,
     private readonly swift: SwiftServer,
     private readonly replicas: readonly Replica[],
+    private readonly workers: readonly Worker[],
   ) {
     this.client = swift.client();
     this.bucket = new S3Blobs(this.client, BUCKET, '');
   }
 
-  /** Both run, one drives, and the organisations are connected through the proxy. */
+  /** All run, one coordinator drives, and the organisations are connected through the proxy. */
   static async start(names: readonly string[]): Promise<Replicas> {
     const folder = await mkdtemp(join(tmpdir(), 'fedlora-replicas-'));
     await mkdir(join(folder, 'swift'));
-    const [swift, postgres] = await Promise.all([
+    const [swift, redis, postgres] = await Promise.all([
       SwiftServer.start(join(folder, 'swift')),
+      RedisServer.start(),
       // What it acknowledged outlives a crash of it; power cuts are not of this machine's tests.
       PostgresServer.start(['synchronous_commit=on']),
     ]);
@@ -136,7 +157,12 @@ export class Replicas {
       const port = await freePort();
       replicas.push({ folder: join(folder, name), port, url: `http://127.0.0.1:${port}`, child: undefined });
     }
-    const all = new Replicas(folder, postgres, await postgres.database(), swift, replicas);
+    const workers: Worker[] = [];
+    for (const name of ['first', 'second']) {
+      const link = await HeldLink.start(Number(new URL(swift.url).port));
+      workers.push({ log: join(folder, `${name}-worker.log`), link, child: undefined });
+    }
+    const all = new Replicas(folder, postgres, await postgres.database(), redis, swift, replicas, workers);
     try {
       await all.begin(names);
     } catch (error) {
@@ -158,11 +184,7 @@ export class Replicas {
   /** Ends whoever drives as `kill -9` does, and returns which it was: for `startAgain`. */
   async killDriver(): Promise<number> {
     const driver = await this.driver();
-    const { child } = this.replicas[driver];
-    if (child === undefined) throw new Error('It was not started here.');
-    const gone = once(child, 'exit');
-    child.kill('SIGKILL');
-    await gone;
+    await killed(this.replicas[driver].child);
     return driver;
   }
 
@@ -177,6 +199,38 @@ export class Replicas {
     for (const [i, { child }] of this.replicas.entries()) {
       if (child !== undefined && (child.exitCode !== null || child.signalCode !== null)) await this.startAgain(i);
     }
+  }
+
+  /** No worker reads anything from now on. */
+  holdWorkers(): void {
+    for (const { link } of this.workers) link.hold();
+  }
+
+  /** Whether every worker is in the middle of a sum, and held. */
+  get areSumming(): boolean {
+    return this.workers.every(({ link }) => link.holdsSomething);
+  }
+
+  releaseWorkers(): void {
+    for (const { link } of this.workers) link.release();
+  }
+
+  /** Ends a worker as `kill -9` does. */
+  async killWorker(which: number): Promise<void> {
+    await killed(this.workers[which].child);
+  }
+
+  /** Starts a worker again, which must not be held; resolves when it takes jobs. */
+  async startWorkerAgain(which: number): Promise<void> {
+    await this.startWorker(this.workers[which]);
+  }
+
+  /** What workers have summed, as they say. */
+  async summed(): Promise<SummedRange[]> {
+    const logs = await Promise.all(this.workers.map(({ log }) => linesOf(log)));
+    return logs.flatMap((lines, worker) =>
+      lines.filter(({ event }) => event === 'worker.range.summed').map((line) => ({ ...line, worker })),
+    );
   }
 
   /** Which of them is ready: the one that drives. Never both. */
@@ -246,10 +300,12 @@ export class Replicas {
   async stop(): Promise<void> {
     this.leaving.abort();
     for (const organisation of this.organisations) organisation.releaseUpload();
+    this.releaseWorkers();
     await this.processes.stop();
     await this.staying;
     this.client.destroy();
-    await Promise.all([this.proxy?.stop(), this.swift.stop(), this.postgres.stop()]);
+    const links = this.workers.map(({ link }) => link.stop());
+    await Promise.all([this.proxy?.stop(), this.swift.stop(), this.redis.stop(), this.postgres.stop(), ...links]);
     await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -260,7 +316,7 @@ export class Replicas {
     await this.driver();
     await mkdir(other.folder);
     await cp(join(one.folder, 'coordinator.key'), join(other.folder, 'coordinator.key'));
-    await this.startAgain(1);
+    await Promise.all([this.startAgain(1), ...this.workers.map((worker) => this.startWorker(worker))]);
     this.proxy = await startReplicasProxy(
       join(this.folder, 'proxy'),
       this.replicas.map(({ port }) => port),
@@ -271,22 +327,28 @@ export class Replicas {
     this.staying = this.federation.stay(this.url, this.leaving.signal);
   }
 
+  /** Resolves when it takes jobs, once more. */
+  private async startWorker(worker: Worker): Promise<void> {
+    const starts = async (): Promise<number> =>
+      (await linesOf(worker.log)).filter(({ event }) => event === 'worker.ready').length;
+    const before = await starts();
+    // Neither a database nor a key is known to it, and it has no folder.
+    worker.child = this.start(['worker'], worker.log, {
+      FEDLORA_DATA: join(this.folder, 'none'),
+      FEDLORA_S3_ENDPOINT: worker.link.url,
+    });
+    await eventually('the worker takes jobs', async () => (await starts()) > before);
+  }
+
   /** Returns the token of the link that the first start prints. */
   private run(replica: Replica): Promise<string> {
-    const child = this.processes.start([join(root, 'coordinator', 'bin', 'fedlora-coordinator.mjs')], {
-      log: join(this.folder, 'coordinators.log'),
-      env: {
-        FEDLORA_DATA: replica.folder,
-        FEDLORA_PORT: String(replica.port),
-        FEDLORA_FEDERATION_KEY: this.federation.federationKey,
-        FEDLORA_DATABASE_URL: this.databaseUrl,
-        FEDLORA_LEASE_SECONDS: String(LEASE_SECONDS),
-        FEDLORA_TRUSTED_PROXIES: 'loopback',
-        FEDLORA_S3_BUCKET: BUCKET,
-        FEDLORA_S3_ENDPOINT: this.swift.url,
-        AWS_ACCESS_KEY_ID: swiftKeys.accessKeyId,
-        AWS_SECRET_ACCESS_KEY: swiftKeys.secretAccessKey,
-      },
+    const child = this.start([], join(this.folder, 'coordinators.log'), {
+      FEDLORA_DATA: replica.folder,
+      FEDLORA_PORT: String(replica.port),
+      FEDLORA_DATABASE_URL: this.databaseUrl,
+      FEDLORA_LEASE_SECONDS: String(LEASE_SECONDS),
+      FEDLORA_TRUSTED_PROXIES: 'loopback',
+      FEDLORA_S3_ENDPOINT: this.swift.url,
     });
     replica.child = child;
     return new Promise((found) => {
@@ -298,6 +360,42 @@ export class Replicas {
       });
     });
   }
+
+  private start(args: readonly string[], log: string, env: NodeJS.ProcessEnv): ChildProcess {
+    return this.processes.start([join(root, 'coordinator', 'bin', 'fedlora-coordinator.mjs'), ...args], {
+      log,
+      env: {
+        FEDLORA_FEDERATION_KEY: this.federation.federationKey,
+        FEDLORA_REDIS_URL: this.redis.url,
+        FEDLORA_S3_BUCKET: BUCKET,
+        AWS_ACCESS_KEY_ID: swiftKeys.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: swiftKeys.secretAccessKey,
+        ...env,
+      },
+    });
+  }
+}
+
+/** Ends a process as `kill -9` does. */
+async function killed(child: ChildProcess | undefined): Promise<void> {
+  if (child === undefined) throw new Error('It was not started here.');
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
+
+interface WorkerLine extends Omit<SummedRange, 'worker'> {
+  readonly event: string;
+}
+
+/** What a worker has logged; it prints JSON only, but for the SDK's notices of its own. */
+async function linesOf(path: string): Promise<readonly WorkerLine[]> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as WorkerLine);
 }
 
 /** Looks again and again; a look that fails is one that saw nothing. @throws Error after a long time, with the last failure */
