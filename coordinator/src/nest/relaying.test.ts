@@ -381,6 +381,15 @@ describe('a socket at a coordinator that stands by', () => {
     await other.closed();
   });
 
+  it('that the driver cuts off takes the way from nobody else', async () => {
+    await link();
+    upgrade = (_request, socket) => socket.destroy();
+    const one = await open();
+    await one.closed();
+    expect(one.text).toContain('"code":"coordinator/driver-lost"');
+    expect(relay.way).toBeDefined();
+  });
+
   it('is ended when another drives, so that its client comes back', async () => {
     await link();
     upgrade = echo;

@@ -3,8 +3,8 @@
  * byte for byte. Nothing of them is kept: whoever passes something on has no more of it than fits into the sockets on both sides.
  */
 
-import { Agent, request as ask, type ClientRequest, type IncomingMessage, type RequestOptions } from 'node:http';
-import type { ServerResponse } from 'node:http';
+import { Agent, request as ask, type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import type { RequestOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { pipeline } from 'node:stream';
 import { FedloraError } from '@fedlora/shared';
@@ -117,7 +117,7 @@ export class Relay {
    * @throws FedloraError coordinator/driver-lost: the driver was gone before it answered
    */
   async pass(link: Link, request: IncomingMessage, response: ServerResponse, caller: Caller): Promise<boolean> {
-    const outgoing = ask(this.onwards(link, request, caller, { agent: link.agent }));
+    const outgoing = ask({ ...this.onwards(link, request, caller), agent: link.agent });
     link.open.add(outgoing);
     const abandon = (): void => void outgoing.destroy();
     response.once('close', abandon);
@@ -140,7 +140,7 @@ export class Relay {
           if (!isBegun) this.lose(link, cause);
           // A connection from before may have been closed just as it was taken again.
           if (!isBegun || (outgoing.reusedSocket && isEmpty(request))) return resolve(false);
-          reject(new FedloraError('coordinator/driver-lost', undefined, { cause, details: { retryAfterMs: LOOK_MS } }));
+          reject(driverLost(cause));
         });
       });
     } finally {
@@ -158,7 +158,7 @@ export class Relay {
    * Passes on a request to become a WebSocket, and from then on all that goes over it.
    *
    * @returns the answer of a driver that did not let it become one
-   * @throws FedloraError coordinator/standing-by: the driver did not answer
+   * @throws FedloraError coordinator/standing-by: the driver could not be reached | coordinator/driver-lost: it did not answer
    */
   async passUpgrade(
     link: Link,
@@ -167,13 +167,19 @@ export class Relay {
     head: Buffer,
     caller: Caller,
   ): Promise<IncomingMessage | undefined> {
-    const outgoing = ask(this.onwards(link, request, caller, { agent: false }));
+    const { upgrade } = request.headers;
+    const outgoing = ask(this.onwards(link, request, caller, { connection: 'Upgrade', upgrade }));
     link.open.add(outgoing);
     const abandon = (): void => void outgoing.destroy();
     socket.once('close', abandon);
     const timer = setTimeout(() => outgoing.destroy(new Error('no answer in time')), ANSWER_MS);
+    let isConnected = false;
     try {
       return await new Promise((resolve, reject) => {
+        untilConnected(outgoing, () => {
+          isConnected = true;
+          outgoing.end();
+        });
         outgoing.once('response', resolve);
         outgoing.once('upgrade', (answer, driver: Socket, first) => {
           socket.write(`HTTP/1.1 101 Switching Protocols\r\n${linesOf(answer.rawHeaders)}\r\n`);
@@ -183,10 +189,12 @@ export class Relay {
           resolve(undefined);
         });
         outgoing.on('error', (cause) => {
+          // Neither who goes away nor whom the driver cuts off may take the way from the others.
+          if (socket.destroyed) return resolve(undefined);
+          if (isConnected) return reject(driverLost(cause));
           this.lose(link, cause);
           reject(this.refusal());
         });
-        outgoing.end();
       });
     } finally {
       clearTimeout(timer);
@@ -200,11 +208,11 @@ export class Relay {
     { url }: Pick<Link, 'url'>,
     { method = 'GET', url: path = '/', headers, headersDistinct }: IncomingMessage,
     caller: Caller,
-    options: RequestOptions,
+    more: OutgoingHttpHeaders = {},
   ): RequestOptions {
-    const { host = url.host, upgrade, 'transfer-encoding': framing } = headers;
+    const { host = url.host, 'transfer-encoding': framing } = headers;
     return {
-      ...options,
+      agent: false,
       host: url.hostname.replace(/^\[(.+)\]$/, '$1'),
       port: url.port === '' ? 80 : url.port,
       method,
@@ -214,7 +222,7 @@ export class Relay {
         host,
         ...(caller.requestId === undefined ? {} : { 'x-request-id': caller.requestId }),
         ...(framing === undefined ? {} : { 'transfer-encoding': 'chunked' }),
-        ...(options.agent === false ? { connection: 'Upgrade', upgrade } : {}),
+        ...more,
         [PEER_HEADER]: this.parts.peers.headerFor({ method, url: path, headers: { host } }, caller),
       },
     };
@@ -225,7 +233,7 @@ export class Relay {
     const request = { method: 'GET', url: PROBE, headers: {}, headersDistinct: {} } as IncomingMessage;
     try {
       await new Promise<void>((resolve, reject) => {
-        const outgoing = ask(this.onwards(link, request, caller, { agent: link.agent }));
+        const outgoing = ask(this.onwards(link, request, caller));
         link.open.add(outgoing);
         const timer = setTimeout(() => outgoing.destroy(new Error('no answer in time')), ANSWER_MS);
         outgoing.once('response', (answer) => {
@@ -270,6 +278,10 @@ export class Relay {
   private wake(): void {
     for (const done of this.waiting) done();
   }
+}
+
+function driverLost(cause: Error): FedloraError {
+  return new FedloraError('coordinator/driver-lost', undefined, { cause, details: { retryAfterMs: LOOK_MS } });
 }
 
 /** Calls back once the driver can be written to; what is written before would be lost with a connection that never was. */
