@@ -14,7 +14,8 @@ import { root } from './sources.js';
 
 const folder = join(root, 'deploy', 'systemd');
 const clientUnits = ['fedlora-client.service', 'fedlora-enrol.service'] as const;
-const units = [...clientUnits, 'fedlora-coordinator.service'] as const;
+const worker = 'fedlora-worker@.service';
+const units = [...clientUnits, 'fedlora-coordinator.service', worker] as const;
 const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0;
 
 /** The values of a setting in a unit, in order. */
@@ -26,7 +27,7 @@ function valuesOf(unit: string, key: string): string[] {
 }
 
 describe('the systemd units', () => {
-  it.each(['fedlora-client.service', 'fedlora-coordinator.service'])(
+  it.each(['fedlora-client.service', 'fedlora-coordinator.service', worker])(
     '%s does not start again after an exit code that asks for a person',
     (unit) => {
       const prevented = valuesOf(unit, 'RestartPreventExitStatus')[0].split(' ').map(Number);
@@ -55,7 +56,7 @@ describe('the systemd units', () => {
     const text = readFileSync(join(folder, unit), 'utf8');
     expect(text).not.toContain('FEDLORA_TOKEN');
     for (const setting of [
-      `User=${unit === 'fedlora-coordinator.service' ? 'fedlora-coordinator' : 'fedlora'}`,
+      `User=${(clientUnits as readonly string[]).includes(unit) ? 'fedlora' : /^[a-z-]+/.exec(unit)?.[0]}`,
       'NoNewPrivileges=yes',
       'CapabilityBoundingSet=',
       'ProtectSystem=strict',
@@ -78,6 +79,18 @@ describe('the systemd units', () => {
     expect(loadConfig([], { ...settings, FEDLORA_FEDERATION_KEY: 'ab'.repeat(32) })).toMatchObject({
       dataFolder: `/var/lib/${valuesOf(unit, 'StateDirectory')[0]}`,
       trustedProxies: ['loopback'],
+    });
+  });
+
+  it('start workers of the same program, which listen nowhere and are given no database', () => {
+    const [, program, command] = /fedlora\/(\S+) (\w+)$/.exec(valuesOf(worker, 'ExecStart')[0]) ?? [];
+    expect(existsSync(join(root, program)), program).toBe(true);
+    expect(command).toBe('worker');
+    expect(valuesOf(worker, 'SocketBindAllow')).toEqual([]);
+    const settings = Object.fromEntries(valuesOf(worker, 'Environment').map((line) => line.split('='))) as object;
+    const given = { FEDLORA_FEDERATION_KEY: 'ab'.repeat(32), FEDLORA_REDIS_URL: 'rediss://redis:6379' };
+    expect(loadConfig([], { ...settings, ...given }, 'worker')).toMatchObject({
+      dataFolder: `/var/lib/${valuesOf(worker, 'StateDirectory')[0]}`,
     });
   });
 
