@@ -18,6 +18,8 @@ export interface SimulationArguments {
   readonly latencyMs: number;
   /** Of each connection, each way, in kB (1000 bytes) for each second. */
   readonly bandwidthKb: number | undefined;
+  /** Largest heap of the coordinator, in MiB: Node.js's --max-old-space-size. */
+  readonly heapMiB: number | undefined;
   /** The whole simulation ends after this, in milliseconds. */
   readonly limitMs: number;
   readonly json: boolean;
@@ -38,6 +40,7 @@ each adapter is the mean of the updates.
   --deadline S       seconds that a round waits for updates (default 120 with --dropout, else 600)
   --latency MS       one way, of each connection (default 0)
   --bandwidth KB/S   each way, of each connection (default: no limit)
+  --heap MIB         largest heap of the coordinator (default: what Node.js finds fit)
   --workers N        processes that the clients live in, 1 to 64 (default 2)
   --limit S          ends the simulation after so many seconds (default 1800)
   --json             one line of JSON instead of the report
@@ -65,6 +68,7 @@ export function parseSimulationArguments(argv: readonly string[]): SimulationArg
         deadline: { type: 'string' },
         latency: { type: 'string', default: '0' },
         bandwidth: { type: 'string' },
+        heap: { type: 'string' },
         workers: { type: 'string', default: '2' },
         limit: { type: 'string', default: '1800' },
         json: { type: 'boolean', default: false },
@@ -84,6 +88,7 @@ export function parseSimulationArguments(argv: readonly string[]): SimulationArg
     deadlineMs: 1000 * number('--deadline', values.deadline ?? (dropout > 0 ? '120' : '600'), 1, 3600),
     latencyMs: number('--latency', values.latency, 0, 5000),
     bandwidthKb: values.bandwidth === undefined ? undefined : number('--bandwidth', values.bandwidth, 1, 10_000_000),
+    heapMiB: values.heap === undefined ? undefined : wholeNumber('--heap', values.heap, 32, 1_000_000),
     workers: Math.min(clients, wholeNumber('--workers', values.workers, 1, 64)),
     limitMs: 1000 * number('--limit', values.limit, 1, 86_400),
     json: values.json,

@@ -8,6 +8,11 @@ const MIB = 1024 * 1024;
 export interface Gauges {
   readonly cpuSeconds: number;
   readonly residentMiB: number;
+  /** Of the JavaScript heap, garbage that is not collected yet included. */
+  readonly heapMiB: number;
+  /** Of buffers outside of the heap. */
+  readonly externalMiB: number;
+  readonly openFiles: number;
   readonly receivedBytes: number;
   readonly sentBytes: number;
 }
@@ -22,14 +27,19 @@ export async function readGauges(url: string): Promise<Gauges> {
   return {
     cpuSeconds: value('process_cpu_seconds_total'),
     residentMiB: value('process_resident_memory_bytes') / MIB,
+    heapMiB: value('nodejs_heap_size_used_bytes') / MIB,
+    externalMiB: value('nodejs_external_memory_bytes') / MIB,
+    openFiles: value('process_open_fds'),
     receivedBytes: value('fedlora_received_bytes_total'),
     sentBytes: value('fedlora_sent_bytes_total'),
   };
 }
 
-/** Looks every half second until it is stopped: the most memory that was seen. */
+/** Looks every half second until it is stopped: the most memory that was seen, of each kind for itself. */
 export class MemoryWatch {
   peakMiB = 0;
+  peakHeapMiB = 0;
+  peakExternalMiB = 0;
   private isOver = false;
   private readonly done: Promise<void>;
 
@@ -37,17 +47,20 @@ export class MemoryWatch {
     this.done = this.watch(url);
   }
 
-  async stop(): Promise<number> {
+  async stop(): Promise<void> {
     this.isOver = true;
     await this.done;
-    return this.peakMiB;
   }
 
   private async watch(url: string): Promise<void> {
     while (!this.isOver) {
       // A coordinator that is too busy to tell is asked again.
       const gauges = await readGauges(url).catch(() => undefined);
-      this.peakMiB = Math.max(this.peakMiB, gauges?.residentMiB ?? 0);
+      if (gauges !== undefined) {
+        this.peakMiB = Math.max(this.peakMiB, gauges.residentMiB);
+        this.peakHeapMiB = Math.max(this.peakHeapMiB, gauges.heapMiB);
+        this.peakExternalMiB = Math.max(this.peakExternalMiB, gauges.externalMiB);
+      }
       await wait(500);
     }
   }

@@ -45,6 +45,9 @@ export interface SimulationReport {
     /** When all were connected, before the run. */
     readonly connectedMiB: number;
     readonly peakMiB: number;
+    /** Of the JavaScript heap, garbage included, and of buffers outside of it. */
+    readonly peakHeapMiB: number;
+    readonly peakExternalMiB: number;
     readonly receivedBytes: number;
     readonly sentBytes: number;
   };
@@ -80,7 +83,7 @@ export function textOf(report: SimulationReport): string {
     ...Object.entries(waits).map(([wait, spread]) => waitText(wait, spread)),
     ...Object.entries(failures).map(([what, count]) => `failed ${count} times: ${what}`),
     '',
-    `coordinator  ${seconds(coordinator.cpuSeconds)} of CPU, ${Math.round(coordinator.connectedMiB)} MiB before the run, at most ${Math.round(coordinator.peakMiB)} MiB, received ${megabytes(coordinator.receivedBytes)}, sent ${megabytes(coordinator.sentBytes)}`,
+    `coordinator  ${seconds(coordinator.cpuSeconds)} of CPU, ${Math.round(coordinator.connectedMiB)} MiB before the run, at most ${Math.round(coordinator.peakMiB)} MiB (heap ${Math.round(coordinator.peakHeapMiB)}, buffers ${Math.round(coordinator.peakExternalMiB)}), received ${megabytes(coordinator.receivedBytes)}, sent ${megabytes(coordinator.sentBytes)}`,
     `clients      ${seconds(clients.cpuSeconds)} of CPU, at most ${Math.round(clients.peakMiB)} MiB in ${options.workers} processes`,
   ];
   return lines.join('\n');

@@ -34,7 +34,10 @@ export async function simulate(
     organisations: [],
     logLevel: 'warn',
     // The simulation stands for the proxy that organisations come through.
-    coordinatorEnvironment: { FEDLORA_TRUSTED_PROXIES: 'loopback' },
+    coordinatorEnvironment: {
+      FEDLORA_TRUSTED_PROXIES: 'loopback',
+      ...(options.heapMiB === undefined ? {} : { NODE_OPTIONS: `--max-old-space-size=${options.heapMiB}` }),
+    },
   });
   const workers = new Workers(options.workers);
   const limit = new AbortController();
@@ -98,7 +101,7 @@ class Simulation {
     const runSeconds = await this.timed('The run', async () => {
       run = await this.untilEnded(run);
     });
-    const peakMiB = await memory.stop();
+    await memory.stop();
     const after = await readGauges(network.url);
     const reports = await workers.ask(() => ({ kind: 'report' }));
     const rounds = (await network.rounds(run.id)).toReversed();
@@ -116,7 +119,9 @@ class Simulation {
       coordinator: {
         cpuSeconds: after.cpuSeconds - before.cpuSeconds,
         connectedMiB: before.residentMiB,
-        peakMiB,
+        peakMiB: memory.peakMiB,
+        peakHeapMiB: memory.peakHeapMiB,
+        peakExternalMiB: memory.peakExternalMiB,
         receivedBytes: after.receivedBytes - before.receivedBytes,
         sentBytes: after.sentBytes - before.sentBytes,
       },

@@ -69,8 +69,9 @@ export class OpenRound {
   readonly waiting = new Set<string>();
   /** Refusals recorded so far, by organisation. */
   readonly refusals = new Map<string, number>();
-  private readonly planned = new Map<RequestPhase, Outgoing>();
-  private readonly checks = new Map<RequestPhase, Check<Sent>>();
+  /** Of the present phase only: what a phase before it was sent is not sent again, and its messages are not taken any more. */
+  private planned: { readonly phase: RequestPhase; readonly outgoing: Outgoing } | undefined;
+  private checking: { readonly phase: RequestPhase; readonly check: Check<Sent> } | undefined;
   /** Who advertised which key, hex. */
   private readonly keyOwners = new Map<string, number>();
   private keyListSent: Uint8Array | undefined;
@@ -168,11 +169,8 @@ export class OpenRound {
   }
 
   private outgoing(phase: Exclude<RequestPhase, 'advertising'>): Outgoing {
-    const known = this.planned.get(phase);
-    if (known !== undefined) return known;
-    const made = this.plan(phase);
-    this.planned.set(phase, made);
-    return made;
+    if (this.planned?.phase !== phase) this.planned = { phase, outgoing: this.plan(phase) };
+    return this.planned.outgoing;
   }
 
   private plan(phase: Exclude<RequestPhase, 'advertising'>): Outgoing {
@@ -211,9 +209,8 @@ export class OpenRound {
 
   /** Made once: the lists that messages of a phase are checked against are settled when it begins. */
   private checkOf(phase: RequestPhase): Check<Sent> {
-    const check = this.checks.get(phase) ?? this.makeCheck(phase);
-    this.checks.set(phase, check);
-    return check;
+    if (this.checking?.phase !== phase) this.checking = { phase, check: this.makeCheck(phase) };
+    return this.checking.check;
   }
 
   private makeCheck(phase: RequestPhase): Check<Sent> {

@@ -43,6 +43,7 @@ import {
   maskedInputToSign,
   seedCommitment,
   shareCommitment,
+  shareEntryAt,
   shareEntryHash,
   shareKeysToSign,
   survivorsHash,
@@ -258,11 +259,10 @@ export function planDeliveries(
   revealList?: Uint8Array,
 ): Plan<Deliveries> {
   const cohort = readCohort(terms, keyList, revealList);
-  const hashes = new Map<number, readonly Uint8Array[]>();
-  const { accepted, refused } = sift(messages, (bytes) => {
+  const { accepted, refused } = sift(messages, (bytes): Dealt => {
     const { message, entryHashes } = checkShares(crypto, terms, cohort, bytes);
-    if (!hashes.has(message.sender)) hashes.set(message.sender, entryHashes);
-    return message;
+    const { sender, seedCommitment: commitment, signature } = message;
+    return { sender, bytes, seedCommitment: commitment, entryHashes: joined(entryHashes), signature };
   });
   const sharers = accepted.map((message) => message.sender);
   return plan(terms, accepted, refused, () => ({
@@ -274,16 +274,14 @@ export function planDeliveries(
       const holds = new Set(cohort.graph.holdersOf(receiver));
       const dealing = accepted.filter((message) => holds.has(message.sender));
       const dealers = dealing.map((message): DeliveredShares => {
-        const { sender, keyListHash: hash, seedCommitment: commitment, signature } = message;
-        // checkShares found one entry for each holder.
-        const entry = message.entries[cohort.graph.holdersOf(sender).indexOf(receiver)];
+        const { sender, bytes, seedCommitment: commitment, entryHashes, signature } = message;
         return {
           dealer: sender,
-          keyListHash: hash,
+          keyListHash: cohort.hash,
           seedCommitment: commitment,
-          // Set for every accepted message above.
-          entryHashes: hashes.get(sender) as readonly Uint8Array[],
-          entry,
+          entryHashes: parted(entryHashes),
+          // checkShares found one entry for each holder.
+          entry: shareEntryAt(bytes, cohort.graph.holdersOf(sender).indexOf(receiver)),
           signature,
         };
       });
@@ -295,6 +293,30 @@ export function planDeliveries(
       });
     },
   }));
+}
+
+/** What deliveries need of an accepted ShareKeys message: its bytes, which the caller has anyway, and what is costly to find again. */
+interface Dealt {
+  readonly sender: number;
+  readonly bytes: Uint8Array;
+  readonly seedCommitment: Uint8Array;
+  /** One after the other. */
+  readonly entryHashes: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+const ENTRY_HASH_BYTES = 32;
+
+function joined(hashes: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(hashes.length * ENTRY_HASH_BYTES);
+  hashes.forEach((hash, i) => all.set(hash, i * ENTRY_HASH_BYTES));
+  return all;
+}
+
+function parted(hashes: Uint8Array): Uint8Array[] {
+  return Array.from({ length: hashes.length / ENTRY_HASH_BYTES }, (_, i) =>
+    hashes.subarray(i * ENTRY_HASH_BYTES, (i + 1) * ENTRY_HASH_BYTES),
+  );
 }
 
 // Phase 3: masked inputs, SPEC §8.3
@@ -518,7 +540,7 @@ function kindFor(view: ReadView, about: number): ShareKind {
 /** The self mask of a survivor, or undefined if the secret is not the one that its dealer committed to. */
 function recoverSelfMask(
   terms: SecaggTerms,
-  dealt: ShareKeys,
+  dealt: DealtSecrets,
   interpolation: Interpolation,
   shares: readonly Uint8Array[],
 ): readonly SignedMask[] | undefined {
@@ -570,28 +592,31 @@ function recover(interpolation: Interpolation, shares: readonly Uint8Array[]): U
 function isShareRight(
   crypto: CryptoProvider,
   terms: SecaggTerms,
-  dealt: ShareKeys,
+  dealt: DealtSecrets,
   place: number,
   kind: ShareKind,
   share: Uint8Array,
 ): boolean {
   // planDeliveries found one entry for each holder, in their order.
-  const entry = dealt.entries[place];
+  const entry = shareEntryAt(dealt.bytes, place);
   const commitment = kind === 'self-mask' ? entry.selfMaskCommitment : entry.maskKeyCommitment;
   const of = { sid: terms.sid, dealer: dealt.sender, receiver: entry.receiver, kind };
   return isCanonicalShare(share) && equalBytes(shareCommitment(crypto, of, share), commitment);
 }
 
+/** What unmasking needs of a ShareKeys message, whose entries stay in its bytes. */
+type DealtSecrets = Pick<Dealt, 'sender' | 'bytes' | 'seedCommitment'>;
+
 function readDealt(
   terms: SecaggTerms,
   view: ReadView,
   shareKeys: readonly Uint8Array[],
-): ReadonlyMap<number, ShareKeys> {
-  const dealt = new Map<number, ShareKeys>();
+): ReadonlyMap<number, DealtSecrets> {
+  const dealt = new Map<number, DealtSecrets>();
   for (const bytes of shareKeys) {
-    const message = decodeShareKeys(bytes);
-    expectSession(terms, message.sid);
-    if (view.isSharer.has(message.sender)) dealt.set(message.sender, message);
+    const { sid, sender, seedCommitment: commitment } = decodeShareKeys(bytes);
+    expectSession(terms, sid);
+    if (view.isSharer.has(sender)) dealt.set(sender, { sender, bytes, seedCommitment: commitment });
   }
   return dealt;
 }

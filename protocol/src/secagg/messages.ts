@@ -377,13 +377,28 @@ export function decodeShareKeys(bytes: Uint8Array): ShareKeys {
   const seedCommitment = reader.fixed(HASH_BYTES);
   const entries = readIncreasing(
     reader,
-    2 + SEALED_BYTES + 2 * HASH_BYTES,
+    SHARE_ENTRY_BYTES,
     () => readEntry(reader, readIndex(reader)),
     (entry) => entry.receiver,
   );
   const signature = reader.fixed(SIGNATURE_BYTES);
   reader.end();
   return { sid, sender, keyListHash: listHash, seedCommitment, entries, signature };
+}
+
+/** Bytes of one entry of a ShareKeys message, and of what comes before the first. */
+const SHARE_ENTRY_BYTES = 2 + SEALED_BYTES + 2 * HASH_BYTES;
+const BEFORE_SHARE_ENTRIES = 4 + 32 + 2 + 2 * HASH_BYTES + 2;
+
+/**
+ * One entry of a ShareKeys message that `decodeShareKeys` has accepted, read without the others: the entries of a thousand participants
+ * take several times the memory of their bytes.
+ *
+ * @throws ProtocolError codec/malformed: there is no such place
+ */
+export function shareEntryAt(shareKeys: Uint8Array, place: number): ShareEntry {
+  const reader = new Reader(shareKeys.subarray(BEFORE_SHARE_ENTRIES + place * SHARE_ENTRY_BYTES));
+  return readEntry(reader, readIndex(reader));
 }
 
 function writeEntry(writer: Writer, entry: ShareEntry): void {
