@@ -82,7 +82,11 @@ export class RoundService {
   constructor(private readonly parts: RoundParts) {
     this.deadlines = new Deadlines(parts.now);
     this.news = new RoundNews((roundId) => parts.announcements.tell('round.changed', roundId));
-    this.progress = new UploadProgress((roundId) => this.news.stirred(roundId), parts.now);
+    this.progress = new UploadProgress({
+      tell: (roundId) => this.news.stirred(roundId),
+      isOpen: (roundId) => this.open.has(roundId),
+      now: parts.now,
+    });
   }
 
   /** Goes on with the rounds that were open when the coordinator stopped. */
@@ -532,7 +536,6 @@ export class RoundService {
   private async endRound(round: OpenRound): Promise<void> {
     this.deadlines.disarm(round.id);
     this.deadlines.disarm(retryOf(round));
-    this.progress.forget(round.id);
     this.news.forget(round.id);
     try {
       await this.parts.contributions.scrub(round.id);
@@ -541,6 +544,7 @@ export class RoundService {
       this.parts.log.error('round.scrub.failed', { runId: round.run.id, roundId: round.id, err: error });
     } finally {
       this.open.delete(round.id);
+      this.progress.forget(round.id);
       this.tellEnded(round);
       this.onEnded(round.run.id);
     }

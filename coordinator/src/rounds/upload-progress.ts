@@ -8,10 +8,14 @@ export class UploadProgress {
   private readonly received = new Map<string, Map<number, number>>();
   private readonly toldAt = new Map<string, number>();
 
-  /** @param tell at most once a second for each round */
   constructor(
-    private readonly tell: (roundId: string) => void,
-    private readonly now: () => number,
+    private readonly parts: {
+      /** At most once a second for each round. */
+      readonly tell: (roundId: string) => void;
+      /** A piece may still be coming when its round ends: nothing is remembered of that, or it would be for ever. */
+      readonly isOpen: (roundId: string) => boolean;
+      readonly now: () => number;
+    },
   ) {}
 
   /** Bytes of a contribution that are here. */
@@ -40,11 +44,12 @@ export class UploadProgress {
   }
 
   private note(roundId: string, participant: number, stored: number): void {
+    if (!this.parts.isOpen(roundId)) return;
     const ofRound = this.received.get(roundId) ?? new Map<number, number>();
     this.received.set(roundId, ofRound.set(participant, stored));
-    const at = this.now();
+    const at = this.parts.now();
     if (at - (this.toldAt.get(roundId) ?? -Infinity) < TELL_EVERY_MS) return;
     this.toldAt.set(roundId, at);
-    this.tell(roundId);
+    this.parts.tell(roundId);
   }
 }
