@@ -5,6 +5,7 @@ import { Authenticator } from './access/authenticator.js';
 import { MeController } from './access/me.controller.js';
 import { ProviderController } from './access/provider.controller.js';
 import { ProviderSignIn } from './access/provider-sign-in.js';
+import { Admissions } from './access/admission.js';
 import { RateLimits } from './access/rate-limits.js';
 import { SignIns } from './access/sign-ins.js';
 import { TokensController } from './access/tokens.controller.js';
@@ -92,6 +93,7 @@ export interface Parts {
   /** Of the coordinator's key. */
   readonly publicKey: string;
   readonly providerSignIn: ProviderSignIn;
+  readonly admissions: Admissions;
   readonly rateLimits: RateLimits;
   readonly readiness: Readiness;
   readonly mergeService: MergeService;
@@ -166,6 +168,7 @@ export class AppModule {
         { provide: PUBLIC_KEY, useValue: parts.publicKey },
         { provide: Presence, useValue: parts.presence },
         { provide: ProviderSignIn, useValue: parts.providerSignIn },
+        { provide: Admissions, useValue: parts.admissions },
         { provide: RateLimits, useValue: parts.rateLimits },
         { provide: Strangers, useValue: new Strangers() },
         { provide: MergeService, useValue: parts.mergeService },

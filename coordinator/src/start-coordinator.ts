@@ -23,6 +23,7 @@ import { Authenticator } from './access/authenticator.js';
 import { IdentityProvider } from './access/identity-provider.js';
 import { Lockout } from './access/lockout.js';
 import { ProviderSignIn } from './access/provider-sign-in.js';
+import { Admissions, type AdmissionsBounds } from './access/admission.js';
 import { DEFAULT_RATES, RateLimits, type Rates } from './access/rate-limits.js';
 import { SignIns } from './access/sign-ins.js';
 import { UsersRepository } from './access/users.repository.js';
@@ -99,6 +100,7 @@ export interface RunningCoordinator {
 export interface Overrides {
   readonly now?: () => number;
   readonly rates?: Rates;
+  readonly admissions?: AdmissionsBounds;
   /** How long sessions of clients last. */
   readonly sessionMs?: number;
   /** How long the lease lasts with which one of several drives the rounds. */
@@ -210,7 +212,14 @@ function construct(
   key: CoordinatorKey,
   storedRevocations: string | undefined,
   log: Log,
-  { now = Date.now, rates = DEFAULT_RATES, sessionMs, leaseMs = leaseMsOf(config), sums }: Overrides,
+  {
+    now = Date.now,
+    rates = DEFAULT_RATES,
+    admissions: bounds,
+    sessionMs,
+    leaseMs = leaseMsOf(config),
+    sums,
+  }: Overrides,
   onLost: (reason: FedloraError) => void,
 ): Parts {
   const crypto = nodeProvider;
@@ -241,7 +250,9 @@ function construct(
     },
     storedRevocations,
   );
+  const admissions = new Admissions(bounds);
   const sessions = new SessionService({
+    admission: admissions.signIns,
     organisations,
     revocations,
     crypto,
@@ -431,6 +442,7 @@ function construct(
     programVersion: version,
     publicKey: key.publicKey,
     providerSignIn,
+    admissions,
     rateLimits,
     readiness,
     releaseService,

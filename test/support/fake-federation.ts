@@ -433,9 +433,21 @@ export class FakeOrganisation {
   }
 
   patch(roundId: string, offset: number, piece: Uint8Array, length: number): Promise<Response> {
+    return this.patchFrom(piece, roundId, offset, length);
+  }
+
+  /** Sends a piece that may come bit by bit. */
+  protected patchFrom(
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    roundId: string,
+    offset: number,
+    length: number,
+  ): Promise<Response> {
     return fetch(this.url + routes.contribution(roundId), {
       method: 'PATCH',
-      body: piece as NonNullable<RequestInit['body']>,
+      // Node's `fetch` takes both; of what it sends bit by bit it demands to be told.
+      body: body as NonNullable<RequestInit['body']>,
+      ...(body instanceof Uint8Array ? {} : { duplex: 'half' }),
       headers: {
         ...this.headers,
         authorization: `Bearer ${this.session}`,

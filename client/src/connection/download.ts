@@ -51,7 +51,7 @@ async function fetchFile(id: string, name: string, limit: number, parts: Downloa
     } catch (error) {
       parts.signal?.throwIfAborted();
       if (attempt >= MOST_ATTEMPTS || !mayRetry(error)) throw error;
-      await backoff.wait(parts.signal);
+      await backoff.wait(parts.signal, error);
     }
   }
 }

@@ -105,8 +105,14 @@ export async function refusal(response: Response): Promise<FedloraError> {
   // A code of the catalogue brings its own remedy.
   const code = peerCode !== undefined && isErrorCode(peerCode) ? peerCode : 'connection/refused';
   return new FedloraError(code, `The coordinator answered ${response.status}${reason}.`, {
-    details: { status: response.status },
+    details: { status: response.status, ...retryAfter(response) },
   });
+}
+
+/** The header Retry-After, where it is in seconds; as a date it depends on two clocks. */
+function retryAfter(response: Response): { readonly retryAfterMs?: number } {
+  const text = response.headers.get('retry-after') ?? '';
+  return /^\d{1,9}$/.test(text) ? { retryAfterMs: 1000 * Number(text) } : {};
 }
 
 /**

@@ -92,7 +92,7 @@ export class Session {
       this.socket.disconnect();
       if (this.stopped.signal.aborted) return;
       this.parts.events.disconnected(error);
-      await this.backoff.wait(this.stopped.signal).catch(() => undefined); // Aborted: the loop's condition ends it.
+      await this.backoff.wait(this.stopped.signal, error).catch(() => undefined); // Aborted: the loop's condition ends it.
     }
   }
 

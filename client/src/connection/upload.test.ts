@@ -67,6 +67,23 @@ describe('uploadMasked', () => {
     expect(target.seen.slice(0, 2)).toEqual(['HEAD', 'PATCH 7']);
   });
 
+  it('waits as long as a coordinator asks for that has no place for it, and then sends the same', async () => {
+    let refusedAt = 0;
+    let cameAgainAt = 0;
+    const target = store((method, offset, response) => {
+      if (method === 'HEAD' && refusedAt > 0) cameAgainAt ||= performance.now();
+      if (method !== 'PATCH-before' || offset !== 16 || refusedAt > 0) return false;
+      refusedAt = performance.now();
+      response.writeHead(503, { 'retry-after': '1', 'content-type': 'application/problem+json' });
+      response.end(JSON.stringify({ code: 'coordinator/busy', detail: 'No place.' }));
+      return true;
+    });
+    server = await serve(target.handle);
+    await uploadMasked('round-1', masked, parts());
+    expect(target.held()).toEqual(bytes);
+    expect(cameAgainAt - refusedAt).toBeGreaterThanOrEqual(990); // A second, by clocks that round.
+  });
+
   it('survives a connection that breaks after a piece was stored but before it was acknowledged', async () => {
     let broken = false;
     const target = store((method, offset, response) => {

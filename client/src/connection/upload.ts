@@ -39,7 +39,7 @@ export async function uploadMasked(roundId: string, masked: MaskedUpdate, parts:
       throw new FedloraError('upload/refused', 'The coordinator holds more bytes of this contribution than it has.');
     } catch (error) {
       if (!mayRetry(error)) throw error;
-      await backoff.wait(parts.signal);
+      await backoff.wait(parts.signal, error);
     }
   }
 }

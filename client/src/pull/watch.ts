@@ -27,6 +27,7 @@ export async function watch(parts: WatchParts): Promise<void> {
   const backoff = new Backoff({ firstMs: Math.min(1000, intervalMs), mostMs: Math.max(intervalMs, 60_000) });
   while (!signal.aborted) {
     let hasFailed = false;
+    let failure: unknown;
     let id: string | undefined;
     try {
       const pulled = await pull();
@@ -44,10 +45,11 @@ export async function watch(parts: WatchParts): Promise<void> {
     } catch (error) {
       if (signal.aborted) return;
       hasFailed = true;
+      failure = error;
       onFailure(FedloraError.from(error));
     }
     if (hasFailed) {
-      await wait(backoff.nextMs(), undefined, { signal }).catch(() => undefined);
+      await wait(backoff.nextMs(failure), undefined, { signal }).catch(() => undefined);
       continue;
     }
     backoff.reset();

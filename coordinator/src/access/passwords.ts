@@ -2,10 +2,15 @@
 
 import { hash, verify } from '@node-rs/argon2';
 import { FedloraError } from '@fedlora/shared';
+import { Admission } from './admission.js';
 
 // The package's default algorithm is argon2id.
 const PARAMETERS = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 const LEAST_CHARACTERS = 12;
+
+/** Hashing shares its threads with reading and writing files: two leave others to rounds, however many try passwords. */
+const turns = new Admission({ atOnce: 2, waiting: 64, ofEach: Infinity, retryAfterMs: 2_000 });
+const ANYBODY = '';
 
 /** @throws FedloraError access/weak-password */
 export function expectStrong(password: string, name: string): void {
@@ -16,17 +21,32 @@ export function expectStrong(password: string, name: string): void {
   if (isGuessable) throw new FedloraError('access/weak-password');
 }
 
-/** In PHC form. */
+/** In PHC form. @throws FedloraError coordinator/busy */
 export function hashPassword(password: string): Promise<string> {
-  return hash(password.normalize('NFKC'), PARAMETERS);
+  return turns.take(ANYBODY, () => hash(password.normalize('NFKC'), PARAMETERS));
 }
 
 /** A hash of nothing that anybody has, for users that do not exist: their refusal takes as long as any other. */
 let decoy: Promise<string> | undefined;
 
-/** Whether this is the password of the hash; `null`, the hash of a user who has none or does not exist, takes as long to refuse. */
+function decoyHash(): Promise<string> {
+  // Made again where there was no room for it.
+  decoy ??= hashPassword(crypto.randomUUID()).catch((error: unknown) => {
+    decoy = undefined;
+    throw error;
+  });
+  return decoy;
+}
+
+/**
+ * Whether this is the password of the hash; `null`, the hash of a user who has none or does not exist, takes as long to refuse.
+ *
+ * @throws FedloraError coordinator/busy
+ */
 export async function isPassword(password: string, stored: string | null): Promise<boolean> {
-  decoy ??= hashPassword(crypto.randomUUID());
-  const isRight = await verify(stored ?? (await decoy), password.normalize('NFKC'));
+  const others = decoyHash();
+  others.catch(() => undefined); // Who needs it hears of it.
+  const against = stored ?? (await others);
+  const isRight = await turns.take(ANYBODY, () => verify(against, password.normalize('NFKC')));
   return isRight && stored !== null;
 }

@@ -168,6 +168,7 @@ function errorsOf(method: string, route: Route): readonly ErrorCode[] {
   const add = (isPossible: boolean, ...codes: readonly ErrorCode[]): void => {
     if (isPossible) for (const code of codes) all.add(code);
   };
+  add(access.kind === 'open' && access.isCostly === true, 'coordinator/busy');
   add(isDriversOnly(method, route), 'coordinator/standing-by');
   add(access.kind !== 'open', 'session/required', 'session/not-allowed');
   add(access.kind === 'permitted', 'access/wrong-scope');

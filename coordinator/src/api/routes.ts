@@ -118,7 +118,7 @@ const created = (schema: Shape): Answer => ({ status: 201, schema });
 const nothing: Answer = { status: 204 };
 const bytes: Answer = { status: 200, contentType: 'application/octet-stream' };
 const script: Answer = { status: 200, contentType: 'text/javascript', schema: text() };
-const badCredentials: readonly ErrorCode[] = ['access/wrong-credentials', 'access/locked'];
+const passwordErrors: readonly ErrorCode[] = ['access/wrong-credentials', 'access/locked', 'coordinator/busy'];
 
 const hubErrors: readonly ErrorCode[] = [
   'repository/unknown',
@@ -162,6 +162,7 @@ export const routeTable: Readonly<Record<string, Route>> = {
       'session/pending',
       'organisation/left',
       'crypto/bad-signature',
+      'coordinator/busy',
     ],
   },
   'POST /api/v1/leave': {
@@ -192,6 +193,7 @@ export const routeTable: Readonly<Record<string, Route>> = {
       'upload/wrong-offset',
       'upload/wrong-length',
       'upload/busy',
+      'coordinator/busy',
     ],
   },
 
@@ -604,7 +606,7 @@ export const routeTable: Readonly<Record<string, Route>> = {
     summary: 'Signs a user in: sets a cookie',
     body: SignInRequest,
     answer: ok(views.me),
-    errors: ['access/second-factor-required', ...badCredentials],
+    errors: ['access/second-factor-required', ...passwordErrors],
   },
   'GET /api/v1/sign-in': { access: open, summary: 'How users can sign in', answer: ok(views.signInWays) },
   'POST /api/v1/sign-in/provider': {
@@ -641,28 +643,28 @@ export const routeTable: Readonly<Record<string, Route>> = {
     summary: 'Changes the password; ends the other sign-ins',
     body: PasswordRequest,
     answer: nothing,
-    errors: ['access/weak-password', ...badCredentials],
+    errors: ['access/weak-password', ...passwordErrors],
   },
   'POST /api/v1/me/totp': {
     access: user,
     summary: 'Offers a second factor',
     body: PasswordProof,
     answer: ok(views.totpOffer),
-    errors: ['access/second-factor-state', ...badCredentials],
+    errors: ['access/second-factor-state', ...passwordErrors],
   },
   'POST /api/v1/me/totp/confirmation': {
     access: user,
     summary: 'Confirms the second factor with a code of it; gives recovery codes',
     body: TotpConfirmation,
     answer: ok(views.recoveryCodes),
-    errors: ['access/second-factor-state', ...badCredentials],
+    errors: ['access/second-factor-state', ...passwordErrors],
   },
   'POST /api/v1/me/totp/removal': {
     access: user,
     summary: 'Takes the second factor away',
     body: PasswordProof,
     answer: nothing,
-    errors: ['access/second-factor-state', ...badCredentials],
+    errors: ['access/second-factor-state', ...passwordErrors],
   },
   'GET /api/v1/me/sign-ins': {
     access: user,

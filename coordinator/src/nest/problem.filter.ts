@@ -30,6 +30,8 @@ export class ProblemFilter implements ExceptionFilter {
     this.metrics.refused('http', problem.code);
     // Whoever stands by says so to each probe of a proxy, every second: nothing has failed. What cannot be passed on is told once.
     if (isOfStandby(problem.code)) this.log.debug('http.handler.standing-by', { code: problem.code });
+    // One line for each of a thousand that come at once would be one more thing to be busy with; the count is in the metrics.
+    else if (problem.code === 'coordinator/busy') this.log.debug('http.handler.busy');
     else if (problem.status >= 500) this.log.error('http.handler.failed', { code: problem.code, err: thrown });
     if (response.headersSent) {
       response.destroy();

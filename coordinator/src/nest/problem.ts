@@ -19,6 +19,7 @@ export interface Problem {
 
 /** Statuses that tell more than whose fault it is. */
 const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
+  'coordinator/busy': 503,
   'coordinator/not-ready': 503,
   'coordinator/standing-by': 503,
   'coordinator/driver-lost': 503,

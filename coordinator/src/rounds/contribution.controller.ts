@@ -1,6 +1,7 @@
 import { Controller, Head, Headers, HttpCode, Inject, Param, Patch, Req, Res } from '@nestjs/common';
 import type { Response } from 'express';
 import { FedloraError, uploadHeaders } from '@fedlora/shared';
+import { Admissions } from '../access/admission.js';
 import type { ClientRequest } from '../nest/access.guard.js';
 import { RoundService } from './round.service.js';
 import { whileBytesCome } from './while-bytes-come.js';
@@ -8,7 +9,10 @@ import { whileBytesCome } from './while-bytes-come.js';
 /** The resumable upload: HEAD tells how much is stored, PATCH appends a piece. */
 @Controller('api/v1/rounds/:id/contribution')
 export class ContributionController {
-  constructor(@Inject(RoundService) private readonly rounds: RoundService) {}
+  constructor(
+    @Inject(RoundService) private readonly rounds: RoundService,
+    @Inject(Admissions) private readonly admissions: Admissions,
+  ) {}
 
   @Head()
   @HttpCode(200)
@@ -37,7 +41,10 @@ export class ContributionController {
       length: wholeNumber(uploadHeaders.length, length),
       bytes: whileBytesCome(request),
     };
-    const stored = await this.rounds.upload(request.organisation, roundId, piece);
+    // Nothing of the piece is read before its turn: what has come of it waits in the connection.
+    const stored = await this.admissions.uploads.take(request.organisation, () =>
+      this.rounds.upload(request.organisation, roundId, piece),
+    );
     response.status(204).set(uploadHeaders.offset, String(stored)).end();
   }
 }

@@ -29,6 +29,7 @@ import type { Log } from '../observe/log.js';
 import { Metrics } from '../observe/metrics.js';
 import { Driving } from '../rounds/driving.js';
 import { RoundService } from '../rounds/round.service.js';
+import { Admissions } from '../access/admission.js';
 import { RateLimits } from '../access/rate-limits.js';
 import { Presence, type Connection } from './presence.js';
 import { SessionService } from './session.service.js';
@@ -58,6 +59,7 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
     @Inject(StandingService) private readonly standing: StandingService,
     @Inject(Driving) private readonly driving: Driving,
     @Inject(RateLimits) private readonly rates: RateLimits,
+    @Inject(Admissions) private readonly admissions: Admissions,
     @Inject(Strangers) private readonly strangers: Strangers,
     @Inject(LOG) private readonly log: Log,
     @Inject(Metrics) private readonly metrics: Metrics,
@@ -104,11 +106,15 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
 
   @SubscribeMessage('session.hello')
   hello(@ConnectedSocket() { data }: ClientSocket, @MessageBody() body: unknown): Promise<Reply> {
-    return replyTo(SessionHelloMessage, body, this.partsFor(data), async (hello) => {
-      await this.presence.hello(data.organisation, data.connection, hello);
-      await this.standing.tell(data.organisation);
-      await this.rounds.greet(data.organisation);
-    });
+    return replyTo(SessionHelloMessage, body, this.partsFor(data), (hello) =>
+      this.admissions.hellos.take(data.organisation, async () => {
+        // Whoever went away while it waited says hello again, on another connection.
+        if (!this.presence.isPresent(data.organisation, data.connection)) return;
+        await this.presence.hello(data.organisation, data.connection, hello);
+        await this.standing.tell(data.organisation);
+        await this.rounds.greet(data.organisation);
+      }),
+    );
   }
 
   @SubscribeMessage('session.state')

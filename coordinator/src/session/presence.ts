@@ -54,7 +54,7 @@ export class Presence {
   }
 
   async disconnected(name: string, connection: Connection): Promise<void> {
-    if (this.present.get(name)?.connection.id !== connection.id) return;
+    if (!this.isPresent(name, connection)) return;
     this.present.delete(name);
     this.changed(name);
     await this.organisations.seen(name, this.now());
@@ -79,6 +79,11 @@ export class Presence {
   /** Ends the connection of an organisation that may no longer have one. */
   expel(name: string): void {
     this.present.get(name)?.connection.close();
+  }
+
+  /** Whether this connection is the one that its organisation has. */
+  isPresent(name: string, connection: Connection): boolean {
+    return this.present.get(name)?.connection.id === connection.id;
   }
 
   isConnected(name: string): boolean {
@@ -143,7 +148,7 @@ export class Presence {
   }
 
   private update(name: string, connection: Connection, state: ClientState): void {
-    if (this.present.get(name)?.connection.id === connection.id) this.present.set(name, { connection, state });
+    if (this.isPresent(name, connection)) this.present.set(name, { connection, state });
   }
 
   private changed(name: string): void {

@@ -15,6 +15,7 @@ import {
   type SessionRequest,
   type SessionResponse,
 } from '@fedlora/shared';
+import type { Admission } from '../access/admission.js';
 import type { Organisation, OrganisationsRepository } from '../enrolment/organisations.repository.js';
 import type { Revocations } from '../enrolment/revocations.js';
 import { createToken, tokenHash } from '../storage/keys.js';
@@ -31,6 +32,8 @@ export interface SessionParts {
   readonly revocations: Pick<Revocations, 'isRevoked'>;
   readonly crypto: CryptoProvider;
   readonly coordinatorKey: string;
+  /** Of those whose signature is good. */
+  readonly admission: Admission;
   /** How long a session lasts, in milliseconds; default twelve hours. */
   readonly lifetimeMs?: number;
   readonly now: () => number;
@@ -56,7 +59,7 @@ export class SessionService {
 
   /**
    * @throws FedloraError session/wire-version | session/challenge-spent | session/unknown-identity | session/pending |
-   *         organisation/left | crypto/bad-signature
+   *         organisation/left | crypto/bad-signature | coordinator/busy
    */
   async open(request: SessionRequest): Promise<SessionResponse> {
     const { organisations, now } = this.parts;
@@ -66,6 +69,8 @@ export class SessionService {
     if (this.parts.revocations.isRevoked(request.identity)) throw new FedloraError('session/unknown-identity');
     if (organisation.left_at !== null) throw new FedloraError('organisation/left');
     if (organisation.certificate === null) throw new FedloraError('session/pending');
+    const reading = request.sentAt == null ? null : clockBetween(issuedAt, request.sentAt, arrivedAt);
+    await this.parts.admission.take(organisation.name, () => organisations.noteClock(organisation.name, reading));
     this.makeRoomFor(organisation.name);
     const token = createToken();
     const expiresAt = now() + (this.parts.lifetimeMs ?? SESSION_MS);
@@ -74,10 +79,6 @@ export class SessionService {
       identity: request.identity,
       expiresAt,
     });
-    await organisations.noteClock(
-      organisation.name,
-      request.sentAt == null ? null : clockBetween(issuedAt, request.sentAt, arrivedAt),
-    );
     return { token, expiresAt };
   }
 

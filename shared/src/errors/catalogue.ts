@@ -1175,6 +1175,12 @@ const coordinatorErrors = {
     meaning: 'The coordinator cannot do its work at the moment.',
     remedy: 'Wait if it is shutting down; else see whether the disk of its data folder is full or read-only.',
   },
+  'coordinator/busy': {
+    blame: 'environment',
+    retry: 'later',
+    meaning: 'More is asked of the coordinator at the same moment than it does at once or lets wait.',
+    remedy: 'Come again after as many seconds as the header retry-after says; clients do so by themselves.',
+  },
   'coordinator/standing-by': {
     blame: 'environment',
     retry: 'later',
