@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readSafetensors, type RoundView, type RunView } from '@fedlora/shared';
 import { FaultyProxy } from '../support/faulty-proxy.js';
 import type { Network } from '../support/network.js';
+import { randomFrom } from '../support/random-from.js';
 import { smallNetwork, smallRun } from './small-network.js';
 
 const ROUNDS = Number(process.env['FEDLORA_FAULTY_ROUNDS'] ?? 5);
@@ -23,17 +24,6 @@ interface BookEntry {
   readonly roundId: string;
   readonly ending: string;
   readonly because: string;
-}
-
-/** mulberry32: numbers in [0, 1) from a seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 describe(`${ROUNDS} rounds over a network with faults (seed ${SEED})`, () => {

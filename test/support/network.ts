@@ -5,7 +5,6 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import {
@@ -124,17 +123,17 @@ export class Network {
     this.coordinator = child;
     const setupToken = linkIn(child);
     for (let attempt = 0; attempt < 600; attempt += 1) {
-      if (child.exitCode !== null)
+      if (child.exitCode !== null || child.signalCode !== null)
         throw new Error(
-          `The coordinator ended with code ${child.exitCode}; see ${this.options.directory}/logs/coordinator.log.`,
+          `The coordinator ended with code ${child.exitCode ?? child.signalCode}; see ${this.options.directory}/logs/coordinator.log.`,
         );
-      if (existsSync(address)) {
-        const { url, pid } = JSON.parse(await readFile(address, 'utf8')) as { url: string; pid: number };
-        if (pid === child.pid && (await isUp(url))) {
-          this.url = url;
-          if (this.token === '') await this.becomeAdmin(await setupToken);
-          return;
-        }
+      // Of the process before it, until this one takes it away.
+      const text = await readFile(address, 'utf8').catch(() => 'null');
+      const said = JSON.parse(text) as { readonly url: string; readonly pid: number } | null;
+      if (said !== null && said.pid === child.pid && (await isUp(said.url))) {
+        this.url = said.url;
+        if (this.token === '') await this.becomeAdmin(await setupToken);
+        return;
       }
       await wait(50);
     }
