@@ -5,7 +5,12 @@ import type { AnyDatabase } from './sql-differences.js';
 /** Statements in SQLite's words, of which `sql-differences.ts` knows PostgreSQL's; or steps that SQL cannot do. Runs inside a transaction. */
 export type Migration = string | ((trx: AnyDatabase, run: (statements: string) => Promise<void>) => Promise<void>);
 
-/** The schema's history: entry i brings version i to version i + 1. Entries are never changed once released, only added. */
+/**
+ * The schema's history: entry i brings version i to version i + 1. Entries are never changed once released, only added.
+ *
+ * The coordinators of the release before go on beside what an entry has made (test/postgres/rolling-upgrade.test.ts). So an entry of a
+ * release expands: tables, indexes, columns that may be left out. What it makes superfluous, a later release removes.
+ */
 export const migrations: readonly Migration[] = [
   `
   CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
