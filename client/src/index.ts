@@ -17,7 +17,7 @@ export {
   type FileEvaluation,
   type LocalModel,
 } from './cli/local-model.js';
-export { trainLocally, type LocalTrainingOptions } from './cli/train-local.js';
+export { trainLocally, writeAdapter, type LocalTrainingOptions } from './cli/train-local.js';
 export { answerQuestion, type Answer, type Question } from './cli/answer.js';
 export { toBatches } from './data/batches.js';
 export { poissonSample } from './data/poisson.js';
@@ -36,6 +36,7 @@ export type { RoundExample } from './round/round-example.js';
 export { judge, refuse, type Outlook, type PolicyTerms, type Verdict } from './round/policy.js';
 export { OfferVerifier, type OfferParts, type VerifiedRound } from './round/verify-offer.js';
 export { contribute, type Contribution } from './round/contribute.js';
+export { mergeIntoBase, type MergeIntoBase } from './storage/merge-into-base.js';
 export { createIdentity, readIdentity, type Identity } from './storage/identity.js';
 export { Ledger, readLedger } from './storage/ledger.js';
 export type { Charge, LedgerEntry } from './storage/ledger-chain.js';

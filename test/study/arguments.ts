@@ -7,6 +7,8 @@ export interface StudyArguments {
   readonly preset: PresetName;
   readonly data: string;
   readonly out: string;
+  /** Cells that are computed at a time. */
+  readonly jobs: number;
   readonly fresh: boolean;
   readonly help: boolean;
 }
@@ -20,6 +22,7 @@ any time and goes on where it was.
   --preset NAME   reduced (under 15 minutes on two cores) or full (a day); default reduced
   --data DIR      folder of the data sets (default ../shared/data, beside the clone)
   --out DIR       where RESULTS.md and the plots go (default test/study)
+  --jobs N        cells that are computed at a time, each on one core (default one a core)
   --fresh         forget what was done before
   --help          this text
 
@@ -34,7 +37,7 @@ export class ArgumentError extends Error {}
 /** @throws ArgumentError */
 export function parseStudyArguments(
   argv: readonly string[],
-  defaults: Pick<StudyArguments, 'data' | 'out'>,
+  defaults: Pick<StudyArguments, 'data' | 'out' | 'jobs'>,
 ): StudyArguments {
   let values;
   try {
@@ -44,6 +47,7 @@ export function parseStudyArguments(
         preset: { type: 'string', default: 'reduced' },
         data: { type: 'string', default: defaults.data },
         out: { type: 'string', default: defaults.out },
+        jobs: { type: 'string', default: String(defaults.jobs) },
         fresh: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -53,5 +57,8 @@ export function parseStudyArguments(
   }
   const preset = presetNames.find((name) => name === values.preset);
   if (preset === undefined) throw new ArgumentError(`--preset ${values.preset}: it is ${presetNames.join(' or ')}.`);
-  return { ...values, preset };
+  const jobs = Number(values.jobs);
+  if (!Number.isInteger(jobs) || jobs < 1)
+    throw new ArgumentError(`--jobs ${values.jobs}: it is a whole number from 1.`);
+  return { ...values, preset, jobs };
 }

@@ -1,5 +1,7 @@
 /** How large the study is. What is not said here is the same for both. */
 
+import type { WarmStart } from './warm-base.js';
+
 export interface DatasetPreset {
   readonly name: DatasetName;
   readonly organisations: number;
@@ -13,6 +15,8 @@ export interface DatasetPreset {
   readonly allRules: boolean;
   /** Test rows of an organisation for which a model is asked which of all labels it finds likeliest; 0 where answers are no labels. */
   readonly rankedRows: number;
+  /** What the base learns first from public rows; without it, the base is the demo's as it is. */
+  readonly warmStart?: WarmStart;
   /** Of private records, dearest last. */
   readonly epsilons: readonly number[];
   /** Whether noise against other threats is compared as well: of each organisation for itself, and of whole organisations. */
@@ -37,13 +41,14 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
     datasets: [
       {
         name: 'clinc150',
-        organisations: 4,
+        organisations: 5,
         rows: 1500,
         testRows: 60,
-        recordsPerRound: 128,
-        rounds: 40,
+        recordsPerRound: 1024,
+        rounds: 30,
         allRules: false,
-        rankedRows: 20,
+        rankedRows: 60,
+        warmStart: { steps: 500, batchSize: 64 },
         epsilons: [8, 1],
         otherThreats: false,
       },
@@ -67,13 +72,14 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
       },
       {
         name: 'clinc150',
-        organisations: 10,
+        organisations: 5,
         rows: 1500,
         testRows: 450,
-        recordsPerRound: 1000,
-        rounds: 200,
+        recordsPerRound: 1024,
+        rounds: 60,
         allRules: true,
-        rankedRows: 100,
+        rankedRows: 200,
+        warmStart: { steps: 1000, batchSize: 64 },
         epsilons: [8, 3, 1],
         otherThreats: true,
       },

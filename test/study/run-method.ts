@@ -35,10 +35,12 @@ export interface MethodTask {
   readonly onProgress: (share: number) => void;
 }
 
-const LORA = { r: 8, lora_alpha: 16 };
+const LORA = { r: 4, lora_alpha: 8 };
 const TOKENS_PER_BATCH = 8192;
-/** Of AdamW alone, whose steps are as few as the rounds. */
-const LEARNING_RATE_ALONE = 0.015;
+/** Of AdamW alone. */
+const LEARNING_RATE_ALONE = 0.005;
+/** Rows of an organisation in a step alone: without noise to share, many small steps teach most. */
+const ROWS_ALONE = 32;
 /** Of AdamW at home in a round, where there are several steps. */
 const LEARNING_RATE = 0.005;
 /** R between frozen factors is small, and moves the adapter less. */
@@ -59,7 +61,8 @@ export async function runMethod(task: MethodTask): Promise<readonly Result[]> {
   const engine = await createOnnxEngine({
     base,
     lora: { ...LORA, use_rslora: false, target_modules: manifest.adapter.targetModules },
-    quantization: 'nf4',
+    // A warm start is not on NF4's grid, as the demo's base is.
+    quantization: task.preset.warmStart === undefined ? 'nf4' : 'none',
   });
   try {
     switch (method.kind) {
@@ -123,18 +126,19 @@ async function rankedShares(
   return shares;
 }
 
-/** Training without rounds: as many steps, of as many rows, as the organisations would give to the rounds. */
+/** Training without rounds, from as many rows as the organisations would give to the rounds, in smaller steps. */
 async function alone(
   engine: Engine,
   examples: StudyOrganisation['training'],
   { preset, seed, onProgress }: MethodTask,
   organisations: number,
 ): Promise<void> {
+  const rows = (preset.rounds * preset.recordsPerRound) / preset.organisations;
   await trainLocally(engine, examples, {
     trained: 'both',
     init: 'kaiming',
-    steps: preset.rounds,
-    batchSize: Math.round((preset.recordsPerRound * organisations) / preset.organisations),
+    steps: Math.round(rows / ROWS_ALONE),
+    batchSize: ROWS_ALONE * organisations,
     accumulation: 1,
     learningRate: LEARNING_RATE_ALONE,
     schedule: 'linear',

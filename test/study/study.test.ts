@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openBaseModel, type Engine, type Example } from '@fedlora/client';
 import { parseStudyArguments } from './arguments.js';
 import { CellFile, type Cell } from './cells.js';
+import { labelsInWords } from './datasets.js';
 import { methodsOf, titleOf } from './methods.js';
 import { lossPlot } from './plot.js';
 import { presets } from './presets.js';
@@ -75,6 +76,25 @@ describe('the methods of a study', () => {
         expect(new Set(titles).size).toBe(titles.length);
       }
     }
+  });
+});
+
+describe('what a base learns before a study', () => {
+  const labels = ['card_declined', 'oil_change_when'];
+  const rows = labelsInWords(labels, ['where am i']);
+
+  it('asks for every label alike, and in the words of the label at hand', () => {
+    for (const label of labels) {
+      const own = rows.filter(({ output }) => output === label);
+      expect(own).toHaveLength(rows.length / labels.length);
+      for (const { instruction } of own)
+        expect(instruction.split(' ').some((word) => label.split('_').includes(word))).toBe(true);
+    }
+  });
+
+  it('is the same for every seed, so that all methods and seeds start alike', () => {
+    expect(labelsInWords(labels, ['where am i'])).toEqual(rows);
+    expect(new Set(rows.map(({ instruction }) => instruction)).size).toBeGreaterThan(20);
   });
 });
 
@@ -192,6 +212,10 @@ describe('the table of a study', () => {
       );
     expect(said(0.8)).toContainEqual(expect.stringContaining('**above every local model**: 40.0 % against 37.5 %'));
     expect(said(0.6)).toContainEqual(expect.stringContaining('**not above the best local model**'));
+    // The local models have 0.5 and 0.75 of their own questions.
+    expect(said(0.8)).toContainEqual(expect.stringContaining('ranks 62.5 % right on average'));
+    expect(said(0.8)).toContainEqual(expect.stringContaining('better off alone'));
+    expect(said(1).join()).toContain('better off alone');
     expect(said(0.6).join()).not.toContain('In ranked labels it is no better');
     expect(said(0.2)).toContainEqual(
       expect.stringContaining('**In ranked labels it is no better than the base model**'),
@@ -223,7 +247,7 @@ describe('the table of a study', () => {
       'here',
     );
     expect(page).not.toContain('Not finished');
-    expect(page).toContain('took 61 seconds');
+    expect(page).toContain('took 61 seconds of computing');
     expect(page).toContain('| local: a | 2.750 ± 0.354 | – |');
     expect(page).toContain('(loss-clinc150.svg)');
     const plot = lossPlot('Loss < all', summaries);
@@ -234,7 +258,7 @@ describe('the table of a study', () => {
 });
 
 describe('the command line of the study', () => {
-  const defaults = { data: 'data', out: 'out' };
+  const defaults = { data: 'data', out: 'out', jobs: 2 };
 
   it('is the reduced preset unless it says another', () => {
     expect(parseStudyArguments([], defaults)).toMatchObject({ preset: 'reduced', fresh: false, ...defaults });
@@ -247,6 +271,7 @@ describe('the command line of the study', () => {
   it.each([
     [['--preset', 'huge'], 'it is reduced or full'],
     [['--rounds', '3'], '--rounds'],
+    [['--jobs', '0'], 'a whole number from 1'],
   ])('refuses %s', (given, reason) => {
     expect(() => parseStudyArguments(given, defaults)).toThrow(reason);
   });

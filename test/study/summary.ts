@@ -18,6 +18,8 @@ export interface MethodSummary {
   readonly macroRanked?: Spread;
   /** Mean over seeds, by organisation. */
   readonly losses: readonly number[];
+  /** As `losses`; absent as `macroRanked` is. */
+  readonly ranked?: readonly number[];
   readonly seconds: number;
 }
 
@@ -35,8 +37,12 @@ export function summarise(cells: readonly Cell[], titles: readonly string[]): re
       seeds: some.length,
       macroLoss: spreadOf(some.map(({ results }) => mean(results.map(({ loss }) => loss)))),
       macroAccuracy: spreadOf(some.map(({ results }) => mean(results.map(({ accuracy }) => accuracy)))),
-      ...(ranked.length === some.length && { macroRanked: spreadOf(ranked) }),
       losses: some[0].results.map((_, i) => mean(some.map(({ results }) => results[i].loss))),
+      ...(ranked.length === some.length && {
+        macroRanked: spreadOf(ranked),
+        // Safe: none is missing, or there would be fewer means than cells.
+        ranked: some[0].results.map((_, i) => mean(some.map(({ results }) => results[i].ranked!))),
+      }),
       seconds: mean(some.map(({ seconds }) => seconds)),
     };
   });
