@@ -230,7 +230,7 @@ async function whyNotInstalled({ version, libraries }, into) {
 /** A graph of one matrix product as an ONNX file, and the product in a process of its own: a driver may end it. */
 const probe = `
 const { createRequire } = require('node:module');
-// As client/src/config/no-telemetry.ts.
+// As client/src/engine/onnx/no-telemetry.ts.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 const { InferenceSession, Tensor } = createRequire(process.argv[1])('${PACKAGE}');
 const varint = (n) => (n < 128 ? [n] : [n % 128 | 128, ...varint(n >> 7)]);

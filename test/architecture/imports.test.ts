@@ -26,7 +26,7 @@ const rules: readonly { in: string; except?: RegExp; never: RegExp; withComments
   },
   {
     in: 'client/src',
-    except: /src\/(config|main|cli\/context)/,
+    except: /src\/(config|main|cli\/context|engine\/onnx\/no-telemetry)/,
     never: /process\.env\b/,
     why: 'the environment is read in config only',
   },

@@ -10,7 +10,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import '../../config/no-telemetry.js';
+import './no-telemetry.js';
 import { profileOf, type OnnxDevice } from './device.js';
 import { GraphBuilder } from './graph.js';
 

@@ -1,7 +1,7 @@
 /** onnxruntime sessions, made when first needed, and the tensors that they read. */
 
 import { FedloraError } from '@fedlora/shared';
-import '../../config/no-telemetry.js';
+import './no-telemetry.js';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { DeviceProfile, OnnxDevice } from './device.js';
 import { GraphBuilder, type ElementType, type GraphFile } from './graph.js';
