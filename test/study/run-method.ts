@@ -17,6 +17,7 @@ import { MAXIMUM_LENGTH, type StudyOrganisation } from './datasets.js';
 import { DELTA, type FederatedMethod, type Method } from './methods.js';
 import type { DatasetPreset } from './presets.js';
 import { labelTree, rightlyRanked } from './rank.js';
+import { TOKENS_PER_BATCH, TRAINING_ALONE } from './training-alone.js';
 
 /** On the rows of one organisation that nobody learned from. */
 export interface Result {
@@ -36,7 +37,6 @@ export interface MethodTask {
 }
 
 const LORA = { r: 4, lora_alpha: 8 };
-const TOKENS_PER_BATCH = 8192;
 /** Of AdamW alone. */
 const LEARNING_RATE_ALONE = 0.005;
 /** Rows of an organisation in a step alone: without noise to share, many small steps teach most. */
@@ -135,18 +135,10 @@ async function alone(
 ): Promise<void> {
   const rows = (preset.rounds * preset.recordsPerRound) / preset.organisations;
   await trainLocally(engine, examples, {
-    trained: 'both',
-    init: 'kaiming',
+    ...TRAINING_ALONE,
     steps: Math.round(rows / ROWS_ALONE),
     batchSize: ROWS_ALONE * organisations,
-    accumulation: 1,
     learningRate: LEARNING_RATE_ALONE,
-    schedule: 'linear',
-    warmupRatio: 0.03,
-    weightDecay: 0,
-    maximumGradientNorm: 1,
-    optim: 'adamw',
-    tokensPerBatch: TOKENS_PER_BATCH,
     random: seededRandom(`study/${seed}`),
     onStep: ({ step, steps }) => onProgress(step / steps),
   });

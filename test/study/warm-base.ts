@@ -17,6 +17,7 @@ import {
 } from '@fedlora/client';
 import { linearLayers } from '@fedlora/shared';
 import { seededRandom } from '@fedlora/protocol/node';
+import { TRAINING_ALONE } from './training-alone.js';
 
 export interface WarmStart {
   readonly steps: number;
@@ -36,7 +37,6 @@ export interface WarmBaseTask {
 
 const LORA = { r: 16, lora_alpha: 32, use_rslora: false, target_modules: linearLayers.map(([name]) => name) };
 const LEARNING_RATE = 0.004;
-const TOKENS_PER_BATCH = 8192;
 
 /** Makes it. The same for every seed of a study: what differs between seeds is the organisations' rows, and chance. */
 export async function makeWarmBase({ folder, examples, warmStart, target, onProgress }: WarmBaseTask): Promise<void> {
@@ -51,18 +51,10 @@ export async function makeWarmBase({ folder, examples, warmStart, target, onProg
   const adapter = `${target}-adapter`;
   try {
     await trainLocally(engine, examples, {
-      trained: 'both',
-      init: 'kaiming',
+      ...TRAINING_ALONE,
       steps,
       batchSize,
-      accumulation: 1,
       learningRate: LEARNING_RATE,
-      schedule: 'linear',
-      warmupRatio: 0.03,
-      weightDecay: 0,
-      maximumGradientNorm: 1,
-      optim: 'adamw',
-      tokensPerBatch: TOKENS_PER_BATCH,
       random: seededRandom('study/warm'),
       onStep: ({ step }) => onProgress(step / steps),
     });
