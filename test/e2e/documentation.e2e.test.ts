@@ -1,14 +1,10 @@
 /** The documentation in a real browser: readable on a telephone and in the dark, found from the dashboard, and searched. */
 
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import type { AxeResults } from 'axe-core';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { COLOR_SCHEMES, violationsOf } from '../support/axe.js';
 import { launchBrowser, screenshot, whyNoBrowser } from '../support/browser.js';
 import { startFakeNetwork, stopFakeNetwork, type FakeNetwork } from '../support/fake-network.js';
-
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Those of every kind: text and pictures, commands, wide tables, the longest. */
 const PAGES = ['', '/concepts', '/operator', '/security', '/configuration', '/search?q=epsilon'];
@@ -49,12 +45,10 @@ describe.skipIf(whyNoBrowser !== undefined)(`the documentation${whyNoBrowser ? `
   it.each(PAGES)(
     '%s is clear to axe on a telephone, in the light and in the dark, and does not scroll sideways',
     async (address) => {
-      for (const colorScheme of ['light', 'dark'] as const) {
-        await page.emulateMedia({ colorScheme });
-        await open(`/docs${address}`);
-        // The page's policy lets no script in that is not the coordinator's.
-        const results = await page.evaluate<AxeResults>(`${axe}; axe.run()`);
-        expect(results.violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`)).toEqual([]);
+      await open(`/docs${address}`);
+      for (const colorScheme of COLOR_SCHEMES) {
+        const violations = await violationsOf(page, colorScheme);
+        expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`)).toEqual([]);
         expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
         await screenshot(page, `docs${address.replaceAll(/\W/g, '-')}-${colorScheme}`);
       }

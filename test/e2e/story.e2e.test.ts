@@ -3,22 +3,20 @@
  * client that dies, releases, a token, the log. Every page is then looked at by axe, in the light and in the dark.
  */
 
-import { createRequire } from 'node:module';
 import { mkdir, mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { AxeResults } from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fromBase32, totpCode } from '../../coordinator/src/access/totp.js';
 import { generateDemoData } from '../demo/organisations.js';
+import { COLOR_SCHEMES, violationsOf } from '../support/axe.js';
 import { launchBrowser, screenshot, whyNoBrowser } from '../support/browser.js';
 import { Network, writeRows } from '../support/network.js';
 import { demoBase, root, smallRun } from './small-network.js';
 
 const NAMES = ['clinic', 'bank', 'council', 'school'];
 const PASSWORD = 'a long password of the first hour';
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 describe.skipIf(whyNoBrowser !== undefined)(
   `an operator’s first hour${whyNoBrowser ? ` (${whyNoBrowser})` : ''}`,
@@ -278,25 +276,22 @@ describe.skipIf(whyNoBrowser !== undefined)(
         account: '/account',
       };
       const findings: string[] = [];
-      for (const colorScheme of ['light', 'dark'] as const) {
-        await page.emulateMedia({ colorScheme });
-        for (const [name, address] of Object.entries(pages)) {
-          await page.setViewportSize({ width: 1280, height: 900 });
-          await page.goto(`${network.url}${address}`);
-          await page.locator('h1').first().waitFor();
-          await page.waitForFunction(() => document.querySelector('[aria-busy=true]') === null);
-          await page.evaluate(axe);
-          const { violations } = await page.evaluate<AxeResults>('axe.run({ resultTypes: ["violations"] })');
-          for (const { id, impact, nodes } of violations)
+      for (const [name, address] of Object.entries(pages)) {
+        await page.setViewportSize({ width: 1280, height: 900 });
+        await page.goto(`${network.url}${address}`);
+        await page.locator('h1').first().waitFor();
+        await page.waitForFunction(() => document.querySelector('[aria-busy=true]') === null);
+        for (const colorScheme of COLOR_SCHEMES) {
+          for (const { id, impact, nodes } of await violationsOf(page, colorScheme))
             if (impact === 'serious' || impact === 'critical')
               findings.push(`${name} ${colorScheme}: ${id} ${nodes.map(({ target }) => target.join(' ')).join(', ')}`);
           await screenshot(page, `page-${name}-${colorScheme}`);
-          if (colorScheme === 'dark') continue;
-          findings.push(...(await overflow(name)));
-          await page.setViewportSize({ width: 390, height: 844 });
-          findings.push(...(await overflow(name)));
-          await screenshot(page, `page-${name}-phone`);
         }
+        await page.emulateMedia({ colorScheme: 'light' });
+        findings.push(...(await overflow(name)));
+        await page.setViewportSize({ width: 390, height: 844 });
+        findings.push(...(await overflow(name)));
+        await screenshot(page, `page-${name}-phone`);
       }
       expect(findings).toEqual([]);
     });
