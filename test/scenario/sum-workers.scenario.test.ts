@@ -9,8 +9,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Manifest } from '@fedlora/protocol';
 import { routes, type RoundView, type RunView } from '@fedlora/shared';
 import { startCoordinator, type RunningCoordinator } from '@fedlora/coordinator';
+import { Job } from 'bullmq';
 import { Redis } from 'ioredis';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { queuePrefix, SUM_QUEUE } from '../../coordinator/src/aggregation/sum-queue.js';
 import { averagingRun, meanOf, movedBy, valuesOfB } from '../support/averaging.js';
 import { FakeFederation, untilRun } from '../support/fake-federation.js';
@@ -60,7 +61,7 @@ describe('the sum of a round over workers', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  async function startAgain(patienceMs: number): Promise<void> {
+  async function startAgain(patienceMs: number, rangeWords = RANGE_WORDS): Promise<void> {
     const { federationKey } = federation;
     coordinator = await startCoordinator(
       {
@@ -71,12 +72,12 @@ describe('the sum of a round over workers', () => {
         federationKey,
         redisUrl: redis.url,
       },
-      { sums: { rangeWords: RANGE_WORDS, patienceMs } },
+      { sums: { rangeWords, patienceMs } },
     );
   }
 
-  async function start(patienceMs: number): Promise<void> {
-    await startAgain(patienceMs);
+  async function start(patienceMs: number, rangeWords?: number): Promise<void> {
+    await startAgain(patienceMs, rangeWords);
     token = (await becomeFirstAdmin(coordinator.url, coordinator.setupToken!)).token;
     await federation.enrol(coordinator.url, token, names);
     await federation.connect(coordinator.url);
@@ -160,6 +161,18 @@ describe('the sum of a round over workers', () => {
       await endProcess(workers[1], 60_000);
       expect(workers.map(({ exitCode }) => exitCode)).toEqual([0, 0]);
       for (const name of ['first', 'second']) expect(await linesOf(name, 'worker.stopped')).toHaveLength(1);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'is right though Redis is lost when all of it is in: nothing is added a second time',
+    async () => {
+      await start(LONG_MS, 1_000_000);
+      await startWorker('only');
+      const removed = vi.spyOn(Job.prototype, 'remove').mockRejectedValue(new Error('Redis is gone.'));
+      await expectRightSum(await plan());
+      expect(removed).toHaveBeenCalledTimes(1);
     },
     LONG_MS,
   );

@@ -62,7 +62,9 @@ export class SumWorkers {
     queue.on('error', () => undefined); // The connection has told.
     const failed: WordRange[] = [];
     const pending = new Map<string, Pending>();
+    let isCut = false;
     const pend = (words: number): void => {
+      isCut = true;
       // New names each time: a coordinator that takes over a round does not wait for what its predecessor's jobs met.
       for (const range of rangesOf(of.length, words)) pending.set(randomUUID(), { range, signs: '' });
     };
@@ -79,7 +81,8 @@ export class SumWorkers {
       const removing = [...pending.keys()].map((jobId) => queue.remove(jobId));
       await Promise.race([Promise.allSettled(removing), wait(REMOVING_MS)]);
       signal.throwIfAborted();
-      if (pending.size === 0) pend(rangeWords);
+      // Not whenever nothing is pending: what has been taken must not be added again.
+      if (!isCut) pend(rangeWords);
       log.warn('round.sum.without-workers', { roundId: of.roundId, ranges: pending.size, err: error });
     } finally {
       connection.disconnect();
