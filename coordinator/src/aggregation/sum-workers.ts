@@ -61,33 +61,32 @@ export class SumWorkers {
     const queue: SumQueue = new Queue(SUM_QUEUE, { connection, prefix: queuePrefix(federationKey) });
     queue.on('error', () => undefined); // The connection has told.
     const failed: WordRange[] = [];
-    const pending = new Map<string, Pending>();
-    let isCut = false;
-    const pend = (words: number): void => {
-      isCut = true;
-      // New names each time: a coordinator that takes over a round does not wait for what its predecessor's jobs met.
-      for (const range of rangesOf(of.length, words)) pending.set(randomUUID(), { range, signs: '' });
-    };
+    /** `undefined` until it is cut for the workers that there are. */
+    let pending: Map<string, Pending> | undefined;
+    const left = (): WordRange[] => [
+      ...failed,
+      ...(pending === undefined ? rangesOf(of.length, rangeWords) : [...pending.values()].map(({ range }) => range)),
+    ];
     try {
       const workers = await within(Math.min(ANSWER_MS, patienceMs), queue.getWorkersCount(), signal);
-      pend(Math.min(rangeWords, Math.ceil(of.length / Math.max(workers, 1))));
       if (workers === 0) throw new Error('No worker is connected to Redis.');
+      const ranges = rangesOf(of.length, Math.min(rangeWords, Math.ceil(of.length / workers)));
+      // New names each time: a coordinator that takes over a round does not wait for what its predecessor's jobs met.
+      pending = new Map(ranges.map((range) => [randomUUID(), { range, signs: '' }]));
       await this.collect(queue, of, pending, signal, (range, bytes) => {
         if (bytes === undefined) failed.push(range);
         else take(range, bytes);
       });
     } catch (error) {
       // Nobody is to sum them any more. Without Redis there is nothing to remove.
-      const removing = [...pending.keys()].map((jobId) => queue.remove(jobId));
+      const removing = [...(pending?.keys() ?? [])].map((jobId) => queue.remove(jobId));
       await Promise.race([Promise.allSettled(removing), wait(REMOVING_MS)]);
       signal.throwIfAborted();
-      // Not whenever nothing is pending: what has been taken must not be added again.
-      if (!isCut) pend(rangeWords);
-      log.warn('round.sum.without-workers', { roundId: of.roundId, ranges: pending.size, err: error });
+      log.warn('round.sum.without-workers', { roundId: of.roundId, ranges: left().length, err: error });
     } finally {
       connection.disconnect();
     }
-    return [...failed, ...[...pending.values()].map(({ range }) => range)];
+    return left();
   }
 
   /** Until nothing is pending. @throws Error: for longer than patience lasts there was no sign of a worker | the signal's reason */
