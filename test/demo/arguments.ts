@@ -8,6 +8,9 @@ export interface DemoArguments {
   readonly report: string | undefined;
   readonly state: string;
   readonly keep: boolean;
+  /** Two coordinators and two workers, of which the coordinator that drives is killed in each phase of a round in turn. */
+  readonly cluster: boolean;
+  readonly compare: boolean;
   readonly clean: boolean;
   readonly help: boolean;
   /** Hugging Face directory of a base model of the user's own. */
@@ -29,6 +32,11 @@ differential privacy, and compares it with what each organisation can do alone.
                       A tenth of each file is held out for the comparison
   --report FILE       write the results as JSON
   --state DIR         where the network keeps its files (default .fedlora/demo)
+  --cluster           two coordinators and two workers on PostgreSQL, Redis and an S3 bucket, behind
+                      Caddy, of which whoever drives is killed once in each phase of a round (Debian:
+                      postgresql redis-server caddy swift-proxy swift-account swift-container
+                      swift-object)
+  --no-compare        end after the last round, and train and evaluate nobody alone
   --keep              leave the network running until Ctrl-C, and print the command line by which
                       Python pulls the adapter from it with huggingface_hub and PEFT
   --clean             remove the network's files and end
@@ -57,6 +65,8 @@ export function parseDemoArguments(argv: readonly string[], defaultState: string
         base: { type: 'string' },
         data: { type: 'string', multiple: true },
         keep: { type: 'boolean' },
+        cluster: { type: 'boolean' },
+        'no-compare': { type: 'boolean' },
         clean: { type: 'boolean' },
         help: { type: 'boolean' },
       },
@@ -85,6 +95,8 @@ export function parseDemoArguments(argv: readonly string[], defaultState: string
     report: values.report,
     state: values.state ?? defaultState,
     keep: values.keep ?? false,
+    cluster: values.cluster ?? false,
+    compare: values['no-compare'] !== true,
     clean: values.clean ?? false,
     help: values.help ?? false,
     base: values.base,

@@ -7,8 +7,9 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { describeBase, noiseWithin, samplingFor } from '@fedlora/client';
-import { routes, type NewApiToken, type RunView } from '@fedlora/shared';
+import { routes, type NewApiToken, type RoundView, type RunView } from '@fedlora/shared';
 import { Network, writeRows } from '../support/network.js';
+import { killInEachPhase, type Outage } from '../support/outages.js';
 import { ArgumentError, parseDemoArguments, usage, type DemoArguments } from './arguments.js';
 import { loadOwnData } from './own-data.js';
 import { generateDemoData, newPhrasingSet, SHARED_SET, type DemoData } from './organisations.js';
@@ -41,16 +42,24 @@ interface Report {
   readonly bytesUpPerClient: number;
   readonly rounds: number;
   readonly abortedRounds: number;
+  /** Only with --cluster: when a coordinator was killed, and how every round ended. */
+  readonly cluster?: ClusterReport;
   readonly seconds: number;
   readonly adapterDir: string;
   readonly baseDir: string;
   readonly testDir: string;
 }
 
+interface ClusterReport {
+  readonly outages: readonly Outage[];
+  readonly rounds: readonly Pick<RoundView, 'id' | 'number' | 'phase' | 'cause' | 'version'>[];
+}
+
 async function demo(options: DemoArguments): Promise<void> {
   const startedAt = Date.now();
   const directory = resolve(options.state);
   const base = resolve(options.base ?? join(root, 'deploy', 'demo', 'base'));
+  if (options.cluster) await refuseWithoutPrograms();
   await refuseForeignFolder(directory);
   await rm(directory, { recursive: true, force: true });
 
@@ -62,6 +71,7 @@ async function demo(options: DemoArguments): Promise<void> {
     base,
     organisations: names.map((name) => ({ name, data: [trainingFile(directory, name)] })),
     epsilonCap: EPSILON_CAP,
+    hasCluster: options.cluster,
   });
   let interrupted = false;
   const interrupt = (): void => {
@@ -87,14 +97,20 @@ async function demo(options: DemoArguments): Promise<void> {
 
     const run = await network.startRun(description);
     const progress = new Progress(process.stdout, Math.max(1, Math.floor(description.rounds / 12)));
-    const ended = await network.untilRunEnds(run.id, (state, round) => progress.show(state, round));
+    const [ended, outages] = await Promise.all([
+      network.untilRunEnds(run.id, (state, round) => progress.show(state, round)),
+      network.cluster === undefined ? undefined : killInEachPhase(network, network.cluster, run.id),
+    ]);
     if (ended.status !== 'completed')
       throw new Error(`The run ended early (${ended.status}): ${ended.reason ?? 'no reason given'}`);
 
-    say('\nComparing with what each organisation learns alone, without any privacy noise ...');
-    const adapterDir = join(network.coordinatorData, 'versions', ended.version);
-    const local = await trainAlone(network, base, directory, names);
-    const rows = await compare(network, base, directory, data, new Map([...local, ['federated', adapterDir]]));
+    const adapterDir = await pull(network, directory, names[0], ended);
+    const rows: ModelResult[] = [];
+    if (options.compare) {
+      say('\nComparing with what each organisation learns alone, without any privacy noise ...');
+      const local = await trainAlone(network, base, directory, names);
+      rows.push(...(await compare(network, base, directory, data, new Map([...local, ['federated', adapterDir]]))));
+    }
 
     const report: Report = {
       rows,
@@ -103,13 +119,14 @@ async function demo(options: DemoArguments): Promise<void> {
       bytesUpPerClient: ended.bytesUpPerClient,
       rounds: ended.completedRounds,
       abortedRounds: ended.abortedRounds,
+      ...(outages === undefined ? {} : { cluster: { outages, rounds: await accountOf(network, run.id) } }),
       seconds: Math.round((Date.now() - startedAt) / 1000),
       adapterDir,
       baseDir: base,
       testDir: join(directory, 'tests'),
     };
     printResults(report, ended, columnsOf(data));
-    await showAnswers(network, base, adapterDir, data);
+    if (options.compare) await showAnswers(network, base, adapterDir, data);
     if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
     if (options.keep) {
       await showPull(network, base, ended.repository);
@@ -161,6 +178,21 @@ async function describeRun(options: DemoArguments, base: string, data: DemoData)
     delta: privacy.delta,
   });
   return description;
+}
+
+/** The newest version as a service downstream gets it: checked against the coordinator's key, as the organisation pinned it. */
+async function pull(network: Network, directory: string, organisation: string, run: RunView): Promise<string> {
+  const to = join(directory, 'adapter');
+  const where = ['--channel', run.version, '--home', network.home(organisation), '--to', to];
+  const env = { FEDLORA_COORDINATOR: network.url, FEDLORA_API_TOKEN: network.token };
+  await network.fedlora(['pull', run.repository, ...where], env);
+  return join(to, 'current');
+}
+
+/** How every round of the run ended. */
+async function accountOf(network: Network, runId: string): Promise<ClusterReport['rounds']> {
+  const rounds = await network.rounds(runId);
+  return rounds.map(({ id, number, phase, cause, version }) => ({ id, number, phase, cause, version }));
 }
 
 /** `fedlora train` for each organisation on its own rows: two at a time, as there are two cores. */
@@ -271,21 +303,37 @@ function columnsOf(data: DemoData): Column[] {
 }
 
 function printResults(report: Report, run: RunView, columns: readonly Column[]): void {
-  say('\nWhole answers right (%), and loss in nats per answer token, on questions nobody trained on:\n');
-  say(resultTable(report.rows, columns));
-  if (columns.some((column) => column.sets.includes(SHARED_SET))) {
-    say('\n  shared: requests that every organisation gets, each in its own customers’ words; no one knows all');
-    say('  of them alone. new words: phrases that are in nobody’s data. macro: mean over all sets.');
-  }
+  if (report.rows.length > 0) printComparison(report.rows, columns);
   const megabytes = (report.bytesUpPerClient / 1e6).toFixed(1);
   say(
     `\n  privacy      each record: epsilon ${report.epsilon.toFixed(2)} at delta ${report.delta} (${report.rounds} rounds, RDP accountant)`,
   );
   say(`  sent         ${megabytes} MB by each organisation: masked, noised words`);
-  if (report.abortedRounds > 0) say(`  aborted      ${report.abortedRounds} rounds; the dashboard tells why`);
+  if (report.cluster !== undefined) printAccount(report.cluster);
+  else if (report.abortedRounds > 0) say(`  aborted      ${report.abortedRounds} rounds; the dashboard tells why`);
   say(`  adapter      ${shown(report.adapterDir)}`);
   say(`  base model   ${run.baseName}, ${shown(report.baseDir)}`);
   say(`  time         ${Math.floor(report.seconds / 60)} min ${report.seconds % 60} s`);
+}
+
+function printComparison(rows: readonly ModelResult[], columns: readonly Column[]): void {
+  say('\nWhole answers right (%), and loss in nats per answer token, on questions nobody trained on:\n');
+  say(resultTable(rows, columns));
+  if (columns.some((column) => column.sets.includes(SHARED_SET))) {
+    say('\n  shared: requests that every organisation gets, each in its own customers’ words; no one knows all');
+    say('  of them alone. new words: phrases that are in nobody’s data. macro: mean over all sets.');
+  }
+}
+
+function printAccount({ outages, rounds }: ClusterReport): void {
+  const killed = outages.map(({ phase, roundId }) => {
+    const round = rounds.find(({ id }) => id === roundId);
+    return `${phase} (round ${round?.number}, which ${round?.phase === 'done' ? 'went on' : 'was aborted'})`;
+  });
+  say(`  killed       whoever drove, in ${killed.join(',\n               ')}`);
+  const aborted = rounds.filter(({ phase }) => phase !== 'done');
+  say(`  rounds       ${rounds.length} begun, ${rounds.length - aborted.length} done, ${aborted.length} aborted`);
+  for (const { number, phase, cause } of aborted) say(`               round ${number}: ${phase}, ${cause}`);
 }
 
 /** The command line by which Python pulls the adapter, with a token that may do nothing else. */
@@ -299,6 +347,12 @@ async function showPull(network: Network, base: string, repository: string): Pro
 async function untilInterrupted(network: Network): Promise<void> {
   say(`\nThe network keeps running: ${network.url}/#token=${network.token}\nCtrl-C stops it.`);
   await new Promise<never>(() => setInterval(() => {}, 60_000));
+}
+
+async function refuseWithoutPrograms(): Promise<void> {
+  const { missingForCluster } = await import('../support/cluster.js');
+  if (missingForCluster.length > 0)
+    throw new ArgumentError(`--cluster cannot run here:\n  ${missingForCluster.join('\n  ')}`);
 }
 
 /** Never remove a folder that the demo did not make. */

@@ -16,20 +16,13 @@ import {
 } from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { meanOf, movedBy, valuesOfB } from '../support/averaging.js';
-import { caddy } from '../support/deployed-proxy.js';
-import { dumpOf, postgresPrograms } from '../support/postgres-server.js';
-import { hasRedis } from '../support/redis-server.js';
-import { eventually, Replicas } from '../support/replicas.js';
+import { missingForCluster } from '../support/cluster.js';
+import { eventually } from '../support/eventually.js';
+import { answered } from '../support/outages.js';
+import { dumpOf } from '../support/postgres-server.js';
+import { Replicas } from '../support/replicas.js';
 import { operate, send } from '../support/requests.js';
-import { whyNoSwift } from '../support/swift-server.js';
 import { runOfFour } from '../support/tiny-run.js';
-
-const missing = [
-  postgresPrograms() === undefined ? 'PostgreSQL is not installed' : undefined,
-  whyNoSwift,
-  hasRedis() ? undefined : 'Redis is not installed (on Debian: redis-server)',
-  caddy.path === undefined ? 'Caddy is not installed' : undefined,
-].filter((reason) => reason !== undefined);
 
 const NAMES = ['bank', 'clinic', 'council', 'museum'];
 
@@ -51,15 +44,6 @@ const scenes: readonly Scene[] = [
   { held: 'upload', ends: 'database', summingEnds: 'driver and worker' },
 ];
 
-/** How a participant stands who has answered a phase. */
-const answered: Readonly<Record<RequestPhase, string>> = {
-  advertising: 'advertised',
-  revealing: 'revealed',
-  sharing: 'shared',
-  training: 'uploaded',
-  checking: 'checked',
-  unmasking: 'unmasked',
-};
 const whoContributed = ['uploaded', 'checked', 'unmasked'];
 
 /** Differences averaged as they are: the adapter moves by exactly the mean of what was contributed. */
@@ -69,9 +53,9 @@ const run = {
   deadlinesMs: { advertising: 120_000, sharing: 120_000, training: 120_000, checking: 120_000, unmasking: 120_000 },
 };
 
-if (missing.length > 0)
-  it(`two coordinators are not run here: ${missing.join('; ')}`, () => {
-    expect(missing).not.toEqual([]);
+if (missingForCluster.length > 0)
+  it(`two coordinators are not run here: ${missingForCluster.join('; ')}`, () => {
+    expect(missingForCluster).not.toEqual([]);
   });
 else
   describe('two coordinators and two workers behind a proxy, some of which are killed in each phase of a round in turn', () => {
@@ -95,7 +79,13 @@ else
         return phase === held && !released.has(roundId);
       };
       last.pieceBytes = 100;
-      const { id: runId } = await operate<RunView>(replicas.url, replicas.token, 'POST', routes.runs, run);
+      const { id: runId } = await operate<RunView>(
+        replicas.cluster.url,
+        replicas.cluster.token,
+        'POST',
+        routes.runs,
+        run,
+      );
 
       for (const [i, { held, ends, summingEnds }] of scenes.entries()) {
         const phase = held === 'upload' ? 'training' : held;
@@ -110,32 +100,32 @@ else
           );
         });
         if (scenes.at(i + 1)?.held === 'upload') last.holdUpload(); // Its own of this round is at the coordinator.
-        if (summingEnds !== undefined) replicas.holdWorkers();
+        if (summingEnds !== undefined) replicas.cluster.holdWorkers();
         if (ends === 'driver') {
-          const killed = await replicas.killDriver();
+          const killed = await replicas.cluster.killDriver();
           released.add(round?.id ?? '');
           if (held === 'upload') last.releaseUpload();
-          await replicas.startAgain(killed);
+          await replicas.cluster.startAgain(killed);
         } else {
-          await replicas.postgres.halt({ abruptly: true });
+          await replicas.cluster.postgres.halt({ abruptly: true });
           last.releaseUpload();
-          await replicas.postgres.goOn(['synchronous_commit=on']);
+          await replicas.cluster.postgres.goOn(['synchronous_commit=on']);
         }
         if (summingEnds === undefined) continue;
-        await eventually(`both workers are summing round ${i + 1}`, () => replicas.areSumming);
+        await eventually(`both workers are summing round ${i + 1}`, () => replicas.cluster.areSumming);
         if (summingEnds === 'Redis') {
-          await replicas.redis.halt();
-          await replicas.redis.goOn();
+          await replicas.cluster.redis.halt();
+          await replicas.cluster.redis.goOn();
         } else {
-          await replicas.killWorker(0);
-          const killed = await replicas.killDriver();
-          await replicas.startAgain(killed);
+          await replicas.cluster.killWorker(0);
+          const killed = await replicas.cluster.killDriver();
+          await replicas.cluster.startAgain(killed);
         }
-        replicas.releaseWorkers();
-        if (summingEnds !== 'Redis') await replicas.startWorkerAgain(0);
+        replicas.cluster.releaseWorkers();
+        if (summingEnds !== 'Redis') await replicas.cluster.startWorkerAgain(0);
       }
       await eventually('the run ends', async () => {
-        await replicas.startEnded();
+        await replicas.cluster.startEnded();
         ended = await replicas.asked((url, token) => operate<RunView>(url, token, 'GET', routes.run(runId)));
         return ended.status !== 'running';
       });
@@ -146,13 +136,13 @@ else
     });
 
     it('drives one after the other', async () => {
-      const [{ token }] = await replicas.query<{ token: string }>('SELECT token FROM leases');
+      const [{ token }] = await replicas.cluster.query<{ token: string }>('SELECT token FROM leases');
       const kills = scenes.flatMap(({ ends, summingEnds = '' }) => [ends, ...summingEnds.split(' ')]);
       expect(Number(token)).toBeGreaterThan(kills.filter((one) => one === 'driver').length);
     });
 
     it('has its sums made by workers, but for the one in the middle of which Redis lost what they were asked', async () => {
-      const ranges = await replicas.summed();
+      const ranges = await replicas.cluster.summed();
       const wanted = rounds.filter(
         ({ phase, number }) => phase === 'done' && scenes.at(number - 1)?.summingEnds !== 'Redis',
       );
@@ -196,11 +186,11 @@ else
 
     it('keeps nothing of what organisations told in rounds that have ended', async () => {
       await eventually('contributions are removed', async () => {
-        const [contributions, arriving] = [await replicas.stored('contributions/'), await replicas.arriving()];
+        const [contributions, arriving] = [await replicas.stored('contributions/'), await replicas.cluster.arriving()];
         return contributions.length + arriving.length === 0;
       });
-      expect(await replicas.query('SELECT round_id FROM round_messages')).toEqual([]);
-      const dump = dumpOf(replicas.databaseUrl).toString('latin1');
+      expect(await replicas.cluster.query('SELECT round_id FROM round_messages')).toEqual([]);
+      const dump = dumpOf(replicas.cluster.databaseUrl).toString('latin1');
       expect(dump).toContain(ended.id);
       const told = replicas.organisations.flatMap((organisation) => organisation.told);
       expect(told.length).toBeGreaterThan(scenes.length * NAMES.length * phasesOfRound(false).length);

@@ -79,27 +79,22 @@ export async function until(
   wanted: (round: RoundView, run: RunView | undefined) => boolean,
   timeoutMs = 60_000,
 ): Promise<RoundView> {
-  const socket = network.live();
   let run: RunView | undefined;
-  try {
-    return await new Promise<RoundView>((accept, reject) => {
-      const timer = setTimeout(() => reject(new Error('The awaited state did not come in time.')), timeoutMs);
-      const look = (round: RoundView): void => {
-        if (round.runId !== runId || !wanted(round, run)) return;
-        clearTimeout(timer);
-        accept(round);
-      };
-      socket.on('run.changed', (value) => {
-        if (value.id === runId) run = value;
-      });
-      socket.on('round.changed', look);
-      socket.on('connect', () => {
-        network.rounds(runId).then((rounds) => rounds.forEach(look), reject);
-      });
+  return network.listen<RoundView>((socket, resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('The awaited state did not come in time.')), timeoutMs);
+    const look = (round: RoundView): void => {
+      if (round.runId !== runId || !wanted(round, run)) return;
+      clearTimeout(timer);
+      resolve(round);
+    };
+    socket.on('run.changed', (value) => {
+      if (value.id === runId) run = value;
     });
-  } finally {
-    socket.disconnect();
-  }
+    socket.on('round.changed', look);
+    socket.on('connect', () => {
+      network.rounds(runId).then((rounds) => rounds.forEach(look), reject);
+    });
+  });
 }
 
 /** How a participant of a round stands. */

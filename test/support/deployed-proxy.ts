@@ -109,9 +109,11 @@ export const caddy: ProxyProgram = {
 /**
  * Caddy with the example for several coordinators, those of these ports, in plain HTTP: TLS is the same as with one.
  *
+ * @param root of the repository
  * @returns its address
  */
 export async function startReplicasProxy(
+  root: string,
   directory: string,
   coordinators: readonly number[],
 ): Promise<Pick<DeployedProxy, 'url' | 'stop'>> {

@@ -17,8 +17,10 @@ import {
   type RunView,
 } from '@fedlora/shared';
 import { io, type Socket } from 'socket.io-client';
+import type { Cluster } from './cluster.js';
+import { eventually } from './eventually.js';
 import { becomeFirstAdmin } from './first-admin.js';
-import { endProcess, Processes, type Finished } from './processes.js';
+import { endProcess, killNow, Processes, type Finished } from './processes.js';
 import { listAll, operate } from './requests.js';
 
 export interface NetworkOptions {
@@ -36,6 +38,8 @@ export interface NetworkOptions {
   readonly logLevel?: string;
   /** Settings of the coordinator, beside those that a network needs. */
   readonly coordinatorEnvironment?: NodeJS.ProcessEnv;
+  /** Several coordinators and workers, of which any may end at any time, instead of one coordinator. */
+  readonly hasCluster?: boolean;
 }
 
 export interface OrganisationSetup {
@@ -54,6 +58,8 @@ export class CommandFailed extends Error {
   }
 }
 
+type LiveSocket = Socket<{ [Name in keyof LiveEvents]: LiveEvents[Name] }>;
+
 export class Network {
   readonly processes = new Processes();
   readonly clients = new Map<string, ChildProcess>();
@@ -63,11 +69,13 @@ export class Network {
   /** Of the user `admin`. */
   password = '';
   federationKey = '';
+  /** If it was asked for, and has started. */
+  cluster: Cluster | undefined;
   private coordinator: ChildProcess | undefined;
 
   constructor(readonly options: NetworkOptions) {}
 
-  /** Starts the coordinator, enrols and certifies every organisation, and starts their daemons. */
+  /** Starts the coordinator or the cluster, enrols and certifies every organisation, and starts their daemons. */
   async start(): Promise<void> {
     const { directory, organisations } = this.options;
     await mkdir(join(directory, 'logs'), { recursive: true });
@@ -76,7 +84,7 @@ export class Network {
         .trim()
         .split(/\s+/)
         .at(-1) ?? '';
-    await this.startCoordinator();
+    await (this.options.hasCluster === true ? this.startCluster() : this.startCoordinator());
     for (const organisation of organisations) await this.enrol(organisation);
     for (const organisation of organisations) this.startClient(organisation.name);
     await this.untilAllConnected();
@@ -138,6 +146,15 @@ export class Network {
       await wait(50);
     }
     throw new Error('The coordinator did not answer within 30 seconds.');
+  }
+
+  private async startCluster(): Promise<void> {
+    const { directory, root } = this.options;
+    const folder = join(directory, 'cluster');
+    // Nobody else needs what a cluster is made of.
+    const { Cluster } = await import('./cluster.js');
+    this.cluster = await Cluster.start({ root, folder, federationKey: this.federationKey });
+    Object.assign(this, { url: this.cluster.url, token: this.cluster.token, password: this.cluster.password });
   }
 
   private async becomeAdmin(setupToken: string): Promise<void> {
@@ -247,7 +264,7 @@ export class Network {
   }
 
   async rounds(runId: string): Promise<readonly RoundView[]> {
-    return listAll<RoundView>(this.url, this.token, routes.rounds(runId));
+    return this.patiently(() => listAll<RoundView>(this.url, this.token, routes.rounds(runId)));
   }
 
   async startRun(description: object): Promise<RunView> {
@@ -259,9 +276,25 @@ export class Network {
     return this.post<RunPlanView>(routes.runPlan, description);
   }
 
-  /** A socket on which the coordinator tells what changes, as the dashboard sees it. */
-  live(): Socket<{ [Name in keyof LiveEvents]: LiveEvents[Name] }> {
-    return io(`${this.url}/live`, { auth: { token: this.token }, transports: ['websocket'] });
+  /** Listens to what the coordinator tells of changes, as the dashboard does, until `listen` has what it waits for. */
+  async listen<Value>(
+    listen: (socket: LiveSocket, resolve: (value: Value) => void, reject: (error: unknown) => void) => void,
+  ): Promise<Value> {
+    const socket: LiveSocket = io(`${this.url}/live`, { auth: { token: this.token }, transports: ['websocket'] });
+    let retry: NodeJS.Timeout | undefined;
+    // A coordinator of a cluster may refuse or send away whom another takes: socket.io does not come back after that.
+    const comeBack = (): void => {
+      if (this.cluster !== undefined && !socket.active) retry = setTimeout(() => socket.connect(), 100);
+    };
+    try {
+      return await new Promise<Value>((resolve, reject) => {
+        socket.on('connect_error', comeBack).on('disconnect', comeBack);
+        listen(socket, resolve, reject);
+      });
+    } finally {
+      socket.off('disconnect', comeBack).disconnect();
+      clearTimeout(retry);
+    }
   }
 
   /** Waits until a run has ended; `onChange` sees every state of the run and its rounds on the way. */
@@ -269,48 +302,50 @@ export class Network {
     runId: string,
     onChange: (run: RunView, round: RoundView | undefined) => void = () => {},
   ): Promise<RunView> {
-    const socket = this.live();
     let run: RunView | undefined;
     let round: RoundView | undefined;
-    try {
-      return await new Promise<RunView>((resolve, reject) => {
-        const show = (): void => {
-          if (run === undefined) return;
-          onChange(run, round);
-          if (run.status !== 'running') resolve(run);
-        };
-        const refresh = (): void => {
-          this.get<RunView>(routes.run(runId)).then((value) => {
-            run = value;
-            show();
-          }, reject);
-        };
-        socket.on('connect', refresh);
-        socket.on('run.changed', (value) => {
-          if (value.id !== runId) return;
+    return this.listen<RunView>((socket, resolve, reject) => {
+      const show = (): void => {
+        if (run === undefined) return;
+        onChange(run, round);
+        if (run.status !== 'running') resolve(run);
+      };
+      socket.on('connect', () => {
+        this.get<RunView>(routes.run(runId)).then((value) => {
           run = value;
           show();
-        });
-        socket.on('round.changed', (value) => {
-          if (value.runId !== runId) return;
-          round = value;
-          show();
-        });
-        this.coordinator?.once('exit', (code) =>
-          reject(new Error(`The coordinator ended with code ${code} during the run.`)),
-        );
+        }, reject);
       });
-    } finally {
-      socket.disconnect();
-    }
+      socket.on('run.changed', (value) => {
+        if (value.id !== runId) return;
+        run = value;
+        show();
+      });
+      socket.on('round.changed', (value) => {
+        if (value.runId !== runId) return;
+        round = value;
+        show();
+      });
+      this.coordinator?.once('exit', (code) =>
+        reject(new Error(`The coordinator ended with code ${code} during the run.`)),
+      );
+    });
   }
 
   async get<T>(path: string): Promise<T> {
-    return this.request<T>('GET', path);
+    return this.patiently(() => this.request<T>('GET', path));
   }
 
   async post<T>(path: string, body: object): Promise<T> {
     return this.request<T>('POST', path, body);
+  }
+
+  /** Asks a cluster again that has nobody to answer for the moment. */
+  private async patiently<T>(ask: () => Promise<T>): Promise<T> {
+    if (this.cluster === undefined) return ask();
+    const answers: T[] = [];
+    await eventually('the cluster answers', async () => answers.push(await ask()) > 0);
+    return answers[0];
   }
 
   private async request<T>(method: string, path: string, body?: object): Promise<T> {
@@ -321,6 +356,7 @@ export class Network {
   async stop(): Promise<void> {
     await Promise.all([...this.clients.values()].map((child) => endProcess(child, 8000)));
     await this.processes.stop();
+    await this.cluster?.stop();
   }
 }
 
@@ -342,13 +378,6 @@ async function isUp(url: string): Promise<boolean> {
   } catch {
     return false; // Not listening yet: the caller tries again.
   }
-}
-
-async function killNow(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGKILL');
-  await gone;
 }
 
 /** Writes rows as JSON lines. */

@@ -79,3 +79,11 @@ export async function endProcess(child: ChildProcess, graceMs = 5000): Promise<v
   await gone;
   clearTimeout(timer);
 }
+
+/** Ends one program as `kill -9` does; returns when it has ended. */
+export async function killNow(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
