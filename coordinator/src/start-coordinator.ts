@@ -374,10 +374,6 @@ function construct(
     now,
   });
   const mergeService = new MergeService({ versions, versionStore, runs, releaseViews, audit, announcements, now });
-  const metrics = new Metrics({ ...common, views, roundService, programVersion: version });
-  audit.onRecorded = (event) => {
-    if (event === 'user.sign-in.refused') metrics.signInFailed();
-  };
   const peers = new Peers(key.secretFor(PEER_PURPOSE), now);
   const relay = new Relay({ peers, ownUrl: config.peerUrl, log });
   const driving = new Driving({
@@ -394,6 +390,10 @@ function construct(
     onLost,
     log,
   });
+  const metrics = new Metrics({ ...common, views, roundService, driving, programVersion: version });
+  audit.onRecorded = (event) => {
+    if (event === 'user.sign-in.refused') metrics.signInFailed();
+  };
   const readiness = new Readiness(
     folder.root,
     () => runs.countByStatus(),

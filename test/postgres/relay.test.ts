@@ -71,6 +71,14 @@ function untilReady(url: string): Promise<unknown> {
   return vi.waitUntil(isReady, { timeout: 30_000, interval: 50 });
 }
 
+/** What a coordinator's metrics say of it: whether it drives, and how often it took over. */
+async function drivingOf({ url }: RunningCoordinator): Promise<readonly (string | undefined)[]> {
+  const text = await (await send(url, 'GET', '/metrics')).text();
+  return ['fedlora_driving', 'fedlora_takeovers_total'].map(
+    (name) => new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1],
+  );
+}
+
 /** A sign-in with a wrong password, from an address of this machine. */
 function tryPassword(
   url: string,
@@ -219,6 +227,10 @@ describe('clients that hang on a coordinator that stands by', () => {
   it('come back by themselves when the driver dies, and go on where they hang', async () => {
     const pair = await Pair.start({ leaseMs: 600 });
     const { driver, standby, federation, token } = pair;
+    expect(await Promise.all([driver, standby].map(drivingOf))).toEqual([
+      ['1', '0'],
+      ['0', '0'],
+    ]);
     const leaving = new AbortController();
     const page = io(`${standby.url}/live`, { auth: { token }, transports: ['websocket'], reconnectionDelay: 100 });
     const heard: RunView[] = [];
@@ -234,6 +246,7 @@ describe('clients that hang on a coordinator that stands by', () => {
     await driver.close({ abruptly: true });
     await vi.waitUntil(() => heard.some(({ status }) => status === 'completed'), { timeout: 60_000, interval: 50 });
     expect(connections).toBeGreaterThan(1);
+    expect(await drivingOf(standby)).toEqual(['1', '1']);
     expect(heard.at(-1)).toMatchObject({ id, status: 'completed', abortedRounds: 0 });
     expect(await operate<RunView>(standby.url, token, 'GET', routes.run(id))).toMatchObject({ completedRounds: 2 });
     leaving.abort();

@@ -28,8 +28,9 @@ async function samples(): Promise<Map<string, number>> {
 }
 
 describe('/metrics', () => {
-  it('counts rounds, phases, bytes, refusals and failed sign-ins', async () => {
+  it('says that it drives, and counts rounds, phases, bytes, refusals and failed sign-ins', async () => {
     const before = await samples();
+    expect([before.get('fedlora_driving'), before.get('fedlora_takeovers_total')]).toEqual([1, 0]);
     expect(before.get('fedlora_connected_organisations')).toBe(3);
     expect(before.get('fedlora_rounds_total{outcome="done"}')).toBe(0);
     await network.complete(measuredRun('city/support', 1));

@@ -4,6 +4,7 @@ import type { Server } from 'node:net';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { runStatuses, type ErrorCode } from '@fedlora/shared';
 import type { RunsRepository } from '../runs/runs.repository.js';
+import type { Driving } from '../rounds/driving.js';
 import type { RoundService } from '../rounds/round.service.js';
 import { Traffic } from './traffic.js';
 import type { Presence } from '../session/presence.js';
@@ -21,6 +22,7 @@ export interface MetricsParts {
   readonly presence: Presence;
   readonly runs: Pick<RunsRepository, 'countByStatus'>;
   readonly roundService: Pick<RoundService, 'backlog'>;
+  readonly driving: Pick<Driving, 'isDriving' | 'takeovers'>;
   readonly announcements: Announcements;
   readonly programVersion: string;
   readonly log: Log;
@@ -38,7 +40,7 @@ export class Metrics {
   /** Rounds counted lately: an end may be told twice when changes follow each other closely. */
   private readonly counted = new Set<string>();
 
-  constructor({ views, presence, runs, roundService, announcements, programVersion, log }: MetricsParts) {
+  constructor({ views, presence, runs, roundService, driving, announcements, programVersion, log }: MetricsParts) {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
     const { traffic } = this;
@@ -48,6 +50,23 @@ export class Metrics {
       labelNames: ['version'],
       registers,
     }).set({ version: programVersion }, 1);
+    new Gauge({
+      name: 'fedlora_driving',
+      help: 'Whether this coordinator drives the rounds: 1, or 0 while it stands by.',
+      registers,
+      collect() {
+        this.set(Number(driving.isDriving));
+      },
+    });
+    new Counter({
+      name: 'fedlora_takeovers_total',
+      help: 'Times that this coordinator stood by and took over, since another had ended or let its lease run out.',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(driving.takeovers);
+      },
+    });
     new Gauge({
       name: 'fedlora_runs',
       help: 'Runs by status.',

@@ -29,6 +29,8 @@ export interface DrivingParts {
 export class Driving {
   /** Whether it drives now. */
   isDriving = false;
+  /** How often it took over while it stood by, and not at its start. */
+  takeovers = 0;
   private isClosed = false;
   private timer: NodeJS.Timeout | undefined;
   private looking: Promise<void> = Promise.resolve();
@@ -94,6 +96,7 @@ export class Driving {
     try {
       await this.parts.takeUp();
       this.drive();
+      this.takeovers += 1;
       this.parts.log.info('coordinator.took-over');
     } catch (error) {
       this.lose(FedloraError.from(error));
