@@ -1,3 +1,7 @@
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { routes, type RoundView, type RunView } from '@fedlora/shared';
@@ -6,10 +10,16 @@ import { startCoordinator, type RunningCoordinator } from '../../coordinator/src
 import { openDatabase } from '../../coordinator/src/storage/database.js';
 import { DriverLease } from '../../coordinator/src/storage/lease.js';
 import { aDatabase, databaseSetting } from '../support/database.js';
-import { untilRound, untilRun } from '../support/fake-federation.js';
+import { eventually } from '../support/eventually.js';
+import { FakeFederation, untilRound, untilRun } from '../support/fake-federation.js';
 import { startFakeNetwork, type FakeNetwork } from '../support/fake-network.js';
+import { becomeFirstAdmin } from '../support/first-admin.js';
+import { freePort } from '../support/free-port.js';
+import { Processes } from '../support/processes.js';
 import { listAll, operate, send } from '../support/requests.js';
 import { plainRun } from '../support/tiny-run.js';
+
+const program = join(import.meta.dirname, '..', '..', 'coordinator', 'bin', 'fedlora-coordinator.mjs');
 
 describe('the lease of the driver', () => {
   it('is one process’s at a time, its number only grows, and whoever slept through it changes no round', async () => {
@@ -152,5 +162,80 @@ describe('two coordinators on one database', () => {
     wakeUp();
     expect(await coordinator.lost).toMatchObject({ code: 'coordinator/standing-by' });
     await complete(standby.url, run.id);
+  });
+});
+
+describe('a driver whose process is frozen for longer than its lease, as a machine that sleeps', () => {
+  const processes = new Processes();
+  afterEach(() => processes.stop());
+
+  it('is taken over from, and when it goes on it changes nothing and ends with its message', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fedlora-frozen-'));
+    const federation = new FakeFederation();
+    const leaving = new AbortController();
+    const { federationKey } = federation;
+    const { databaseUrl = '' } = await databaseSetting(folder);
+    const [log, port, ownPort] = [join(folder, 'driver.log'), await freePort(), await freePort()];
+    const url = `http://127.0.0.1:${port}`;
+    const printed = (): Promise<string> => readFile(log, 'utf8');
+    const driver = processes.start([program], {
+      log,
+      env: {
+        FEDLORA_DATA: folder,
+        FEDLORA_PORT: String(port),
+        FEDLORA_FEDERATION_KEY: federationKey,
+        FEDLORA_DATABASE_URL: databaseUrl,
+        FEDLORA_LEASE_SECONDS: '3',
+        FEDLORA_PEER_URL: url,
+      },
+    });
+    await eventually('the driver answers', async () => (await send(url, 'GET', '/readyz')).ok);
+    const standby = await startCoordinator({
+      dataFolder: folder,
+      host: '127.0.0.1',
+      port: ownPort,
+      logLevel: 'silent',
+      federationKey,
+      databaseUrl,
+      leaseSeconds: 3,
+      peerUrl: `http://127.0.0.1:${ownPort}`,
+    });
+    const { token } = await becomeFirstAdmin(url, /#setup=([\w-]+)/.exec(await printed())?.[1] ?? '');
+    await federation.enrol(url, token, ['bank', 'clinic', 'council']);
+    const [, , council] = federation.organisations;
+    council.ignores = ({ phase }) => phase === 'training';
+    const staying = federation.stay(standby.url, leaving.signal);
+    const { id } = await operate<RunView>(url, token, 'POST', routes.runs, plainRun);
+    await untilRound(url, token, id, ({ phase }) => phase === 'training');
+
+    driver.kill('SIGSTOP');
+    // Its machine takes what it is asked, and it reads that when it goes on.
+    const stop = send(url, 'POST', routes.runStop(id), token).then(
+      ({ status }) => status,
+      () => 'no answer',
+    );
+    await eventually('the other drives', async () =>
+      (await (await send(standby.url, 'GET', '/metrics')).text()).includes('fedlora_driving 1'),
+    );
+    const ended = once(driver, 'exit');
+    driver.kill('SIGCONT');
+    expect(await ended).toEqual([1, null]);
+    expect([503, 'no answer']).toContain(await stop);
+    expect(await printed()).toMatch(/another one drives the rounds|Another coordinator drives the rounds now/);
+
+    council.ignores = () => false;
+    expect(await untilRun(standby.url, token, id)).toMatchObject({ status: 'completed', abortedRounds: 0 });
+    const rounds = await listAll<RoundView>(standby.url, token, routes.rounds(id));
+    expect(rounds.map(({ number, phase }) => [number, phase])).toEqual([
+      [2, 'done'],
+      [1, 'done'],
+    ]);
+    for (const { participants } of rounds)
+      expect(participants.map(({ status }) => status)).toEqual(Array(3).fill('unmasked'));
+
+    leaving.abort();
+    await staying;
+    await standby.close({ abruptly: true });
+    await rm(folder, { recursive: true, force: true });
   });
 });
