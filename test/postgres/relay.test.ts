@@ -9,12 +9,15 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { limits, routes, type AuditLine, type RoundView, type RunView } from '@fedlora/shared';
+import { sql } from 'kysely';
 import { io } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { DEFAULT_ADMISSIONS } from '../../coordinator/src/access/admission.js';
 import { DEFAULT_RATES } from '../../coordinator/src/access/rate-limits.js';
 import { CONNECTION_LIMITS } from '../../coordinator/src/nest/connections.js';
 import { PEER_HEADER, PEER_PURPOSE, Peers } from '../../coordinator/src/relay/peers.js';
 import { startCoordinator, type Overrides, type RunningCoordinator } from '../../coordinator/src/start-coordinator.js';
+import { openDatabase } from '../../coordinator/src/storage/database.js';
 import { openCoordinatorKey } from '../../coordinator/src/storage/keys.js';
 import { databaseSetting } from '../support/database.js';
 import { nginx, startReplicasNginx } from '../support/deployed-proxy.js';
@@ -27,6 +30,9 @@ import { plainRun } from '../support/tiny-run.js';
 
 /** Passwords that one address may try. */
 const TRIES = 5;
+/** Organisations that the driver signs in at once or lets wait; whoever stands by has a place for nobody. */
+const PLACES = 3;
+const few = { atOnce: 0, waiting: 0, ofEach: 2, retryAfterMs: 7_000 };
 const MIB = 1024 * 1024;
 /** What both coordinators let go by, and what three ends of connections hold between them. */
 const MOST_OF_ENDLESS = 16 * MIB + 48 * MIB;
@@ -42,16 +48,16 @@ class Pair {
   ) {}
 
   /** Both on one data folder; the organisations are enrolled, and nobody is connected. */
-  static async start(overrides: Overrides = {}): Promise<Pair> {
+  static async start(overrides: Overrides = {}, ofStandby: Overrides = overrides): Promise<Pair> {
     const folder = await mkdtemp(join(tmpdir(), 'fedlora-relay-'));
     const { federationKey } = new FakeFederation();
-    const start = async (): Promise<RunningCoordinator> => {
+    const start = async (its: Overrides): Promise<RunningCoordinator> => {
       const port = await freePort();
       const peerUrl = `http://127.0.0.1:${port}`;
       const common = { dataFolder: folder, host: '127.0.0.1', logLevel: 'silent', federationKey } as const;
-      return startCoordinator({ ...(await databaseSetting(folder)), ...common, port, peerUrl }, overrides);
+      return startCoordinator({ ...(await databaseSetting(folder)), ...common, port, peerUrl }, its);
     };
-    const pair = new Pair(folder, await start(), await start());
+    const pair = new Pair(folder, await start(overrides), await start(ofStandby));
     await untilReady(pair.standby.url);
     ({ token: pair.token } = await becomeFirstAdmin(pair.standby.url, pair.driver.setupToken ?? ''));
     await pair.federation.enrol(pair.standby.url, pair.token, ['bank', 'clinic', 'council']);
@@ -102,7 +108,11 @@ describe('a coordinator that stands by', () => {
   const raw: RawConnection[] = [];
 
   beforeAll(async () => {
-    pair = await Pair.start({ rates: { ...DEFAULT_RATES, secrets: { burst: TRIES, perSecond: 0.001 } } });
+    const rates = { ...DEFAULT_RATES, secrets: { burst: TRIES, perSecond: 0.001 } };
+    pair = await Pair.start(
+      { rates, admissions: { ...DEFAULT_ADMISSIONS, signIns: { ...few, atOnce: 1, waiting: PLACES - 1 } } },
+      { rates, admissions: { uploads: few, signIns: few, hellos: few } },
+    );
   });
   afterEach(() => {
     for (const connection of raw.splice(0)) connection.end();
@@ -158,6 +168,28 @@ describe('a coordinator that stands by', () => {
       expect(there).toEqual(here);
       expect(here.status).toBeGreaterThanOrEqual(400);
     }
+  });
+
+  it('gives on whom the driver has no place for, with when to come again, and turns nobody away for want of its own', async () => {
+    const { standby, folder, federation } = pair;
+    const db = await openDatabase({ url: (await databaseSetting(folder)).databaseUrl ?? '' });
+    const all = [...federation.organisations, ...federation.organisations];
+    const answers: Response[] = [];
+    let asked: readonly Promise<unknown>[] = [];
+    // The driver notes each sign-in in this table, and so keeps its place.
+    const refused = await db.transaction().execute(async (trx) => {
+      await sql`LOCK TABLE organisations IN EXCLUSIVE MODE`.execute(trx);
+      asked = all.map((one) => one.askForSession(standby.url).then((answer) => answers.push(answer)));
+      await vi.waitUntil(() => answers.length === all.length - PLACES, { timeout: 10_000, interval: 20 });
+      return [...answers];
+    });
+    for (const answer of refused) {
+      expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '7']);
+      expect(await answer.json()).toMatchObject({ code: 'coordinator/busy' });
+    }
+    await Promise.all(asked);
+    expect(answers.slice(-PLACES).map(({ status }) => status)).toEqual(Array(PLACES).fill(201));
+    await db.destroy();
   });
 
   it('is believed by the driver as to whose request it is, and nobody else is', async () => {

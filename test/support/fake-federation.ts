@@ -206,11 +206,16 @@ export class FakeOrganisation {
 
   /** Signs in; returns the session's token. */
   async signIn(url: string): Promise<string> {
+    return (await json<{ token: string }>(await this.askForSession(url))).token;
+  }
+
+  /** Asks for a session; returns the answer as it came. */
+  async askForSession(url: string): Promise<Response> {
     const { identity } = this;
     const { nonce } = await json<{ nonce: string }>(await this.post(url, routes.challenge, { identity }));
     const signature = this.sign(sessionMessage(identity, nonce, this.coordinatorKey));
     const body = { identity, nonce, signature, wireVersion: WIRE_VERSION, sentAt: Date.now() + this.clockSkewMs };
-    return (await json<{ token: string }>(await this.post(url, routes.session, body))).token;
+    return this.post(url, routes.session, body);
   }
 
   /** Asks to leave; returns the answer as it came. */
