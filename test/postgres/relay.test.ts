@@ -24,10 +24,13 @@ import { nginx, startReplicasNginx } from '../support/deployed-proxy.js';
 import { FakeFederation, untilRound, untilRun } from '../support/fake-federation.js';
 import { becomeFirstAdmin } from '../support/first-admin.js';
 import { freePort } from '../support/free-port.js';
+import { Processes } from '../support/processes.js';
 import { RawConnection } from '../support/raw-connection.js';
 import { listAll, operate, send } from '../support/requests.js';
 import { plainRun } from '../support/tiny-run.js';
+import { authority, TlsFront } from '../support/tls-front.js';
 
+const program = join(import.meta.dirname, '..', '..', 'coordinator', 'bin', 'fedlora-coordinator.mjs');
 /** Passwords that one address may try. */
 const TRIES = 5;
 /** Organisations that the driver signs in at once or lets wait; whoever stands by has a place for nobody. */
@@ -285,5 +288,58 @@ describe('clients that hang on a coordinator that stands by', () => {
     page.disconnect();
     await Promise.all(staying);
     await pair.stop();
+  });
+});
+
+describe('coordinators with TLS between them', () => {
+  const processes = new Processes();
+  afterEach(() => processes.stop());
+
+  it('pass everything on while the driver’s certificate is of an authority they know, and otherwise nothing', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fedlora-relay-'));
+    const federation = new FakeFederation();
+    const { federationKey } = federation;
+    const { databaseUrl = '' } = await databaseSetting(folder);
+    const [port, ownPort] = [await freePort(), await freePort()];
+    const front = await TlsFront.start(port, 'first');
+    const common = { dataFolder: folder, host: '127.0.0.1', logLevel: 'silent', federationKey, databaseUrl } as const;
+    const driver = await startCoordinator({ ...common, port, peerUrl: front.url });
+    // Node reads whom else to believe when a process starts.
+    const url = `http://127.0.0.1:${ownPort}`;
+    processes.start([program], {
+      log: join(folder, 'standby.log'),
+      env: {
+        FEDLORA_DATA: folder,
+        FEDLORA_PORT: String(ownPort),
+        FEDLORA_FEDERATION_KEY: federationKey,
+        FEDLORA_DATABASE_URL: databaseUrl,
+        FEDLORA_PEER_URL: url,
+        NODE_EXTRA_CA_CERTS: authority,
+      },
+    });
+    await vi.waitUntil(() => untilReady(url).catch(() => false), { timeout: 30_000 });
+    const { token } = await becomeFirstAdmin(url, driver.setupToken ?? '');
+    await federation.enrol(url, token, ['bank', 'clinic', 'council']);
+    await federation.connect(url);
+    const { id } = await operate<RunView>(url, token, 'POST', routes.runs, plainRun);
+    expect(await untilRun(url, token, id)).toMatchObject({ status: 'completed', abortedRounds: 0 });
+    // The certificate is the driver's, whatever its clients call it.
+    expect(await tryPassword(url, '127.0.0.5', { host: 'fedlora.example.org' })).toBe(401);
+    const [last] = await listAll<AuditLine>(url, token, routes.audit);
+    expect(last.entry).toMatchObject({ event: 'user.sign-in.refused', address: '127.0.0.5' });
+
+    await front.present('foreign');
+    const refused = await send(url, 'POST', routes.runs, token, plainRun);
+    expect(refused.status).toBe(503);
+    expect(await refused.text()).toContain('certificate');
+    await front.present('renewed');
+    await untilReady(url);
+    expect((await send(url, 'POST', routes.runs, token, { title: 'only that' })).status).toBe(400);
+
+    federation.disconnect();
+    await processes.stop();
+    await driver.close();
+    await front.stop();
+    await rm(folder, { recursive: true, force: true });
   });
 });

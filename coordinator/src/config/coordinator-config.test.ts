@@ -31,10 +31,12 @@ describe('loadConfig', () => {
     const environment = { FEDLORA_FEDERATION_KEY: key, FEDLORA_PEER_URL: 'http://Coordinator-0:7400/' };
     const database = { FEDLORA_DATABASE_URL: 'postgres://fedlora@127.0.0.1:5432/fedlora' };
     expect(loadConfig([], { ...environment, ...database }).peerUrl).toBe('http://coordinator-0:7400');
+    const byTls = { ...environment, ...database, FEDLORA_PEER_URL: 'https://10.0.0.5' };
+    expect(loadConfig([], byTls).peerUrl).toBe('https://10.0.0.5');
     expect(() => loadConfig([], environment)).toThrow('peerUrl is for several coordinators');
     for (const wrong of [
       '10.0.0.5:7400',
-      'https://10.0.0.5',
+      'ftp://10.0.0.5',
       'http://a:b@10.0.0.5',
       'http://10.0.0.5/a',
       'http://0.0.0.0:7400',

@@ -44,9 +44,9 @@ export interface CoordinatorConfig {
    */
   readonly leaseSeconds?: number;
   /**
-   * At which the other coordinators on the database reach this one: `http://10.0.0.5:7400`; default none. With it whatever only the driver
-   * can answer may come to any of them, and is passed on to it. On a network that nobody else is on. It needs `databaseUrl`.
-   * FEDLORA_PEER_URL.
+   * At which the other coordinators on the database reach this one: `http://10.0.0.5:7400` on a network that nobody else is on, or
+   * `https://` with TLS ended by a proxy before it; default none. With it whatever only the driver can answer may come to any of them, and
+   * is passed on to it. It needs `databaseUrl`. FEDLORA_PEER_URL.
    */
   readonly peerUrl?: string;
   /**
@@ -164,9 +164,9 @@ function checkConfig(
 /** As an origin, which two spellings of the same address share. */
 function peerUrlOf(value: unknown): string {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
-  const isOrigin = url?.protocol === 'http:' && url.href === `${url.origin}/`;
+  const isOrigin = url !== undefined && ['http:', 'https:'].includes(url.protocol) && url.href === `${url.origin}/`;
   const isOne = isOrigin && !['0.0.0.0', '[::]'].includes(url.hostname) && url.port !== '0';
-  if (url === undefined || !isOne)
+  if (!isOne)
     return refuse('peerUrl', 'must be the address of this coordinator for the others, such as http://10.0.0.5:7400.');
   return url.origin;
 }

@@ -3,10 +3,12 @@
  * byte for byte. Nothing of them is kept: whoever passes something on has no more of it than fits into the sockets on both sides.
  */
 
-import { Agent, request as ask, type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
-import type { RequestOptions, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import * as http from 'node:http';
+import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import * as https from 'node:https';
+import { isIP, type Socket } from 'node:net';
 import { pipeline } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { FedloraError } from '@fedlora/shared';
 import type { Log } from '../observe/log.js';
 import { LOOK_MS, standingBy, type Holder } from '../storage/lease.js';
@@ -32,7 +34,7 @@ export interface RelayParts {
 export interface Link {
   readonly token: number;
   readonly url: URL;
-  readonly agent: Agent;
+  readonly agent: http.Agent;
   /** What goes over it. */
   readonly open: Set<{ destroy(): unknown }>;
 }
@@ -59,8 +61,9 @@ export class Relay {
     this.isOff = holder !== undefined && holder.peerUrl === undefined;
     // At our own address is nobody: whoever drove from here before has died, and its lease runs out.
     if (this.link === undefined && holder?.peerUrl !== undefined && holder.peerUrl !== ownUrl) {
-      const agent = new Agent({ keepAlive: true, maxFreeSockets: MOST_IDLE });
-      this.link = { token: holder.token, url: new URL(holder.peerUrl), agent, open: new Set() };
+      const url = new URL(holder.peerUrl);
+      const agent = new (transportOf(url).Agent)({ keepAlive: true, maxFreeSockets: MOST_IDLE });
+      this.link = { token: holder.token, url, agent, open: new Set() };
       this.trouble = 'it has not answered yet';
     }
     // It is also how a driver learns our address before many connections come from it at once.
@@ -117,7 +120,7 @@ export class Relay {
    * @throws FedloraError coordinator/driver-lost: the driver was gone before it answered
    */
   async pass(link: Link, request: IncomingMessage, response: ServerResponse, caller: Caller): Promise<boolean> {
-    const outgoing = ask({ ...this.onwards(link, request, caller), agent: link.agent });
+    const outgoing = transportOf(link.url).request({ ...this.onwards(link, request, caller), agent: link.agent });
     link.open.add(outgoing);
     const abandon = (): void => void outgoing.destroy();
     response.once('close', abandon);
@@ -168,7 +171,9 @@ export class Relay {
     caller: Caller,
   ): Promise<IncomingMessage | undefined> {
     const { upgrade } = request.headers;
-    const outgoing = ask(this.onwards(link, request, caller, { connection: 'Upgrade', upgrade }));
+    const outgoing = transportOf(link.url).request(
+      this.onwards(link, request, caller, { connection: 'Upgrade', upgrade }),
+    );
     link.open.add(outgoing);
     const abandon = (): void => void outgoing.destroy();
     socket.once('close', abandon);
@@ -209,12 +214,15 @@ export class Relay {
     { method = 'GET', url: path = '/', headers, headersDistinct }: IncomingMessage,
     caller: Caller,
     more: OutgoingHttpHeaders = {},
-  ): RequestOptions {
+  ): https.RequestOptions {
     const { host = url.host, 'transfer-encoding': framing } = headers;
+    const name = url.hostname.replace(/^\[(.+)\]$/, '$1');
     return {
       agent: false,
-      host: url.hostname.replace(/^\[(.+)\]$/, '$1'),
-      port: url.port === '' ? 80 : url.port,
+      host: name,
+      // The certificate is the driver's, whose name is not what the client calls us.
+      servername: isIP(name) === 0 ? name : '',
+      port: url.port,
       method,
       path,
       headers: {
@@ -233,7 +241,7 @@ export class Relay {
     const request = { method: 'GET', url: PROBE, headers: {}, headersDistinct: {} } as IncomingMessage;
     try {
       await new Promise<void>((resolve, reject) => {
-        const outgoing = ask(this.onwards(link, request, caller));
+        const outgoing = transportOf(link.url).request(this.onwards(link, request, caller));
         link.open.add(outgoing);
         const timer = setTimeout(() => outgoing.destroy(new Error('no answer in time')), ANSWER_MS);
         outgoing.once('response', (answer) => {
@@ -280,6 +288,11 @@ export class Relay {
   }
 }
 
+/** By TLS if the driver's address says so; Node's own authorities are believed, and those of `NODE_EXTRA_CA_CERTS`. */
+function transportOf({ protocol }: URL): typeof http | typeof https {
+  return protocol === 'https:' ? https : http;
+}
+
 function driverLost(cause: Error): FedloraError {
   return new FedloraError('coordinator/driver-lost', undefined, { cause, details: { retryAfterMs: LOOK_MS } });
 }
@@ -293,7 +306,7 @@ function untilConnected(outgoing: ClientRequest, begin: () => void): void {
       clearTimeout(timer);
       begin();
     };
-    if (socket.connecting) socket.once('connect', connected);
+    if (socket.connecting) socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', connected);
     else connected();
   });
 }
