@@ -26,6 +26,7 @@ export type CellReply =
  * Computes all, in about their order.
  *
  * @param jobs most processes at a time
+ * @param program of a process: answers each `CellTask` with `CellReply`s
  * @throws Error what a cell failed with; the cells that were not done are given up
  */
 export async function computeCells<Task extends CellTask>(
@@ -33,11 +34,12 @@ export async function computeCells<Task extends CellTask>(
   jobs: number,
   onShare: (task: Task, share: number) => void,
   onDone: (task: Task, results: readonly Result[], seconds: number) => Promise<void>,
+  program = join(import.meta.dirname, 'cell-process.js'),
 ): Promise<void> {
   const left = [...tasks];
   const children: ChildProcess[] = [];
   const lane = async (): Promise<void> => {
-    const child = fork(join(import.meta.dirname, 'cell-process.js'));
+    const child = fork(program);
     children.push(child);
     for (let task = left.shift(); task !== undefined; task = left.shift()) {
       const startedAt = performance.now();

@@ -21,9 +21,23 @@ export interface DatasetPreset {
   readonly epsilons: readonly number[];
   /** Whether noise against other threats is compared as well: of each organisation for itself, and of whole organisations. */
   readonly otherThreats: boolean;
+  /** Ranks of an adapter beside the usual one, without noise and at epsilon 8. */
+  readonly otherRanks: readonly number[];
+  /** Numbers of organisations beside `organisations`, without noise and at epsilon 8. Each gives as many rows to a round as ever. */
+  readonly otherNumbers: readonly number[];
 }
 
-export type DatasetName = 'demo' | 'clinc150';
+export type DatasetName = 'demo' | 'clinc150' | 'medquad';
+
+/** Organisations that any method trains with. */
+export function mostOrganisations({ organisations, otherNumbers }: DatasetPreset): number {
+  return Math.max(organisations, ...otherNumbers);
+}
+
+/** Organisations that every method trains with, whatever their number: what numbers of organisations are compared on. */
+export function fewestOrganisations({ organisations, otherNumbers }: DatasetPreset): number {
+  return Math.min(organisations, ...otherNumbers);
+}
 
 export interface Preset {
   readonly name: PresetName;
@@ -51,37 +65,58 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
         warmStart: { steps: 500, batchSize: 64 },
         epsilons: [8, 1],
         otherThreats: false,
+        otherRanks: [],
+        otherNumbers: [],
       },
     ],
   },
   full: {
     name: 'full',
-    seeds: [1, 2, 3, 4, 5],
+    seeds: [1, 2],
     datasets: [
-      {
-        name: 'demo',
-        organisations: 5,
-        rows: 20_000,
-        testRows: 200,
-        recordsPerRound: 500,
-        rounds: 120,
-        allRules: true,
-        rankedRows: 0,
-        epsilons: [8, 3, 1],
-        otherThreats: true,
-      },
       {
         name: 'clinc150',
         organisations: 5,
         rows: 1500,
-        testRows: 450,
+        testRows: 60,
         recordsPerRound: 1024,
-        rounds: 60,
+        rounds: 30,
         allRules: true,
-        rankedRows: 200,
-        warmStart: { steps: 1000, batchSize: 64 },
+        rankedRows: 60,
+        warmStart: { steps: 500, batchSize: 64 },
         epsilons: [8, 3, 1],
         otherThreats: true,
+        otherRanks: [2, 16],
+        otherNumbers: [3, 8],
+      },
+      {
+        name: 'medquad',
+        organisations: 5,
+        rows: 1500,
+        testRows: 80,
+        recordsPerRound: 512,
+        rounds: 30,
+        allRules: true,
+        rankedRows: 80,
+        warmStart: { steps: 300, batchSize: 64 },
+        epsilons: [8, 3, 1],
+        otherThreats: true,
+        otherRanks: [],
+        otherNumbers: [],
+      },
+      {
+        name: 'demo',
+        organisations: 5,
+        rows: 4000,
+        testRows: 60,
+        recordsPerRound: 500,
+        rounds: 40,
+        allRules: true,
+        rankedRows: 0,
+        epsilons: [8, 3, 1],
+        otherThreats: true,
+        otherRanks: [],
+        otherNumbers: [],
       },
     ],
   },

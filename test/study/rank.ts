@@ -106,6 +106,23 @@ export async function rightlyRanked(
   });
 }
 
+/** Mean over organisations of the share of their first so many test rows that have the commonest answer of all training rows. */
+export function commonestShare(
+  organisations: readonly { readonly training: readonly Example[]; readonly test: readonly Example[] }[],
+  rankedRows: number,
+): number {
+  const answerOf = ({ ids, answerStart }: Example): string => ids.subarray(answerStart).join(' ');
+  const counts = new Map<string, number>();
+  for (const answer of organisations.flatMap(({ training }) => training.map(answerOf)))
+    counts.set(answer, (counts.get(answer) ?? 0) + 1);
+  const [[commonest]] = [...counts].sort(([, one], [, other]) => other - one);
+  const shares = organisations.map(({ test }) => {
+    const asked = test.slice(0, rankedRows);
+    return asked.filter((example) => answerOf(example) === commonest).length / asked.length;
+  });
+  return shares.reduce((sum, share) => sum + share, 0) / shares.length;
+}
+
 function takeLikeliest(open: Beginning[]): Beginning {
   let at = 0;
   for (let i = 1; i < open.length; i += 1) if (open[i].logProbability > open[at].logProbability) at = i;

@@ -13,17 +13,17 @@ import { noiseMultiplierFor, type Manifest } from '@fedlora/protocol';
 import { seededRandom } from '@fedlora/protocol/node';
 import type { RunDescription } from '@fedlora/shared';
 import { describeOpened, inventedRoster, trainFederated } from '../support/federated-training.js';
-import { MAXIMUM_LENGTH, type StudyOrganisation } from './datasets.js';
 import { DELTA, type FederatedMethod, type Method } from './methods.js';
-import type { DatasetPreset } from './presets.js';
-import { labelTree, rightlyRanked } from './rank.js';
+import { fewestOrganisations, type DatasetPreset } from './presets.js';
+import { labelTree, rightlyRanked, type LabelTree } from './rank.js';
+import { MAXIMUM_LENGTH, type StudyOrganisation } from './study-data.js';
 import { TOKENS_PER_BATCH, TRAINING_ALONE } from './training-alone.js';
 
 /** On the rows of one organisation that nobody learned from. */
 export interface Result {
   readonly loss: number;
   readonly accuracy: number;
-  /** Share of rows whose label is the likeliest of all labels of all organisations; absent where answers are no closed set. */
+  /** Share of rows whose label is the likeliest of all labels of the data set's usual organisations; absent where answers are no closed set. */
   readonly ranked?: number;
 }
 
@@ -36,7 +36,9 @@ export interface MethodTask {
   readonly onProgress: (share: number) => void;
 }
 
-const LORA = { r: 4, lora_alpha: 8 };
+const RANK = 4;
+/** So that another rank learns at the same pace. */
+const ALPHA_PER_RANK = 2;
 /** Of AdamW alone. */
 const LEARNING_RATE_ALONE = 0.005;
 /** Rows of an organisation in a step alone: without noise to share, many small steps teach most. */
@@ -56,13 +58,16 @@ const mostRecords = (mean: number): number => Math.ceil(mean + 10 * Math.sqrt(me
 
 /** Results by organisation. */
 export async function runMethod(task: MethodTask): Promise<readonly Result[]> {
-  const { method, organisations, base, seed } = task;
-  const manifest = await termsOf(task, method.kind === 'federated' ? method : undefined);
+  const { method, preset, base, seed } = task;
+  const isFederated = method.kind === 'federated';
+  const organisations = task.organisations.slice(0, (isFederated && method.organisations) || preset.organisations);
+  const manifest = await termsOf({ preset, organisations, base, seed }, isFederated ? method : undefined);
+  const { r, loraAlpha, targetModules } = manifest.adapter;
   const engine = await createOnnxEngine({
     base,
-    lora: { ...LORA, use_rslora: false, target_modules: manifest.adapter.targetModules },
+    lora: { r, lora_alpha: loraAlpha, use_rslora: false, target_modules: targetModules },
     // A warm start is not on NF4's grid, as the demo's base is.
-    quantization: task.preset.warmStart === undefined ? 'nf4' : 'none',
+    quantization: preset.warmStart === undefined ? 'nf4' : 'none',
   });
   try {
     switch (method.kind) {
@@ -95,9 +100,14 @@ export async function runMethod(task: MethodTask): Promise<readonly Result[]> {
       default:
         method satisfies never;
     }
-    const ranked = await rankedShares(engine, task);
+    // Other numbers of organisations are measured on what all numbers have learned of.
+    const isOtherNumber = isFederated && method.organisations !== undefined;
+    const measured = organisations.slice(0, isOtherNumber ? fewestOrganisations(preset) : undefined);
+    // An adapter of all is asked among the labels of all, whoever asks.
+    const labels = labelTree(task.organisations.slice(0, preset.organisations).flatMap(({ training }) => training));
+    const ranked = await rankedShares(engine, preset, measured, labels);
     const results: Result[] = [];
-    for (const [i, { test }] of organisations.entries()) {
+    for (const [i, { test }] of measured.entries()) {
       const { loss, accuracy } = await evaluateExamples(engine, test);
       results.push({ loss, accuracy, ...(ranked && { ranked: ranked[i] }) });
     }
@@ -110,11 +120,11 @@ export async function runMethod(task: MethodTask): Promise<readonly Result[]> {
 /** By organisation; nothing where answers are no labels. All rows are ranked at once, in fuller batches. */
 async function rankedShares(
   engine: Engine,
-  { preset: { rankedRows }, organisations }: MethodTask,
+  { rankedRows }: DatasetPreset,
+  organisations: readonly StudyOrganisation[],
+  labels: LabelTree,
 ): Promise<readonly number[] | undefined> {
   if (rankedRows === 0) return undefined;
-  // An adapter of all is asked among the labels of all, whoever asks.
-  const labels = labelTree(organisations.flatMap(({ training }) => training));
   const asked = organisations.map(({ test }) => test.slice(0, rankedRows));
   const right = await rightlyRanked(engine, asked.flat(), labels);
   const shares: number[] = [];
@@ -157,15 +167,22 @@ function asRoundExample(example: StudyOrganisation['training'][number], row: num
   return { ...example, row, isHeldOut: false };
 }
 
-/** The terms of a run, as the coordinator makes them of a description. Without a method only the adapter counts. */
+/** The terms of a run of these organisations, as the coordinator makes them of a description. Without a method only the adapter counts. */
 export function termsOf(
   { preset, organisations, base, seed }: Omit<MethodTask, 'method' | 'onProgress'>,
   method: FederatedMethod = { kind: 'federated', rule: 'ffa-svd', unit: 'none', epsilon: null, round: 'gradient' },
 ): Promise<Manifest> {
+  const { rank = RANK } = method;
   const description: RunDescription = {
     title: 'Study',
     base: describeOpened(base),
-    adapter: { rule: method.rule, ...LORA, target_modules: ['all-linear'], rebaseEvery: 0 },
+    adapter: {
+      rule: method.rule,
+      r: rank,
+      lora_alpha: ALPHA_PER_RANK * rank,
+      target_modules: ['all-linear'],
+      rebaseEvery: 0,
+    },
     data: { format: 'alpaca', maximumLength: MAXIMUM_LENGTH },
     ...roundsOf(method, preset, organisations),
   };
@@ -176,9 +193,11 @@ type RoundTerms = Pick<RunDescription, 'rounds' | 'privacy' | 'training' | 'serv
 
 function roundsOf(
   method: FederatedMethod,
-  { recordsPerRound, rounds }: DatasetPreset,
+  preset: DatasetPreset,
   organisations: readonly StudyOrganisation[],
 ): RoundTerms {
+  const { rounds } = preset;
+  const recordsPerRound = Math.round((preset.recordsPerRound * organisations.length) / preset.organisations);
   const total = organisations.reduce((sum, { training }) => sum + training.length, 0);
   const samplingRate = recordsPerRound / total;
   const most = Math.max(...organisations.map(({ training }) => training.length));

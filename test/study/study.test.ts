@@ -6,14 +6,16 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openBaseModel, type Engine, type Example } from '@fedlora/client';
 import { parseStudyArguments } from './arguments.js';
 import { CellFile, type Cell } from './cells.js';
-import { labelsInWords } from './datasets.js';
-import { methodsOf, titleOf } from './methods.js';
+import { findings, numberFindings } from './findings.js';
+import { labelsInWords } from './labels-in-words.js';
+import { isHeldOut, readable } from './medquad.js';
+import { methodsOf, RECORD_EPSILON_8, titleOf, WITHOUT_NOISE } from './methods.js';
 import { lossPlot } from './plot.js';
-import { presets } from './presets.js';
-import { labelCount, labelTree, likeliestLabels, rightlyRanked } from './rank.js';
-import { findings, report } from './report.js';
+import { mostOrganisations, presets } from './presets.js';
+import { commonestShare, labelCount, labelTree, likeliestLabels, rightlyRanked } from './rank.js';
+import { plotFile, report, resultsFile } from './report.js';
 import { termsOf } from './run-method.js';
-import { summarise, type MethodSummary } from './summary.js';
+import { summarise, summariseDataset, type MethodSummary } from './summary.js';
 
 const aCell = (changes: Partial<Cell> = {}): Cell => ({
   dataset: 'demo',
@@ -59,13 +61,43 @@ describe('the methods of a study', () => {
     for (const preset of Object.values(presets).flatMap(({ datasets }) => datasets)) {
       const row = { ids: Int32Array.of(1, 2), answerStart: 1, row: 0 };
       const training = Array.from({ length: preset.rows }, () => row);
-      const organisations = Array.from({ length: preset.organisations }, () => ({ name: 'one', training, test: [] }));
+      const all = Array.from({ length: mostOrganisations(preset) }, () => ({ name: 'one', training, test: [] }));
       for (const method of methodsOf(preset)) {
         if (method.kind !== 'federated') continue;
+        const organisations = all.slice(0, method.organisations ?? preset.organisations);
         const { privacy } = await termsOf({ preset, organisations, base, seed: 1 }, method);
         expect(privacy.unit).toBe(method.unit);
       }
     }
+  });
+
+  it('learn from as many rows of an organisation in a round, and with the same noise, whatever the number of organisations', async () => {
+    const base = await openBaseModel(fileURLToPath(new URL('../../deploy/demo/base', import.meta.url)));
+    const [preset] = presets.full.datasets;
+    const training = Array.from({ length: preset.rows }, () => ({ ids: Int32Array.of(1, 2), answerStart: 1, row: 0 }));
+    const terms = (organisations: number) =>
+      termsOf(
+        {
+          preset,
+          organisations: Array.from({ length: organisations }, () => ({ name: '', training, test: [] })),
+          base,
+          seed: 1,
+        },
+        RECORD_EPSILON_8,
+      );
+    const [few, many] = [await terms(3), await terms(8)];
+    expect(few.training).toMatchObject({ kind: 'record-step', expectedRecords: 614 }); // 1024 x 3 / 5
+    expect(many.training).toMatchObject({ kind: 'record-step', expectedRecords: 1638 }); // 1024 x 8 / 5
+    expect(few.privacy.noiseMultiplier / many.privacy.noiseMultiplier).toBeCloseTo(1, 2);
+  });
+
+  it('have the adapter of their rank', async () => {
+    const base = await openBaseModel(fileURLToPath(new URL('../../deploy/demo/base', import.meta.url)));
+    const [preset] = presets.full.datasets;
+    const training = Array.from({ length: preset.rows }, () => ({ ids: Int32Array.of(1, 2), answerStart: 1, row: 0 }));
+    const organisations = Array.from({ length: preset.organisations }, () => ({ name: '', training, test: [] }));
+    const { adapter } = await termsOf({ preset, organisations, base, seed: 1 }, { ...RECORD_EPSILON_8, rank: 16 });
+    expect(adapter).toMatchObject({ r: 16, loraAlpha: 32 });
   });
 
   it('have titles of their own: cells are told apart by them', () => {
@@ -95,6 +127,31 @@ describe('what a base learns before a study', () => {
   it('is the same for every seed, so that all methods and seeds start alike', () => {
     expect(labelsInWords(labels, ['where am i'])).toEqual(rows);
     expect(new Set(rows.map(({ instruction }) => instruction)).size).toBeGreaterThan(20);
+  });
+});
+
+describe("MedQuAD's answers", () => {
+  const row = (output: string) => ({ output, qtype: 'symptoms', focus: 'Anemia' });
+
+  it('are shown without the question they answer, which would give the kind away', () => {
+    const answer = 'Early on there may be none at all, later one is tired.';
+    expect(readable([row(`What are the symptoms of anemia? ${answer}`)])).toEqual([row(answer)]);
+    expect(readable([row(`Espaol ${answer}`)])).toEqual([row(answer)]);
+  });
+
+  it('are there once each, where there is text of their own', () => {
+    const answer = 'Early on there may be none at all, later one is tired.';
+    const template = 'The Human Phenotype Ontology provides the following list of signs and symptoms for anemia.';
+    expect(readable([row(answer), { ...row(answer), qtype: 'causes' }, row('Rare.'), row(template)])).toEqual([
+      row(answer),
+    ]);
+  });
+
+  it('about a disease are all for tests or all for training, whoever writes of it', () => {
+    expect(isHeldOut('Anemia ')).toBe(isHeldOut('anemia'));
+    const held = Array.from({ length: 400 }, (_, i) => isHeldOut(`disease ${i}`)).filter(Boolean).length;
+    expect(held).toBeGreaterThan(60);
+    expect(held).toBeLessThan(140);
   });
 });
 
@@ -156,6 +213,16 @@ describe('ranked labels', () => {
       [4, END],
     ]);
     expect(await rightlyRanked(engine, questions, tree)).toEqual([true, false, false]);
+  });
+
+  it('have a share that needs no model: of the commonest answer', () => {
+    const organisations = [
+      { training: [example([5], [4]), example([5], [4]), example([5], [1, 2])], test: [example([FIRST], [4])] },
+      { training: [example([5], [1, 2])], test: [example([5], [1, 2]), example([6], [4]), example([6], [4])] },
+      { training: [example([5], [4])], test: [example([5], [1, 2])] },
+    ];
+    // Of the first two test rows of each: all, one half, none.
+    expect(commonestShare(organisations, 2)).toBe(0.5);
   });
 
   it('are not all computed: only beginnings that may still be of the likeliest', async () => {
@@ -243,17 +310,67 @@ describe('the table of a study', () => {
     const page = report(
       presets.reduced,
       { done: 3, total: 3, seconds: 61.4 },
-      [{ preset, organisations: ['a', 'b'], rows: 10, methods: summaries }],
+      [{ preset, organisations: ['a', 'b'], rows: 10, commonest: 0.25, methods: summaries, numbers: [] }],
       'here',
     );
     expect(page).not.toContain('Not finished');
     expect(page).toContain('took 61 seconds of computing');
     expect(page).toContain('| local: a | 2.750 ± 0.354 | – |');
     expect(page).toContain('(loss-clinc150.svg)');
+    expect(page).toContain('the commonest answer of the training rows would be right in 25.0 %');
     const plot = lossPlot('Loss < all', summaries);
     expect(plot).toContain('Loss &lt; all');
     expect(plot.match(/<circle/g)).toHaveLength(2);
     expect(plot).not.toContain('NaN');
+  });
+});
+
+describe('presets of a study', () => {
+  it('write files of their own, and their pages know of each other', () => {
+    const [dataset] = presets.full.datasets;
+    const files = Object.values(presets).flatMap((preset) => [resultsFile(preset), plotFile(preset, dataset)]);
+    expect(files).toEqual(['RESULTS.md', 'loss-clinc150.svg', 'RESULTS.full.md', 'loss-clinc150.full.svg']);
+    const page = (preset: (typeof presets)['full']) => report(preset, { done: 0, total: 0, seconds: 0 }, [], 'here');
+    expect(page(presets.reduced)).toContain('[RESULTS.full.md](RESULTS.full.md)');
+    expect(page(presets.full)).toContain('[RESULTS.md](RESULTS.md)');
+  });
+});
+
+describe('numbers of organisations', () => {
+  const [preset] = presets.full.datasets;
+  const cell = (title: string, ...losses: readonly number[]): Cell =>
+    aCell({ dataset: 'clinc150', title, results: losses.map((loss) => ({ loss, accuracy: 0 })) });
+  const organisations = ['a', 'b', 'c', 'd', 'e'];
+  const cells = [
+    cell(titleOf(WITHOUT_NOISE), 1, 1, 1, 9, 9),
+    cell(titleOf(RECORD_EPSILON_8), 2, 2, 2, 9, 9),
+    cell(titleOf({ ...WITHOUT_NOISE, organisations: 3 }), 1, 1, 1),
+    cell(titleOf({ ...RECORD_EPSILON_8, organisations: 3 }), 3, 3, 3),
+    cell(titleOf({ ...RECORD_EPSILON_8, organisations: 8 }), 1, 1, 1),
+  ];
+  const { methods, numbers } = summariseDataset({ preset, organisations, rows: 1 }, cells);
+
+  it('are compared on the organisations that are there with every number, apart from the other methods', () => {
+    expect(
+      numbers.map((one) => [one.organisations, one.withoutNoise?.macroLoss.mean, one.record?.macroLoss.mean]),
+    ).toEqual([
+      [3, 1, 3],
+      [5, 1, 2],
+      [8, undefined, 1],
+    ]);
+    expect(methods.map(({ title }) => title)).toEqual([titleOf(WITHOUT_NOISE), titleOf(RECORD_EPSILON_8)]);
+  });
+
+  it('make noise cheaper or not, and the page says which', () => {
+    expect(numberFindings(numbers)).toEqual([
+      'Noise for epsilon 8 costs 2.000 nats with 3 and 1.000 nats with 5 organisations: more organisations make the same epsilon cheaper.',
+    ]);
+    const dearer = [
+      numbers[0],
+      { ...numbers[1], record: { ...numbers[0].record!, macroLoss: { mean: 4, stddev: 0 } } },
+    ];
+    expect(numberFindings(dearer)[0]).toContain('do not make the same epsilon cheaper');
+    expect(numberFindings([])).toEqual([]);
   });
 });
 

@@ -1,6 +1,8 @@
 /** Cells of several seeds as one line a method. */
 
 import type { Cell } from './cells.js';
+import { methodsOf, RECORD_EPSILON_8, titleOf, WITHOUT_NOISE } from './methods.js';
+import { fewestOrganisations, type DatasetPreset } from './presets.js';
 
 /** Mean and standard deviation over seeds; a single seed has no deviation. */
 export interface Spread {
@@ -21,6 +23,62 @@ export interface MethodSummary {
   /** As `losses`; absent as `macroRanked` is. */
   readonly ranked?: readonly number[];
   readonly seconds: number;
+}
+
+/** What is known of a data set before anything is computed. */
+export interface DatasetFacts {
+  readonly preset: DatasetPreset;
+  /** Those of most methods. */
+  readonly organisations: readonly string[];
+  /** Of these organisations, learned from. */
+  readonly rows: number;
+  /** Share of ranked test rows that have the commonest answer of the training rows; absent where answers are no labels. */
+  readonly commonest?: number;
+}
+
+export interface DatasetSummary extends DatasetFacts {
+  /** Of the usual number of organisations. */
+  readonly methods: readonly MethodSummary[];
+  /** By number of organisations, on the test rows of those that are there with every number; empty where one number is compared. */
+  readonly numbers: readonly NumberSummary[];
+}
+
+export interface NumberSummary {
+  readonly organisations: number;
+  /** Absent while they are not done. */
+  readonly withoutNoise?: MethodSummary;
+  readonly record?: MethodSummary;
+}
+
+/** @param cells of any data set */
+export function summariseDataset(
+  { preset, organisations, rows, commonest }: DatasetFacts,
+  cells: readonly Cell[],
+): DatasetSummary {
+  const own = cells.filter(({ dataset }) => dataset === preset.name);
+  const usual = methodsOf(preset).filter((method) => method.kind !== 'federated' || method.organisations === undefined);
+  const fewest = fewestOrganisations(preset);
+  const shared = own.map((cell) => ({ ...cell, results: cell.results.slice(0, fewest) }));
+  const numbers = [preset.organisations, ...preset.otherNumbers].sort((one, other) => one - other);
+  return {
+    preset,
+    organisations,
+    rows,
+    ...(commonest !== undefined && { commonest }),
+    methods: summarise(
+      own,
+      usual.map((method) => titleOf(method, organisations)),
+    ),
+    numbers:
+      numbers.length === 1
+        ? []
+        : numbers.map((number) => {
+            const change = number === preset.organisations ? {} : { organisations: number };
+            const [withoutNoise] = summarise(shared, [titleOf({ ...WITHOUT_NOISE, ...change })]);
+            const [record] = summarise(shared, [titleOf({ ...RECORD_EPSILON_8, ...change })]);
+            return { organisations: number, ...(withoutNoise && { withoutNoise }), ...(record && { record }) };
+          }),
+  };
 }
 
 /** One line for each title that has cells, in the order of the titles. */
