@@ -22,7 +22,7 @@ export function findings(methods: readonly MethodSummary[]): readonly string[] {
   return [
     ...aloneFindings(locals, record),
     ...rankedFindings(locals, record, base),
-    ...(without === undefined ? [] : epsilonFindings(methods, without)),
+    ...(without === undefined ? [] : epsilonFindings(methods, without, base)),
     ...threatFindings(record, find(LOCAL_NOISE), find(WHOLE_CLIENTS)),
     ...ruleFindings(ALL_RULES.flatMap((rule) => find(federated('none', null, 'steps', { rule })) ?? [])),
     ...rankFindings(methods),
@@ -93,17 +93,34 @@ function rankedFindings(
   return lines;
 }
 
-/** What each epsilon costs against the same rounds without noise. */
-function epsilonFindings(methods: readonly MethodSummary[], without: MethodSummary): readonly string[] {
-  const costs = methods.flatMap((method) => {
+/** What each epsilon costs against the same rounds without noise, and how much of their gain it leaves. */
+function epsilonFindings(
+  methods: readonly MethodSummary[],
+  without: MethodSummary,
+  base: MethodSummary | undefined,
+): readonly string[] {
+  const noised = methods.flatMap((method) => {
     const [, epsilon] = /^federated ffa-svd, record DP, epsilon ([\d.]+)$/.exec(method.title) ?? [];
-    if (epsilon === undefined) return [];
-    const loss = method.macroLoss.mean - without.macroLoss.mean;
-    return `${loss.toFixed(3)} nats and ${(100 * (right(without) - right(method))).toFixed(1)} points at epsilon ${epsilon}`;
+    return epsilon === undefined ? [] : { epsilon, method };
   });
-  if (costs.length === 0) return [];
+  if (noised.length === 0) return [];
   const what = without.macroRanked === undefined ? 'exact answers' : 'ranked labels';
-  return [`Noise costs, in loss and in ${what}, against the same rounds without: ${listed(costs)}.`];
+  const costs = noised.map(
+    ({ epsilon, method }) =>
+      `${(method.macroLoss.mean - without.macroLoss.mean).toFixed(3)} nats and ${(100 * (right(without) - right(method))).toFixed(1)} points at epsilon ${epsilon}`,
+  );
+  const lines = [`Noise costs, in loss and in ${what}, against the same rounds without: ${listed(costs)}.`];
+  const gain = base === undefined ? 0 : right(without) - right(base);
+  if (base !== undefined && gain > 0) {
+    const kept = noised.map(({ epsilon, method }) => {
+      const share = (right(method) - right(base)) / gain;
+      return `epsilon ${epsilon} keeps ${share > 0 ? `${Math.round(100 * share)} %` : 'nothing'}`;
+    });
+    lines.push(
+      `Of the ${(100 * gain).toFixed(1)} points of ${what} that training together without noise adds to the base model, ${listed(kept)}.`,
+    );
+  }
+  return lines;
 }
 
 function threatFindings(
@@ -163,7 +180,7 @@ function uselessFindings(methods: readonly MethodSummary[], base: MethodSummary)
 }
 
 /** The share of ranked labels that are right, or where none are ranked of exact answers. */
-function right({ macroRanked, macroAccuracy }: MethodSummary): number {
+export function right({ macroRanked, macroAccuracy }: MethodSummary): number {
   return (macroRanked ?? macroAccuracy).mean;
 }
 

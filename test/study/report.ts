@@ -1,7 +1,7 @@
 /** `RESULTS.md`: the tables, with what they show in words that are derived from them. */
 
-import { findings, numberFindings, points } from './findings.js';
-import { DELTA } from './methods.js';
+import { findings, numberFindings, points, right } from './findings.js';
+import { DELTA, federated, LOCAL_NOISE, titleOf, WHOLE_CLIENTS, WITHOUT_NOISE, type Method } from './methods.js';
 import { fewestOrganisations, presetNames, type DatasetPreset, type Preset } from './presets.js';
 import type { DatasetSummary, MethodSummary, NumberSummary, Spread } from './summary.js';
 
@@ -83,7 +83,7 @@ over seeds. Training, clipping, noise and the server's step are the product's ow
 are left out. Delta is ${DELTA}. The code of a method has the same settings for all data sets (\`run-method.ts\`); how they were chosen is
 said with each data set. What trying settings would cost in privacy is not counted. Seconds depend on what else the machine does.
 
-${datasets.map((one) => section(preset, one)).join('\n')}
+${overview(datasets)}${datasets.map((one) => section(preset, one)).join('\n')}
 ## What to do where it hurts
 
 - **Noise is shared by all rows of a round.** More rows a round, more organisations and more rows in all make the same epsilon cheaper; a
@@ -100,6 +100,40 @@ function others(preset: Preset): string {
     .filter((name) => name !== preset.name)
     .map((name) => `The preset \`${name}\` has its own page: [${resultsFile({ name })}](${resultsFile({ name })}).`)
     .join(' ');
+}
+
+/** Columns of the table of all data sets. */
+const OVERVIEW: readonly (readonly [title: string, method: Method])[] = [
+  ['base', { kind: 'base' }],
+  ['centralised', { kind: 'centralised' }],
+  ['together, no DP', WITHOUT_NOISE],
+  ...[8, 3, 1].map((epsilon) => [`record DP, ${epsilon}`, federated('record', epsilon, 'gradient')] as const),
+  ['local noise, 8', LOCAL_NOISE],
+  ['client DP, 8', WHOLE_CLIENTS],
+];
+
+/** Several data sets at a glance; nothing for one. */
+function overview(datasets: readonly DatasetSummary[]): string {
+  if (datasets.length < 2) return '';
+  const lines = datasets.map(({ preset: { name }, methods }) => {
+    const alone = methods.filter(({ title }) => title.startsWith('local: ')).map(right);
+    const shares = OVERVIEW.map(([, method]) => {
+      const found = methods.find(({ title }) => title === titleOf(method));
+      return found === undefined ? '–' : points(right(found));
+    });
+    return `| ${[name, alone.length === 0 ? '–' : points(Math.max(...alone)), ...shares].join(' | ')} |`;
+  });
+  const titles = ['data set', 'best alone', ...OVERVIEW.map(([title]) => title)];
+  return `## In short
+
+Ranked labels that are right, or exact answers where none are ranked (demo), with the epsilon in the column's name; best alone is the local
+model that has most right over all organisations' tests.
+
+| ${titles.join(' | ')} |
+| --- |${' ---: |'.repeat(titles.length - 1)}
+${lines.join('\n')}
+
+`;
 }
 
 function section(study: Preset, { preset, organisations, rows, commonest, methods, numbers }: DatasetSummary): string {

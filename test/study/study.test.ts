@@ -289,6 +289,44 @@ describe('the table of a study', () => {
     );
   });
 
+  it('says what each epsilon costs, and how much it leaves of what training adds', () => {
+    const titles = [
+      'base model',
+      titleOf(WITHOUT_NOISE),
+      titleOf(RECORD_EPSILON_8),
+      'federated ffa-svd, record DP, epsilon 1',
+    ];
+    const said = findings(
+      summarise(
+        titles.map((title, i) => rankedCell(title, [0.2, 0.6, 0.5, 0.1][i])),
+        titles,
+      ),
+    ).join();
+    expect(said).toContain('0.000 nats and 10.0 points at epsilon 8 and 0.000 nats and 50.0 points at epsilon 1');
+    expect(said).toContain('Of the 40.0 points of ranked labels');
+    expect(said).toContain('epsilon 8 keeps 75 % and epsilon 1 keeps nothing');
+  });
+
+  it('compares ranks and rules with each other, and takes none of them for the usual method', () => {
+    const lossCell = (title: string, loss: number): Cell => aCell({ title, results: [{ loss, accuracy: 0 }] });
+    const cells = [
+      lossCell(titleOf(WITHOUT_NOISE), 0.5),
+      lossCell(titleOf({ ...WITHOUT_NOISE, rank: 16 }), 0.25),
+      lossCell(titleOf({ ...RECORD_EPSILON_8, rank: 16 }), 2),
+      lossCell('federated fedavg, no DP, steps at home', 0.75),
+      lossCell('federated fed-sb, no DP, steps at home', 0.625),
+    ];
+    const said = findings(
+      summarise(
+        cells,
+        cells.map(({ title }) => title),
+      ),
+    ).join('\n');
+    expect(said).toContain('The loss without noise is 0.500 with the usual rank and 0.250 with rank 16.');
+    expect(said).toContain('fed-sb (0.625) has the least loss, then fedavg (0.750)');
+    expect(said).not.toContain('epsilon 8');
+  });
+
   it('has no mean of ranked labels where some rows were not ranked', () => {
     const [summary] = summarise([rankedCell('local: a', 0.5), aCell({ title: 'local: a', seed: 2 })], ['local: a']);
     expect(summary.macroRanked).toBeUndefined();
@@ -303,6 +341,21 @@ describe('the table of a study', () => {
     expect(report(presets.reduced, { done: 3, total: 8, seconds: 61.4 }, [], 'here')).toContain(
       '**Not finished: 3 of 8 cells.**',
     );
+  });
+
+  it('begins with all data sets at a glance, where there are several', () => {
+    const [clinc, , demo] = presets.full.datasets;
+    const facts = { organisations: ['a', 'b'], rows: 10, numbers: [] };
+    const ranked = summarise([rankedCell('base model', 0.25)], ['base model']);
+    const all = [
+      { ...facts, preset: clinc, methods: ranked },
+      { ...facts, preset: demo, methods: summaries },
+    ];
+    const progress = { done: 3, total: 3, seconds: 61.4 };
+    const page = report(presets.full, progress, all, 'here');
+    expect(page).toContain('| clinc150 | – | 25.0 % | – |');
+    expect(page).toContain('| demo | 41.7 % | – | – | – | 41.7 % | – |');
+    expect(report(presets.full, progress, all.slice(0, 1), 'here')).not.toContain('In short');
   });
 
   it('is a page with a plot for each data set', () => {
