@@ -21,6 +21,7 @@ interface Service {
   readonly volumes?: readonly string[];
   readonly networks: readonly string[];
   readonly ports?: readonly string[];
+  readonly mem_limit?: string;
   readonly read_only?: boolean;
   readonly cap_drop?: readonly string[];
   readonly cap_add?: readonly string[];
@@ -73,8 +74,8 @@ describe('the network of deploy/compose', () => {
 
   it('gives programs settings that there are', () => {
     const known = read('docs/configuration.md');
-    for (const name of Object.keys(compose.services.coordinator.environment ?? {}))
-      expect(known).toContain(`\`${name}\``);
+    const names = Object.keys(compose.services.coordinator.environment ?? {});
+    for (const name of names.filter((one) => one.startsWith('FEDLORA_'))) expect(known).toContain(`\`${name}\``);
   });
 
   it('lets nobody reach coordinator, database and metrics but through the proxy, which is believed', () => {
@@ -186,6 +187,51 @@ describe('the cluster of deploy/compose', () => {
     expect(own('proxy')).toContain(target(services.proxy.volumes?.[0]));
     expect(own('prometheus')).toContain(dirname(target(services.prometheus.volumes?.[0])));
     for (const upstream of upstreams) expect(read('prometheus/cluster.yaml')).toContain(`'${upstream}'`);
+  });
+});
+
+describe('memory', () => {
+  const MIB = 2 ** 20;
+  const units: Readonly<Record<string, number>> = { m: 1, M: 1, Mi: 1, g: 1024, G: 1024, Gi: 1024 };
+  const mibOf = (text = ''): number => {
+    const [, number, unit] = /^(\d+)([a-zA-Z]+)$/.exec(text) ?? [];
+    return Number(number) * units[unit];
+  };
+  const heapIn = (text = ''): number => Number(/--max-old-space-size=(\d+)/.exec(text)?.[1]);
+
+  interface Limits {
+    readonly heapMiB: number;
+    readonly resources: { readonly limits: { readonly memory: string } };
+  }
+  const ofChart = ({ heapMiB, resources }: Limits): readonly number[] => [heapMiB, mibOf(resources.limits.memory)];
+  const ofService = (file: string, name: string): readonly number[] => {
+    const { services } = parse(read(`compose/${file}`), { merge: true }) as Compose;
+    return [heapIn(services[name].environment?.NODE_OPTIONS), mibOf(services[name].mem_limit)];
+  };
+  const ofUnit = (file: string): readonly number[] => {
+    const text = read(`systemd/${file}`);
+    return [heapIn(text), mibOf(/^MemoryMax=(\w+)$/m.exec(text)?.[1])];
+  };
+  const chart = parse(read('helm/fedlora/values.yaml')) as Limits & { readonly workers: Limits };
+  const coordinator = ofChart(chart);
+  const worker = ofChart(chart.workers);
+
+  it('is limited alike wherever a program is deployed, and its heap to half of that, so that garbage is collected first', () => {
+    expect(ofService('compose.yaml', 'coordinator')).toEqual(coordinator);
+    expect(ofUnit('fedlora-coordinator.service')).toEqual(coordinator);
+    expect(ofService('compose.cluster.yaml', 'worker')).toEqual(worker);
+    expect(ofUnit('fedlora-worker@.service')).toEqual(worker);
+    for (const [heap, limit] of [coordinator, worker]) expect(heap).toBeLessThanOrEqual(limit / 2);
+  });
+
+  it('is told of before it is used up, and more than the heap alone can take', () => {
+    const [, bytes] = /process_resident_memory_bytes\{[^}]*\} > (\S+)/.exec(read('prometheus/alerts.yaml')) ?? [];
+    const [heap, limit] = coordinator;
+    expect(Number(bytes) / MIB).toBeLessThan(0.8 * limit);
+    expect(Number(bytes) / MIB).toBeGreaterThan(heap + 200);
+    const guide = read('docs/operator.md');
+    expect(guide).toContain(`--max-old-space-size=${heap}`);
+    expect(guide).toContain(`the coordinator to ${limit / 1024} GiB`);
   });
 });
 

@@ -151,6 +151,7 @@ describe('the chart of one coordinator', () => {
   it('gives it settings that it takes, in a folder of its own below the mount', async () => {
     const [alone] = podOf(await resourcesOf({ ...defaults, ...given })).containers;
     expect(alone.env.map(({ name }) => name)).toEqual([
+      'NODE_OPTIONS',
       'FEDLORA_FEDERATION_KEY',
       'FEDLORA_DATA',
       'FEDLORA_TRUSTED_PROXIES',
@@ -224,6 +225,9 @@ describe('the chart of two coordinators and their workers', () => {
     expect([coordinator.image, worker.image, migrate.image]).toEqual([image, image, image]);
     expect([coordinator.args, worker.args, migrate.args]).toEqual([undefined, ['worker'], ['migrate']]);
 
+    const { heapMiB } = defaults.workers as { readonly heapMiB: number };
+    expect(writtenOf(coordinator).NODE_OPTIONS).toBe(`--max-old-space-size=${String(defaults.heapMiB)}`);
+    expect(writtenOf(worker).NODE_OPTIONS).toBe(`--max-old-space-size=${heapMiB}`);
     const bucket = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'];
     expect(secretsOf(coordinator)).toEqual(['FEDLORA_REDIS_URL', ...bucket, 'FEDLORA_DATABASE_URL']);
     expect(secretsOf(worker)).toEqual(['FEDLORA_REDIS_URL', ...bucket]);
