@@ -90,7 +90,8 @@ describe('npm run audit', () => {
     });
   });
 
-  it('is the end of `npm run verify`', () => {
-    expect(scripts['verify']).toMatch(/ && npm run audit$/);
+  it('is asked by `npm run verify`', () => {
+    expect(scripts['verify']).toBe('node test/verify.mjs');
+    expect(readFileSync(join(root, 'test', 'verify.mjs'), 'utf8')).toMatch(/^const checks = .*'audit'/m);
   });
 });
