@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import swc from 'unplugin-swc';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { postgresPrograms } from './test/support/postgres-server.js';
 
 const root = import.meta.dirname;
@@ -58,9 +59,19 @@ function onPostgres() {
   return { ...rest, test: { ...test, globalSetup: 'test/support/postgres-setup.ts' } };
 }
 
+/** Whole networks first: the last file to begin should be a short one, beside which no core waits for a minute. */
+class NetworksFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isNetwork = ({ moduleId }: TestSpecification): boolean => moduleId.endsWith('.e2e.test.ts');
+    return [...sorted.filter(isNetwork), ...sorted.filter((file) => !isNetwork(file))];
+  }
+}
+
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    sequence: { sequencer: NetworksFirst },
     projects: [
       project('architecture', ['test/architecture/**/*.test.ts'], 60_000),
       sharedProcess(
