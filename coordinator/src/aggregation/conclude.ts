@@ -98,7 +98,8 @@ export function applySum(
   const metrics = readRoundMetrics(manifest, sum, survivors);
   // A gradient is descended, a difference of adapters followed.
   const sign = manifest.training.kind === 'record-step' ? 1 : -1;
-  const gradient = sum.slice(0, sum.length - metricCount(manifest.metrics)).map((value) => (sign * value) / divisor); // [P]
+  const gradient = sum.subarray(0, sum.length - metricCount(manifest.metrics)); // [P], in the place of the sum
+  for (let i = 0; i < gradient.length; i += 1) gradient[i] = (sign * gradient[i]) / divisor;
   const noiseStddev = meanNoiseStddev(manifest, trained, survivors);
   const learningRate = learningRateAt(manifest.server, completedRounds, manifest.rounds);
   const stepped = applyOptimizer(manifest.server, flatten(base.adapter, trained), gradient, base.optimizer[trained], {

@@ -103,6 +103,12 @@ describe('dequantize', () => {
     const sum = { levels: Int32Array.of(307, -2048, 0) } as NoisySum;
     expect([...dequantize(sum, 1024, 5)]).toEqual([307 / 1024 / 5, -0.4, 0]);
   });
+  it('takes nothing of the JavaScript heap for its values, of which a coordinator has tens of millions', () => {
+    const sum = { levels: new Int32Array(4_000_000).fill(3) } as NoisySum;
+    const before = process.memoryUsage().heapUsed;
+    dequantize(sum, 1024);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(sum.levels.length);
+  });
   it('undoes quantize to half a step', () => {
     const { levels } = quantize(clipped([0.123, -0.456], 1), 4096);
     const back = dequantize({ levels } as unknown as NoisySum, 4096);

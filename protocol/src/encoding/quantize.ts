@@ -109,12 +109,17 @@ function toLevels(values: Float64Array, stepsPerUnit: number): Int32Array {
  * Shapes     levels [P] i32 -> [P] f64
  * Units      stepsPerUnit in steps per unit; divisor has no unit: the expected count of the manifest, never a realised count
  * Guarantee  one rounding to f64 per value; exact when the divisor is a power of two
+ * Cost       the result, outside of the JavaScript heap, and nothing else that grows with P
  */
 export function dequantize(noisySum: NoisySum | PrivateStep, stepsPerUnit: number, divisor = 1): Float64Array {
   if (!isPowerOfTwo(stepsPerUnit) || !(divisor > 0 && divisor < Infinity)) {
     throw new ProtocolError('privacy/invalid-parameter', 'stepsPerUnit must be a power of two, the divisor positive.');
   }
-  return Float64Array.from(noisySum.levels, (level) => level / stepsPerUnit / divisor);
+  const { levels } = noisySum;
+  // Not Float64Array.from, which lists all values as JavaScript's own first.
+  const values = new Float64Array(levels.length); // [P] = [P] / scalar / scalar
+  for (let i = 0; i < values.length; i++) values[i] = levels[i] / stepsPerUnit / divisor;
+  return values;
 }
 
 /** What decides whether a sum fits the ring. */
