@@ -216,7 +216,7 @@ describe('memory', () => {
   const coordinator = ofChart(chart);
   const worker = ofChart(chart.workers);
 
-  it('is limited alike wherever a program is deployed, and its heap to half of that, so that garbage is collected first', () => {
+  it('is limited alike wherever a program is deployed, and its heap to half of that or less, so that garbage is collected first', () => {
     expect(ofService('compose.yaml', 'coordinator')).toEqual(coordinator);
     expect(ofUnit('fedlora-coordinator.service')).toEqual(coordinator);
     expect(ofService('compose.cluster.yaml', 'worker')).toEqual(worker);
