@@ -209,6 +209,7 @@ describe('a driver whose process is frozen for longer than its lease, as a machi
     await untilRound(url, token, id, ({ phase }) => phase === 'training');
 
     driver.kill('SIGSTOP');
+    council.ignores = () => false; // From here on only the other asks.
     // Its machine takes what it is asked, and it reads that when it goes on.
     const stop = send(url, 'POST', routes.runStop(id), token).then(
       ({ status }) => status,
@@ -223,7 +224,6 @@ describe('a driver whose process is frozen for longer than its lease, as a machi
     expect([503, 'no answer']).toContain(await stop);
     expect(await printed()).toMatch(/another one drives the rounds|Another coordinator drives the rounds now/);
 
-    council.ignores = () => false;
     expect(await untilRun(standby.url, token, id)).toMatchObject({ status: 'completed', abortedRounds: 0 });
     const rounds = await listAll<RoundView>(standby.url, token, routes.rounds(id));
     expect(rounds.map(({ number, phase }) => [number, phase])).toEqual([
