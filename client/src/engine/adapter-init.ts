@@ -39,7 +39,7 @@ export function initialAdapter(
  */
 export function kaimingUniformA(r: number, inFeatures: number, random: RandomSource): Float32Array {
   const bound = 1 / Math.sqrt(inFeatures);
-  return Float32Array.from(uniforms(r * inFeatures, random), (value) => bound * (2 * value - 1));
+  return new Float32Array(uniforms(r * inFeatures, random).map((value) => bound * (2 * value - 1)));
 }
 
 /** The trained factors of an adapter as one vector: by module, A before B, or R. [P] */

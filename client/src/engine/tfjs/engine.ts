@@ -469,7 +469,8 @@ function droppedFrom(part: BatchPart, first: number, dropout: Dropout | undefine
 function inputFactors({ module, block, name }: AdaptedLayer, { dropout, rows }: PartDropout): tf.Tensor2D {
   const layer = block * linearLayers.length + linearLayers.findIndex(([other]) => other === name);
   const kept = 1 / (1 - dropout.probability);
-  const factors = Float32Array.from(keepMask(dropout, layer, rows, module.inFeatures), (keep) => keep * kept);
+  // Not `from` with a function, which takes fifty times as long.
+  const factors = new Float32Array(keepMask(dropout, layer, rows, module.inFeatures)).map((keep) => keep * kept);
   return tf.tensor2d(factors, [rows.examples.length, module.inFeatures]);
 }
 
