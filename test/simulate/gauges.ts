@@ -1,5 +1,6 @@
-/** What a coordinator has used, as its own `/metrics` tells. */
+/** What a coordinator has used, as its own `/metrics` and the kernel tell. */
 
+import { readFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { send } from '../support/requests.js';
 
@@ -33,6 +34,15 @@ export async function readGauges(url: string): Promise<Gauges> {
     receivedBytes: value('fedlora_received_bytes_total'),
     sentBytes: value('fedlora_sent_bytes_total'),
   };
+}
+
+/**
+ * The most memory that a process ever had, by the kernel's own mark (`VmHWM`): also while it was too busy to tell. 0 where there is no
+ * such kernel.
+ */
+export async function mostResidentMiB(pid: number | undefined): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
 }
 
 /** Looks every half second until it is stopped: the most memory that was seen, of each kind for itself. */

@@ -10,7 +10,7 @@ import { routes, type RoundView, type RunPlanView, type RunView } from '@fedlora
 import { FakeFederation } from '../support/fake-federation.js';
 import { Network } from '../support/network.js';
 import type { SimulationArguments } from './arguments.js';
-import { MemoryWatch, readGauges } from './gauges.js';
+import { MemoryWatch, mostResidentMiB, readGauges } from './gauges.js';
 import { spreadOf, type RoundReport, type SimulationReport, type Spread } from './report.js';
 import { nameOf, type Wait } from './simulated-organisation.js';
 import { describeRun, isMovedBy } from './simulated-run.js';
@@ -119,7 +119,7 @@ class Simulation {
       coordinator: {
         cpuSeconds: after.cpuSeconds - before.cpuSeconds,
         connectedMiB: before.residentMiB,
-        peakMiB: memory.peakMiB,
+        peakMiB: Math.max(memory.peakMiB, await mostResidentMiB(network.coordinatorPid)),
         peakHeapMiB: memory.peakHeapMiB,
         peakExternalMiB: memory.peakExternalMiB,
         receivedBytes: after.receivedBytes - before.receivedBytes,

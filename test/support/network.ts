@@ -113,6 +113,11 @@ export class Network {
     return join(this.options.directory, 'coordinator');
   }
 
+  /** Of the process of the coordinator, once it was started. */
+  get coordinatorPid(): number | undefined {
+    return this.coordinator?.pid;
+  }
+
   /** Starts the coordinator, on the port it had before if it ran before, and waits until it answers. */
   async startCoordinator(): Promise<void> {
     const address = join(this.coordinatorData, 'address.json');
