@@ -330,7 +330,7 @@ function printAccount({ outages, rounds }: ClusterReport): void {
     const round = rounds.find(({ id }) => id === roundId);
     return `${phase} (round ${round?.number}, which ${round?.phase === 'done' ? 'went on' : 'was aborted'})`;
   });
-  say(`  killed       whoever drove, in ${killed.join(',\n               ')}`);
+  say(`  killed       ${killed.length === 0 ? 'nobody' : `whoever drove, in ${killed.join(',\n               ')}`}`);
   const aborted = rounds.filter(({ phase }) => phase !== 'done');
   say(`  rounds       ${rounds.length} begun, ${rounds.length - aborted.length} done, ${aborted.length} aborted`);
   for (const { number, phase, cause } of aborted) say(`               round ${number}: ${phase}, ${cause}`);
