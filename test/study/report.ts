@@ -116,12 +116,12 @@ const OVERVIEW: readonly (readonly [title: string, method: Method])[] = [
 function overview(datasets: readonly DatasetSummary[]): string {
   if (datasets.length < 2) return '';
   const lines = datasets.map(({ preset: { name }, methods }) => {
-    const alone = methods.filter(({ title }) => title.startsWith('local: ')).map(right);
+    const locals = methods.filter(({ title }) => title.startsWith('local: ')).map(right);
     const shares = OVERVIEW.map(([, method]) => {
       const found = methods.find(({ title }) => title === titleOf(method));
       return found === undefined ? '–' : points(right(found));
     });
-    return `| ${[name, alone.length === 0 ? '–' : points(Math.max(...alone)), ...shares].join(' | ')} |`;
+    return `| ${[name, locals.length === 0 ? '–' : points(Math.max(...locals)), ...shares].join(' | ')} |`;
   });
   const titles = ['data set', 'best alone', ...OVERVIEW.map(([title]) => title)];
   return `## In short
@@ -193,12 +193,18 @@ ${WORDS[name].warm}`;
 }
 
 function row({ title, macroLoss, macroRanked, macroAccuracy, seeds, seconds }: MethodSummary): string {
-  return `| ${title} | ${spread(macroLoss, 1, 3)} | ${macroRanked === undefined ? '–' : `${spread(macroRanked, 100, 1)} %`} | ${spread(macroAccuracy, 100, 1)} % | ${seeds} | ${Math.round(seconds)} |`;
+  // One seed has no spread.
+  const shown = seeds < 2 ? alone : spread;
+  return `| ${title} | ${shown(macroLoss, 1, 3)} | ${macroRanked === undefined ? '–' : `${shown(macroRanked, 100, 1)} %`} | ${shown(macroAccuracy, 100, 1)} % | ${seeds} | ${Math.round(seconds)} |`;
 }
 
 /** The standard error of a share of one half of so many questions, in points. */
 function chance(questions: number): string {
   return (100 * Math.sqrt(0.25 / questions)).toFixed(1);
+}
+
+function alone({ mean }: Spread, unit: number, digits: number): string {
+  return (unit * mean).toFixed(digits);
 }
 
 function spread({ mean, stddev }: Spread, unit: number, digits: number): string {

@@ -369,6 +369,7 @@ describe('the table of a study', () => {
     expect(page).not.toContain('Not finished');
     expect(page).toContain('took 61 seconds of computing');
     expect(page).toContain('| local: a | 2.750 ± 0.354 | – |');
+    expect(page).toContain('record DP, epsilon 8 | 1.500 | – |'); // Of one seed.
     expect(page).toContain('(loss-clinc150.svg)');
     expect(page).toContain('the commonest answer of the training rows would be right in 25.0 %');
     const plot = lossPlot('Loss < all', summaries);
