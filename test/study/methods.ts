@@ -55,11 +55,11 @@ export function methodsOf({
     WITHOUT_NOISE,
     ...epsilons.map((epsilon) => federated('record', epsilon, 'gradient')),
     ...(otherThreats ? [LOCAL_NOISE, WHOLE_CLIENTS] : []),
-    ...(allRules ? ALL_RULES.map((rule) => federated('none', null, 'steps', { rule })) : []),
     ...otherRanks.flatMap((rank) => [WITHOUT_NOISE, RECORD_EPSILON_8].map((method) => ({ ...method, rank }))),
     ...otherNumbers.flatMap((number) =>
       [WITHOUT_NOISE, RECORD_EPSILON_8].map((method) => ({ ...method, organisations: number })),
     ),
+    ...(allRules ? ALL_RULES.map((rule) => federated('none', null, 'steps', { rule })) : []),
   ];
 }
 
