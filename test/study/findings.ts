@@ -20,7 +20,7 @@ export function findings(methods: readonly MethodSummary[]): readonly string[] {
   const record = find(RECORD_EPSILON_8);
   const without = find(WITHOUT_NOISE);
   return [
-    ...aloneFindings(locals, record),
+    ...aloneFindings(locals, record, without),
     ...rankedFindings(locals, record, base),
     ...(without === undefined ? [] : epsilonFindings(methods, without, base)),
     ...threatFindings(record, find(LOCAL_NOISE), find(WHOLE_CLIENTS)),
@@ -50,13 +50,22 @@ export function numberFindings(numbers: readonly NumberSummary[]): readonly stri
 }
 
 /** Against every organisation alone. */
-function aloneFindings(locals: readonly MethodSummary[], record: MethodSummary | undefined): readonly string[] {
+function aloneFindings(
+  locals: readonly MethodSummary[],
+  record: MethodSummary | undefined,
+  without: MethodSummary | undefined,
+): readonly string[] {
   if (locals.length === 0 || record === undefined) return [];
   const best = leastLoss(locals);
   const accurate = locals.reduce((most, one) => (one.macroAccuracy.mean > most.macroAccuracy.mean ? one : most));
+  const isReached = record.macroAccuracy.mean > accurate.macroAccuracy.mean;
+  const isNoise = without === undefined || without.macroAccuracy.mean > accurate.macroAccuracy.mean;
+  const verdict = isReached
+    ? 'which knows its own rows only'
+    : `which it does not reach${isNoise ? ': here DP hurts' : ', nor do the same rounds without noise: they are too few for whole answers'}`;
   return [
     `Record DP at epsilon 8 is ${record.macroLoss.mean < best.macroLoss.mean ? '**better in loss than every local model**' : '**not better in loss than the best local model**'}: ${nats(record)} against ${nats(best)} of the best (${best.title.slice(7)}).`,
-    `In exact answers it has ${points(record.macroAccuracy.mean)} against ${points(accurate.macroAccuracy.mean)} of the best local model (${accurate.title.slice(7)}), ${record.macroAccuracy.mean > accurate.macroAccuracy.mean ? 'which knows its own rows only' : 'which it does not reach: here DP hurts'}.`,
+    `In exact answers it has ${points(record.macroAccuracy.mean)} against ${points(accurate.macroAccuracy.mean)} of the best local model (${accurate.title.slice(7)}), ${verdict}.`,
   ];
 }
 
@@ -104,21 +113,27 @@ function epsilonFindings(
     return epsilon === undefined ? [] : { epsilon, method };
   });
   if (noised.length === 0) return [];
-  const what = without.macroRanked === undefined ? 'exact answers' : 'ranked labels';
-  const costs = noised.map(
-    ({ epsilon, method }) =>
-      `${(method.macroLoss.mean - without.macroLoss.mean).toFixed(3)} nats and ${(100 * (right(without) - right(method))).toFixed(1)} points at epsilon ${epsilon}`,
-  );
-  const lines = [`Noise costs, in loss and in ${what}, against the same rounds without: ${listed(costs)}.`];
-  const gain = base === undefined ? 0 : right(without) - right(base);
+  const costs = noised.map(({ epsilon, method }) => {
+    const loss = `${(method.macroLoss.mean - without.macroLoss.mean).toFixed(3)} nats`;
+    const { macroRanked } = method;
+    const isRanked = macroRanked !== undefined && without.macroRanked !== undefined;
+    const labels = isRanked
+      ? ` and ${(100 * (without.macroRanked.mean - macroRanked.mean)).toFixed(1)} points of ranked labels`
+      : '';
+    return `${loss}${labels} at epsilon ${epsilon}`;
+  });
+  const lines = [`Noise costs, against the same rounds without: ${listed(costs)}.`];
+  const gain = base === undefined ? 0 : worth(without) - worth(base);
   if (base !== undefined && gain > 0) {
     const kept = noised.map(({ epsilon, method }) => {
-      const share = (right(method) - right(base)) / gain;
+      const share = (worth(method) - worth(base)) / gain;
       return `epsilon ${epsilon} keeps ${share > 0 ? `${Math.round(100 * share)} %` : 'nothing'}`;
     });
-    lines.push(
-      `Of the ${(100 * gain).toFixed(1)} points of ${what} that training together without noise adds to the base model, ${listed(kept)}.`,
-    );
+    const what =
+      without.macroRanked === undefined
+        ? `${gain.toFixed(3)} nats`
+        : `${(100 * gain).toFixed(1)} points of ranked labels`;
+    lines.push(`Of the ${what} that training together without noise adds to the base model, ${listed(kept)}.`);
   }
   return lines;
 }
@@ -172,16 +187,25 @@ function uselessFindings(methods: readonly MethodSummary[], base: MethodSummary)
     if (!method.title.includes('DP, epsilon')) return [];
     if (method.macroLoss.mean >= base.macroLoss.mean)
       return `**${method.title} is no better than the base model**: so few rows and organisations drown in this noise.`;
-    // Said above of record DP at epsilon 8.
-    if (right(method) <= right(base) && method.title !== titleOf(RECORD_EPSILON_8))
-      return `**${method.title} has ${points(right(method))} right, where the base model has ${points(right(base))}**: better in loss only.`;
+    const [own, before] = [method.macroRanked?.mean, base.macroRanked?.mean];
+    // Of record DP at epsilon 8 it is said above.
+    if (own !== undefined && before !== undefined && own <= before && method.title !== titleOf(RECORD_EPSILON_8))
+      return `**${method.title} ranks ${points(own)} right, where the base model ranks ${points(before)}**: better in loss only.`;
     return [];
   });
 }
 
-/** The share of ranked labels that are right, or where none are ranked of exact answers. */
-export function right({ macroRanked, macroAccuracy }: MethodSummary): number {
-  return (macroRanked ?? macroAccuracy).mean;
+/** More is better: the share of ranked labels that are right, or where none are ranked less loss. */
+function worth({ macroRanked, macroLoss }: MethodSummary): number {
+  return macroRanked?.mean ?? -macroLoss.mean;
+}
+
+/** The one that is worth most; nothing of none. */
+export function bestOf(methods: readonly MethodSummary[]): MethodSummary | undefined {
+  return methods.reduce<MethodSummary | undefined>(
+    (most, one) => (most === undefined || worth(one) > worth(most) ? one : most),
+    undefined,
+  );
 }
 
 function isWithinSpread(one: Spread, other: Spread): boolean {

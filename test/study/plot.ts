@@ -3,7 +3,9 @@
 import type { MethodSummary } from './summary.js';
 
 const WIDTH = 760;
-const LABELS = 290;
+const LEAST_LABELS = 290;
+/** Of a letter in a label, on average with room to spare. */
+const LETTER = 6.4;
 const RIGHT = 70;
 const ROW = 22;
 const TOP = 44;
@@ -11,13 +13,16 @@ const TOP = 44;
 /** @param summaries at least one */
 export function lossPlot(title: string, summaries: readonly MethodSummary[]): string {
   const most = Math.max(...summaries.map(({ macroLoss }) => macroLoss.mean + macroLoss.stddev));
+  const longest = Math.max(...summaries.map(({ title: name }) => name.length));
+  const labels = Math.max(LEAST_LABELS, Math.ceil(longest * LETTER) + 12);
+  const width = WIDTH - LEAST_LABELS + labels;
   const step = stepOf(most);
   const end = Math.ceil(most / step) * step;
-  const at = (loss: number): string => (LABELS + (loss / end) * (WIDTH - LABELS - RIGHT)).toFixed(1);
+  const at = (loss: number): string => (labels + (loss / end) * (width - labels - RIGHT)).toFixed(1);
   const bottom = TOP + summaries.length * ROW;
   const ticks = Array.from({ length: Math.round(end / step) + 1 }, (_, i) => i * step);
   const lines = [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${bottom + 24}" font-family="sans-serif" font-size="12" role="img">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${bottom + 24}" font-family="sans-serif" font-size="12" role="img">`,
     `<title>${escaped(title)}</title>`,
     `<rect width="100%" height="100%" fill="#fff"/>`,
     `<text x="8" y="20" font-size="14" font-weight="bold">${escaped(title)}</text>`,
@@ -32,7 +37,7 @@ export function lossPlot(title: string, summaries: readonly MethodSummary[]): st
         `<text x="8" y="${y + 4}">${escaped(name)}</text>`,
         `<line x1="${at(Math.max(0, mean - stddev))}" x2="${at(mean + stddev)}" y1="${y}" y2="${y}" stroke="${colour}" stroke-width="3"/>`,
         `<circle cx="${at(mean)}" cy="${y}" r="5" fill="${colour}"/>`,
-        `<text x="${WIDTH - RIGHT + 12}" y="${y + 4}" fill="#555">${mean.toFixed(2)}</text>`,
+        `<text x="${width - RIGHT + 12}" y="${y + 4}" fill="#555">${mean.toFixed(2)}</text>`,
       ];
     }),
     '</svg>',

@@ -1,6 +1,6 @@
 /** `RESULTS.md`: the tables, with what they show in words that are derived from them. */
 
-import { findings, numberFindings, points, right } from './findings.js';
+import { bestOf, findings, numberFindings, points } from './findings.js';
 import { DELTA, federated, LOCAL_NOISE, titleOf, WHOLE_CLIENTS, WITHOUT_NOISE, type Method } from './methods.js';
 import { fewestOrganisations, presetNames, type DatasetPreset, type Preset } from './presets.js';
 import type { DatasetSummary, MethodSummary, NumberSummary, Spread } from './summary.js';
@@ -115,22 +115,23 @@ const OVERVIEW: readonly (readonly [title: string, method: Method])[] = [
 /** Several data sets at a glance; nothing for one. */
 function overview(datasets: readonly DatasetSummary[]): string {
   if (datasets.length < 2) return '';
-  const lines = datasets.map(({ preset: { name }, methods }) => {
-    const locals = methods.filter(({ title }) => title.startsWith('local: ')).map(right);
-    const shares = OVERVIEW.map(([, method]) => {
-      const found = methods.find(({ title }) => title === titleOf(method));
-      return found === undefined ? '–' : points(right(found));
-    });
-    return `| ${[name, locals.length === 0 ? '–' : points(Math.max(...locals)), ...shares].join(' | ')} |`;
+  const lines = datasets.map(({ preset: { name, rankedRows }, methods }) => {
+    const isRanked = rankedRows > 0;
+    const shown = ({ macroRanked, macroLoss }: MethodSummary): string =>
+      isRanked ? (macroRanked === undefined ? '–' : points(macroRanked.mean)) : macroLoss.mean.toFixed(3);
+    const best = bestOf(methods.filter(({ title }) => title.startsWith('local: ')));
+    const others = OVERVIEW.map(([, method]) => methods.find(({ title }) => title === titleOf(method)));
+    const values = [best, ...others].map((method) => (method === undefined ? '–' : shown(method)));
+    return `| ${[name, isRanked ? 'ranked' : 'loss', ...values].join(' | ')} |`;
   });
-  const titles = ['data set', 'best alone', ...OVERVIEW.map(([title]) => title)];
+  const titles = ['data set', 'by', 'best alone', ...OVERVIEW.map(([title]) => title)];
   return `## In short
 
-Ranked labels that are right, or exact answers where none are ranked (demo), with the epsilon in the column's name; best alone is the local
-model that has most right over all organisations' tests.
+Ranked labels that are right, of which more is better, or the loss where none are ranked, of which less is. The number of a column is its
+epsilon. Best alone is the best local model on all organisations' tests.
 
 | ${titles.join(' | ')} |
-| --- |${' ---: |'.repeat(titles.length - 1)}
+| --- | --- |${' ---: |'.repeat(titles.length - 2)}
 ${lines.join('\n')}
 
 `;

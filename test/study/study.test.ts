@@ -257,6 +257,9 @@ describe('the table of a study', () => {
     const worse: MethodSummary[] = summaries.map((one) =>
       one.title.startsWith('local') ? { ...one, macroLoss: { mean: 1.2, stddev: 0 } } : one,
     );
+    expect(findings(worse)[1]).toContain('does not reach: here DP hurts');
+    const without = { ...summaries[1], title: titleOf(WITHOUT_NOISE) };
+    expect(findings([...worse, without])[1]).toContain('nor do the same rounds without noise');
     expect(findings(worse)[0]).toContain('**not better in loss than the best local model**: 1.500 against 1.200');
   });
 
@@ -302,7 +305,7 @@ describe('the table of a study', () => {
         titles,
       ),
     ).join();
-    expect(said).toContain('0.000 nats and 10.0 points at epsilon 8 and 0.000 nats and 50.0 points at epsilon 1');
+    expect(said).toContain('0.000 nats and 10.0 points of ranked labels at epsilon 8 and 0.000 nats and 50.0 points');
     expect(said).toContain('Of the 40.0 points of ranked labels');
     expect(said).toContain('epsilon 8 keeps 75 % and epsilon 1 keeps nothing');
   });
@@ -353,8 +356,8 @@ describe('the table of a study', () => {
     ];
     const progress = { done: 3, total: 3, seconds: 61.4 };
     const page = report(presets.full, progress, all, 'here');
-    expect(page).toContain('| clinc150 | – | 25.0 % | – |');
-    expect(page).toContain('| demo | 41.7 % | – | – | – | 41.7 % | – |');
+    expect(page).toContain('| clinc150 | ranked | – | 25.0 % | – |');
+    expect(page).toContain('| demo | loss | 2.750 | – | – | – | 1.500 | – |');
     expect(report(presets.full, progress, all.slice(0, 1), 'here')).not.toContain('In short');
   });
 
