@@ -19,7 +19,7 @@ Trains adapters by every method that is compared (each organisation alone, all r
 together without and with differential privacy), and writes tables and plots. It may be stopped at
 any time and goes on where it was.
 
-  --preset NAME   reduced (under 15 minutes on two cores) or full (70 minutes); default reduced
+  --preset NAME   reduced (under 15 minutes on two cores) or full (about 75 minutes); default reduced
   --data DIR      folder of the data sets (default ../shared/data, beside the clone)
   --out DIR       where RESULTS.md, or RESULTS.full.md, and the plots go (default test/study)
   --jobs N        cells that are computed at a time, each on one core (default one a core)
