@@ -186,7 +186,7 @@ function uselessFindings(methods: readonly MethodSummary[], base: MethodSummary)
   return methods.flatMap((method) => {
     if (!method.title.includes('DP, epsilon')) return [];
     if (method.macroLoss.mean >= base.macroLoss.mean)
-      return `**${method.title} is no better than the base model**: so few rows and organisations drown in this noise.`;
+      return `**${method.title} is no better than the base model**, ${nats(method)} against ${nats(base)}: so few rows and organisations drown in this noise.`;
     const [own, before] = [method.macroRanked?.mean, base.macroRanked?.mean];
     // Of record DP at epsilon 8 it is said above.
     if (own !== undefined && before !== undefined && own <= before && method.title !== titleOf(RECORD_EPSILON_8))
