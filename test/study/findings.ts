@@ -26,7 +26,7 @@ export function findings(methods: readonly MethodSummary[]): readonly string[] {
     ...threatFindings(record, find(LOCAL_NOISE), find(WHOLE_CLIENTS)),
     ...ruleFindings(ALL_RULES.flatMap((rule) => find(federated('none', null, 'steps', { rule })) ?? [])),
     ...rankFindings(methods),
-    ...(base === undefined ? [] : uselessFindings(methods, base)),
+    ...(base === undefined ? [] : hurtFindings(methods, base, bestOf(locals))),
   ];
 }
 
@@ -181,16 +181,24 @@ function rankFindings(methods: readonly MethodSummary[]): readonly string[] {
   });
 }
 
-/** Where DP hurts most: what is no better than not training at all. */
-function uselessFindings(methods: readonly MethodSummary[], base: MethodSummary): readonly string[] {
+/** Where DP hurts: what is no better than not training at all, or than the best organisation alone. */
+function hurtFindings(
+  methods: readonly MethodSummary[],
+  base: MethodSummary,
+  best: MethodSummary | undefined,
+): readonly string[] {
   return methods.flatMap((method) => {
     if (!method.title.includes('DP, epsilon')) return [];
     if (method.macroLoss.mean >= base.macroLoss.mean)
       return `**${method.title} is no better than the base model**, ${nats(method)} against ${nats(base)}: so few rows and organisations drown in this noise.`;
-    const [own, before] = [method.macroRanked?.mean, base.macroRanked?.mean];
     // Of record DP at epsilon 8 it is said above.
-    if (own !== undefined && before !== undefined && own <= before && method.title !== titleOf(RECORD_EPSILON_8))
+    const isSaid = method.title === titleOf(RECORD_EPSILON_8);
+    const [own, before, alone] = [method, base, best].map((one) => one?.macroRanked?.mean);
+    if (isSaid || own === undefined) return [];
+    if (before !== undefined && own <= before)
       return `**${method.title} ranks ${points(own)} right, where the base model ranks ${points(before)}**: better in loss only.`;
+    if (alone !== undefined && own <= alone)
+      return `**${method.title} ranks ${points(own)} right, where the best local model ranks ${points(alone)}**: at this price an organisation is better off alone.`;
     return [];
   });
 }

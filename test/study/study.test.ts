@@ -310,6 +310,21 @@ describe('the table of a study', () => {
     expect(said).toContain('epsilon 8 keeps 75 % and epsilon 1 keeps nothing');
   });
 
+  it('says at which price an organisation is better off alone', () => {
+    const EPSILON_1 = 'federated ffa-svd, record DP, epsilon 1';
+    const said = (own: number): string => {
+      const cells = [
+        aCell({ results: [{ loss: 2, accuracy: 0, ranked: 0.2 }] }),
+        rankedCell('local: a', 0.5),
+        rankedCell(EPSILON_1, own),
+      ];
+      return findings(summarise(cells, ['base model', 'local: a', EPSILON_1])).join();
+    };
+    expect(said(0.6)).not.toContain(`**${EPSILON_1}`);
+    expect(said(0.4)).toContain(`**${EPSILON_1} ranks 40.0 % right, where the best local model ranks 50.0 %**`);
+    expect(said(0.1)).toContain(`**${EPSILON_1} ranks 10.0 % right, where the base model ranks 20.0 %**`);
+  });
+
   it('compares ranks and rules with each other, and takes none of them for the usual method', () => {
     const lossCell = (title: string, loss: number): Cell => aCell({ title, results: [{ loss, accuracy: 0 }] });
     const cells = [
