@@ -35,18 +35,27 @@ export function numberFindings(numbers: readonly NumberSummary[]): readonly stri
   const costs = numbers.flatMap(({ organisations, withoutNoise, record }) =>
     withoutNoise === undefined || record === undefined
       ? []
-      : { organisations, nats: record.macroLoss.mean - withoutNoise.macroLoss.mean },
+      : {
+          organisations,
+          loss: record.macroLoss.mean - withoutNoise.macroLoss.mean,
+          share: worth(withoutNoise) - worth(record),
+          isRanked: record.macroRanked !== undefined,
+        },
   );
   if (costs.length < 2) return [];
   const [fewest] = costs;
   const most = costs[costs.length - 1];
   const verdict =
-    most.nats < fewest.nats
-      ? 'more organisations make the same epsilon cheaper'
-      : '**here more organisations do not make the same epsilon cheaper**';
-  return [
-    `Noise for epsilon 8 costs ${listed(costs.map(({ organisations, nats }) => `${nats.toFixed(3)} nats with ${organisations}`))} organisations: ${verdict}.`,
-  ];
+    most.loss >= fewest.loss
+      ? '**here more organisations do not make the same epsilon cheaper**'
+      : costs.every(({ share }, i) => i === 0 || share < costs[i - 1].share)
+        ? 'more organisations make the same epsilon cheaper'
+        : 'more organisations make the same epsilon cheaper in loss, and not surely in labels';
+  const each = costs.map(({ organisations, loss, share, isRanked }) => {
+    const labels = isRanked ? ` and ${(100 * share).toFixed(1)} points of ranked labels` : '';
+    return `${loss.toFixed(3)} nats${labels} with ${organisations}`;
+  });
+  return [`Noise for epsilon 8 costs ${listed(each)} organisations: ${verdict}.`];
 }
 
 /** Against every organisation alone. */

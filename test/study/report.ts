@@ -90,7 +90,6 @@ ${overview(datasets)}${datasets.map((one) => section(preset, one)).join('\n')}
   longer run makes it dearer. \`fedlora admin runs plan\` says what each costs.
 - **Local noise and client noise are for other threats.** Local noise holds against all other organisations together, and costs about the root of their
   number more; client noise hides a whole organisation, and needs hundreds of them. With a handful, protect records.
-- **Exact answers suffer more than the loss**: noise blurs the last bit that decides between two labels before it hides what a row is about.
 `;
 }
 
