@@ -7,18 +7,24 @@ const LEAST_LABELS = 290;
 /** Of a letter in a label, on average with room to spare. */
 const LETTER = 6.4;
 const RIGHT = 70;
+/** Of the largest loss without noise: what is beyond is not drawn to scale. */
+const BEYOND = 1.2;
 const ROW = 22;
 const TOP = 44;
 
 /** @param summaries at least one */
 export function lossPlot(title: string, summaries: readonly MethodSummary[]): string {
-  const most = Math.max(...summaries.map(({ macroLoss }) => macroLoss.mean + macroLoss.stddev));
+  const largest = (some: readonly MethodSummary[]): number =>
+    Math.max(...some.map(({ macroLoss }) => macroLoss.mean + macroLoss.stddev));
+  const withoutNoise = summaries.filter(({ title: name }) => !name.includes('DP, epsilon'));
+  // What noise has destroyed would press all others together: it is a ring at the edge.
+  const most = Math.min(largest(summaries), withoutNoise.length > 0 ? BEYOND * largest(withoutNoise) : Infinity);
   const longest = Math.max(...summaries.map(({ title: name }) => name.length));
   const labels = Math.max(LEAST_LABELS, Math.ceil(longest * LETTER) + 12);
   const width = WIDTH - LEAST_LABELS + labels;
   const step = stepOf(most);
   const end = Math.ceil(most / step) * step;
-  const at = (loss: number): string => (labels + (loss / end) * (width - labels - RIGHT)).toFixed(1);
+  const at = (loss: number): string => (labels + Math.min(1, loss / end) * (width - labels - RIGHT)).toFixed(1);
   const bottom = TOP + summaries.length * ROW;
   const ticks = Array.from({ length: Math.round(end / step) + 1 }, (_, i) => i * step);
   const lines = [
@@ -36,7 +42,7 @@ export function lossPlot(title: string, summaries: readonly MethodSummary[]): st
       return [
         `<text x="8" y="${y + 4}">${escaped(name)}</text>`,
         `<line x1="${at(Math.max(0, mean - stddev))}" x2="${at(mean + stddev)}" y1="${y}" y2="${y}" stroke="${colour}" stroke-width="3"/>`,
-        `<circle cx="${at(mean)}" cy="${y}" r="5" fill="${colour}"/>`,
+        `<circle cx="${at(mean)}" cy="${y}" r="5" fill="${mean > end ? '#fff' : colour}" stroke="${colour}"/>`,
         `<text x="${width - RIGHT + 12}" y="${y + 4}" fill="#555">${mean.toFixed(2)}</text>`,
       ];
     }),

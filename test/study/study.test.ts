@@ -394,6 +394,12 @@ describe('the table of a study', () => {
     expect(plot).toContain('Loss &lt; all');
     expect(plot.match(/<circle/g)).toHaveLength(2);
     expect(plot).not.toContain('NaN');
+    const [alone, record] = summaries;
+    const destroyed = { ...record, macroLoss: { mean: 50, stddev: 0 } };
+    // To the scale of what has no noise, with its value beside it.
+    expect(lossPlot('', [alone, destroyed])).toContain('fill="#fff" stroke="#1864ab"');
+    expect(lossPlot('', [alone, destroyed])).toContain('>50.00<');
+    expect(lossPlot('', [alone, record])).not.toContain('fill="#fff" stroke');
   });
 });
 
