@@ -21,6 +21,14 @@ export async function violationsOf(
   colorScheme: (typeof COLOR_SCHEMES)[number],
 ): Promise<readonly Result[]> {
   await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+  await page.waitForFunction(
+    (wanted) => document.documentElement.dataset['mantineColorScheme'] === wanted,
+    colorScheme,
+  );
+  // On their way from one scheme to the other colours are of neither.
+  await page.waitForFunction(() =>
+    document.getAnimations().every((one) => one.effect?.getComputedTiming().endTime === Infinity),
+  );
   // As an expression from outside: the pages' policy lets no script in that is not the coordinator's.
   const run = `${axe}; axe.run(${JSON.stringify(OPTIONS[colorScheme])})`;
   return (await page.evaluate<AxeResults>(run)).violations;
