@@ -10,7 +10,7 @@ import { CreateBucketCommand, type S3Client } from '@aws-sdk/client-s3';
 import pg from 'pg';
 import { caddy, startReplicasProxy, type DeployedProxy } from './deployed-proxy.js';
 import { eventually } from './eventually.js';
-import { becomeFirstAdmin } from './first-admin.js';
+import { becomeFirstAdmin, setupTokenOf } from './first-admin.js';
 import { freePort } from './free-port.js';
 import { HeldLink } from './held-link.js';
 import { postgresPrograms, PostgresServer } from './postgres-server.js';
@@ -257,14 +257,7 @@ export class Cluster {
       FEDLORA_S3_ENDPOINT: this.swift.url,
     });
     replica.child = child;
-    return new Promise((found) => {
-      let text = '';
-      child.stderr?.on('data', (piece: Buffer) => {
-        text += piece.toString('utf8');
-        const token = /#setup=([\w-]+)/.exec(text)?.[1];
-        if (token !== undefined) found(token);
-      });
-    });
+    return setupTokenOf(child);
   }
 
   private start(args: readonly string[], log: string, env: NodeJS.ProcessEnv): ChildProcess {

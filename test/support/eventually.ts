@@ -19,3 +19,10 @@ export async function eventually(what: string, look: () => Promise<boolean> | bo
   }
   throw new Error(`Not within ${PATIENCE_MS / 1000} seconds: ${what}.`, { cause });
 }
+
+/** Asks again and again until nothing fails. @throws Error after a long time, with the last failure */
+export async function eventualAnswer<Value>(what: string, ask: () => Promise<Value>): Promise<Value> {
+  const answers: Value[] = [];
+  await eventually(what, async () => answers.push(await ask()) > 0);
+  return answers[0];
+}

@@ -1,5 +1,6 @@
 /** What an operator does first at a new coordinator: sets the password of `admin`, signs in, and makes a token for scripts. */
 
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { CSRF_HEADER, permissions, routes, type MeView, type NewApiToken } from '@fedlora/shared';
 import { json, send } from './requests.js';
@@ -16,6 +17,18 @@ export interface FirstAdmin extends SignedIn {
   readonly password: string;
   /** An API token that may do everything. */
   readonly token: string;
+}
+
+/** The token of the link that a coordinator prints as long as nobody administers it. */
+export function setupTokenOf(coordinator: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    coordinator.stderr?.on('data', (piece: Buffer) => {
+      text += piece.toString('utf8');
+      const token = /#setup=([\w-]+)/.exec(text)?.[1];
+      if (token !== undefined) resolve(token);
+    });
+  });
 }
 
 /** Uses the link that the coordinator's first start printed. */

@@ -18,8 +18,8 @@ import {
 } from '@fedlora/shared';
 import { io, type Socket } from 'socket.io-client';
 import type { Cluster } from './cluster.js';
-import { eventually } from './eventually.js';
-import { becomeFirstAdmin } from './first-admin.js';
+import { eventualAnswer } from './eventually.js';
+import { becomeFirstAdmin, setupTokenOf } from './first-admin.js';
 import { endProcess, killNow, Processes, type Finished } from './processes.js';
 import { listAll, operate } from './requests.js';
 
@@ -134,7 +134,7 @@ export class Network {
       },
     });
     this.coordinator = child;
-    const setupToken = linkIn(child);
+    const setupToken = setupTokenOf(child);
     for (let attempt = 0; attempt < 600; attempt += 1) {
       if (child.exitCode !== null || child.signalCode !== null)
         throw new Error(
@@ -347,10 +347,7 @@ export class Network {
 
   /** Asks a cluster again that has nobody to answer for the moment. */
   private async patiently<T>(ask: () => Promise<T>): Promise<T> {
-    if (this.cluster === undefined) return ask();
-    const answers: T[] = [];
-    await eventually('the cluster answers', async () => answers.push(await ask()) > 0);
-    return answers[0];
+    return this.cluster === undefined ? ask() : eventualAnswer('the cluster answers', ask);
   }
 
   private async request<T>(method: string, path: string, body?: object): Promise<T> {
@@ -363,18 +360,6 @@ export class Network {
     await this.processes.stop();
     await this.cluster?.stop();
   }
-}
-
-/** The token of the link that a coordinator prints as long as nobody administers it. */
-function linkIn(coordinator: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    let text = '';
-    coordinator.stderr?.on('data', (piece: Buffer) => {
-      text += piece.toString('utf8');
-      const token = /#setup=([\w-]+)/.exec(text)?.[1];
-      if (token !== undefined) resolve(token);
-    });
-  });
 }
 
 async function isUp(url: string): Promise<boolean> {

@@ -15,7 +15,7 @@ import {
 } from '@fedlora/shared';
 import { S3Blobs } from '../../coordinator/src/storage/s3-blobs.js';
 import { Cluster } from './cluster.js';
-import { eventually } from './eventually.js';
+import { eventualAnswer } from './eventually.js';
 import { FakeFederation, FakeOrganisation } from './fake-federation.js';
 import { listAll, operate } from './requests.js';
 
@@ -111,13 +111,8 @@ export class Replicas {
   }
 
   /** Through the proxy, which may have nobody to ask for a while. */
-  async asked<Value>(ask: (url: string, token: string) => Promise<Value>): Promise<Value> {
-    let value: Value | undefined;
-    await eventually('the proxy answers', async () => {
-      value = await ask(this.cluster.url, this.cluster.token);
-      return true;
-    });
-    return value as Value; // Safe: it was asked.
+  asked<Value>(ask: (url: string, token: string) => Promise<Value>): Promise<Value> {
+    return eventualAnswer('the proxy answers', () => ask(this.cluster.url, this.cluster.token));
   }
 
   overview(): Promise<Overview> {
