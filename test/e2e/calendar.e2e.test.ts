@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { routes, type RunView, type ScheduleView } from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchBrowser, screenshot, whyNoBrowser } from '../support/browser.js';
+import { launchBrowser, openPage, screenshot, whyNoBrowser } from '../support/browser.js';
 import { measuredRun, ReleaseNetwork } from '../support/release-network.js';
 
 describe.skipIf(whyNoBrowser !== undefined)(
@@ -32,7 +32,7 @@ describe.skipIf(whyNoBrowser !== undefined)(
         schedule: { timeZone: 'Asia/Tokyo', cron: '0 3 * * *' },
       });
       browser = await launchBrowser();
-      page = await browser.newPage({ viewport: { width: 1280, height: 900 }, timezoneId: 'Europe/Berlin' });
+      page = await openPage(browser, { timezoneId: 'Europe/Berlin' });
       page.setDefaultTimeout(6000);
       page.on('pageerror', (error) => problems.push(error.message));
       page.on('console', (message) => {

@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchBrowser, screenshot, whyNoBrowser } from '../support/browser.js';
+import { launchBrowser, openPage, screenshot, whyNoBrowser } from '../support/browser.js';
 import type { Network } from '../support/network.js';
 import { smallNetwork, smallRun } from './small-network.js';
 
@@ -21,7 +21,7 @@ describe.skipIf(whyNoBrowser !== undefined)(
     beforeAll(async () => {
       network = await smallNetwork(3);
       browser = await launchBrowser();
-      page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+      page = await openPage(browser);
       page.on('pageerror', (error) => problems.push(error.message));
       page.on('console', (message) => {
         if (message.type() === 'error') problems.push(message.text());

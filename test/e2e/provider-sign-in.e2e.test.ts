@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { startCoordinator, type RunningCoordinator } from '@fedlora/coordinator';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchBrowser, screenshot, whyNoBrowser } from '../support/browser.js';
+import { launchBrowser, openPage, screenshot, whyNoBrowser } from '../support/browser.js';
 import { FakeFederation } from '../support/fake-federation.js';
 import { freePort } from '../support/free-port.js';
 import { CLIENT_ID, CLIENT_SECRET, TestIdentityProvider } from '../support/identity-provider.js';
@@ -48,7 +48,7 @@ describe.skipIf(whyNoBrowser !== undefined)(
         },
       });
       browser = await launchBrowser();
-      page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+      page = await openPage(browser);
       page.on('pageerror', (error) => problems.push(error.message));
       page.on('console', (message) => {
         if (message.type() === 'error') problems.push(message.text());

@@ -7,11 +7,11 @@ import { mkdir, mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fromBase32, totpCode } from '../../coordinator/src/access/totp.js';
 import { generateDemoData } from '../demo/organisations.js';
 import { COLOR_SCHEMES, violationsOf } from '../support/axe.js';
-import { launchBrowser, screenshot, whyNoBrowser } from '../support/browser.js';
+import { launchBrowser, openPage, screenshot, tellIfFailed, whyNoBrowser } from '../support/browser.js';
 import { Network, writeRows } from '../support/network.js';
 import { demoBase, root, smallRun } from './small-network.js';
 
@@ -53,13 +53,14 @@ describe.skipIf(whyNoBrowser !== undefined)(
       network.token = 'nobody is an administrator yet';
       await network.startCoordinator();
       browser = await launchBrowser();
-      page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+      page = await openPage(browser);
       page.on('pageerror', (error) => problems.push(error.message));
       page.on('console', (message) => {
         // The browser reports what is refused itself: what nobody may see before the sign-in, and a form that is not filled in.
         if (message.type() === 'error' && !/status of 40[0139]/.test(message.text())) problems.push(message.text());
       });
     });
+    beforeEach(() => tellIfFailed(page));
     afterAll(async () => {
       await browser?.close();
       await network?.stop();

@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { routes, type ChannelView } from '@fedlora/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchBrowser, screenshot, whyNoBrowser } from '../support/browser.js';
+import { launchBrowser, openPage, screenshot, whyNoBrowser } from '../support/browser.js';
 import { measuredRun, ReleaseNetwork } from '../support/release-network.js';
 
 const REPOSITORY = 'city/support';
@@ -39,7 +39,7 @@ describe.skipIf(whyNoBrowser !== undefined)(`versions in Chromium${whyNoBrowser 
     await network.complete(measuredRun(REPOSITORY, MEASURED.length));
     versions = await network.versionsOf(REPOSITORY);
     browser = await launchBrowser();
-    page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    page = await openPage(browser);
     page.on('pageerror', (error) => problems.push(error.message));
     page.on('console', (message) => {
       if (message.type() === 'error' && !message.text().includes('401')) problems.push(message.text());
