@@ -11,7 +11,6 @@ import { join } from 'node:path';
 import type { Application } from 'express';
 import type { Kysely } from 'kysely';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { IoAdapter } from '@nestjs/platform-socket.io';
 import { nodeProvider } from '@fedlora/protocol/node';
 import { FedloraError } from '@fedlora/shared';
 import { ConvertedVersions } from './adapters/converted-versions.js';
@@ -48,6 +47,7 @@ import { proxyTest, setUpHttp } from './nest/http-shell.js';
 import { relaying, relayUpgrades } from './nest/relaying.js';
 import { bindRequestId, logOver, nestLoggerOver, openLog, requestLog } from './nest/pino-log.js';
 import { ProblemFilter } from './nest/problem.filter.js';
+import { SocketAdapter } from './nest/socket-adapter.js';
 import { Announcements } from './observe/announcements.js';
 import type { Log } from './observe/log.js';
 import { Metrics } from './observe/metrics.js';
@@ -151,7 +151,7 @@ export async function startCoordinator(
     const isProxy = proxyTest(app);
     // What a peer passes on are connections of many, which it holds to these limits itself.
     limitConnections(app.getHttpServer(), (address) => isProxy(address) || parts.peers.isPeer(address));
-    app.useWebSocketAdapter(new IoAdapter(app));
+    app.useWebSocketAdapter(new SocketAdapter(app));
     app.useGlobalFilters(new ProblemFilter(log, parts.metrics));
     parts.metrics.watch(app.getHttpServer());
     await app.init();
@@ -310,7 +310,7 @@ function construct(
       : new SumWorkers({ redisUrl, federationKey, contributions, log, patienceMs: sums?.patienceMs });
   const roundSums = new RoundSums(contributions, workers, sums?.rangeWords);
   const adapterMaker = new AdapterMaker({ ...common, roundSums, auditFindings });
-  const roundService = new RoundService({ ...common, contributions, adapterMaker });
+  const roundService = new RoundService({ ...common, contributions, adapterMaker, filesFolder: folder.root });
   const runService = new RunService({ ...common, roundService, organisations, key, federationKey });
   const schedules = new ScheduleService({ ...common, roundService, runService });
   const standing = new StandingService({

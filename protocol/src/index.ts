@@ -14,6 +14,7 @@ export * from './bytes/canonical-json.js';
 export * from './bytes/equal.js';
 export * from './bytes/hex.js';
 export * from './bytes/secret.js';
+export * from './bytes/stored.js';
 export * from './bytes/utf8.js';
 export * from './encoding/quantize.js';
 export * from './primitives/hash.js';

@@ -23,6 +23,7 @@ import {
   type NoisySum,
   type RoundView as SecaggView,
   type SecaggTerms,
+  type StoredBytes,
   type TrainedFactor,
   type UnmaskingPlan,
 } from '@fedlora/protocol';
@@ -39,7 +40,7 @@ export interface CollectedRound {
   readonly completedRounds: number;
   readonly view: SecaggView;
   /** ShareKeys messages of the sharers. */
-  readonly shareKeys: readonly Uint8Array[];
+  readonly shareKeys: readonly StoredBytes[];
   /** UnmaskShares messages. */
   readonly answers: readonly Uint8Array[];
   /** The sum of the stored contributions of survivors. [length] u32 mod 2^32. */

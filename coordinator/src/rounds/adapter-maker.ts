@@ -52,7 +52,7 @@ export class AdapterMaker {
         trained: round.trained,
         completedRounds: record.completedRounds,
         view: round.view(),
-        shareKeys: round.answersTo('sharing'),
+        shareKeys: round.dealtShares(),
         answers: round.answersTo('unmasking'),
         maskedSum: (survivors, length) => roundSums.sum(round.id, survivors, length),
       },

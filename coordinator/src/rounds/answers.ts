@@ -7,7 +7,7 @@ import { FedloraError } from '@fedlora/shared';
 import type { ContributionStore } from '../storage/contribution-store.js';
 import type { OpenRound, WaitingAnswer } from './open-round.js';
 import { isIn, isOver, transition, type RoundEvent, type RoundState } from './round.machine.js';
-import type { FreshMessage } from './rounds.repository.js';
+import type { FreshMessage } from './round-messages.js';
 
 /** What checking found. Nothing of it is stored yet. */
 export interface CheckedAnswers {
@@ -106,7 +106,7 @@ async function eventOf(
   parts: AnswerParts,
 ): Promise<RoundEvent | undefined> {
   if (phase === 'training') return eventOfContribution(round, state, participant, message, parts);
-  const isKnown = round.messages[phase].has(participant);
+  const isKnown = round.messages.has(phase, participant);
   return isKnown ? undefined : { kind: 'answer.received', at: parts.now(), participant, phase };
 }
 
@@ -117,7 +117,7 @@ function expectAnswerable(
   participant: number,
   { phase, message }: WaitingAnswer,
 ): boolean {
-  const stored = round.messages[phase].get(participant);
+  const stored = round.messages.get(phase, participant);
   if (stored !== undefined) {
     if (equalBytes(stored, message)) return false;
     throw new FedloraError('round/already-answered', undefined, {

@@ -5,6 +5,7 @@
  */
 
 import {
+  bytesOf,
   checkAdvertiseKeys,
   checkMaskedInput,
   consistencySignatureCheck,
@@ -28,12 +29,14 @@ import {
   type Plan,
   type RoundView as SecaggView,
   type SecaggTerms,
+  type StoredBytes,
   type TrainedFactor,
 } from '@fedlora/protocol';
 import { FedloraError, type RequestPhase, type RoundOffer, type RoundRequest } from '@fedlora/shared';
 import type { Run } from '../runs/runs.repository.js';
 import { recruiting, transition, type RoundEffect, type RoundEvent, type RoundState } from './round.machine.js';
-import type { RoundMessages, RoundRecord } from './rounds.repository.js';
+import type { RoundMessages } from './round-messages.js';
+import type { RoundRecord } from './rounds.repository.js';
 
 /** What a phase sends: one message to all, or to each participant its own. */
 type Outgoing = Uint8Array | ((participant: number) => Uint8Array);
@@ -90,7 +93,7 @@ export class OpenRound {
     this.terms = secaggTerms(run.manifest, run.roster, { sid: fromHex(record.sid), trained: this.trained });
     this.state = stateAfter(events);
     this.sequence = events.length;
-    for (const [participant, message] of messages.advertising) this.ownKeys(participant, message);
+    for (const [participant, message] of messages.all('advertising')) this.ownKeys(participant, bytesOf(message));
   }
 
   get id(): string {
@@ -122,9 +125,20 @@ export class OpenRound {
   }
 
   /** The stored messages of those who answered a phase, in the order of arrival. */
-  answersTo(phase: RequestPhase): Uint8Array[] {
+  answersTo(phase: Exclude<RequestPhase, 'sharing'>): Uint8Array[] {
+    return this.storedAnswersTo(phase).map(bytesOf);
+  }
+
+  /** The messages of those who dealt shares, in the order of arrival; not in memory. */
+  dealtShares(): StoredBytes[] {
+    return this.storedAnswersTo('sharing');
+  }
+
+  private storedAnswersTo(phase: RequestPhase): StoredBytes[] {
     const answered = new Set(this.state.answered[phase]);
-    return [...this.messages[phase]].filter(([participant]) => answered.has(participant)).map(([, message]) => message);
+    return [...this.messages.all(phase)]
+      .filter(([participant]) => answered.has(participant))
+      .map(([, stored]) => stored);
   }
 
   /**
@@ -181,8 +195,8 @@ export class OpenRound {
       case 'sharing':
         return this.revealList() ?? this.keyList();
       case 'training': {
-        const answers = this.answersTo('sharing');
-        const deliveries = ready(planDeliveries(crypto, terms, this.keyList(), answers, this.revealList()));
+        const dealt = this.dealtShares();
+        const deliveries = ready(planDeliveries(crypto, terms, this.keyList(), dealt, this.revealList()));
         return (participant) => deliveries.messageFor(participant);
       }
       case 'checking':

@@ -31,6 +31,7 @@ import { inTurn } from '../session/in-turn.js';
 import type { Presence } from '../session/presence.js';
 import type { ContributionStore } from '../storage/contribution-store.js';
 import type { Tables } from '../storage/database.js';
+import { NamelessFile } from '../storage/nameless-file.js';
 import type { AdapterMaker } from './adapter-maker.js';
 import { checkTogether, eventOfContribution, expectCounted } from './answers.js';
 import { NO_RESULT } from './round-result.js';
@@ -38,7 +39,8 @@ import { Deadlines } from './deadlines.js';
 import { nextSid, OpenRound, stateAfter, type WaitingAnswer } from './open-round.js';
 import { asked, isIn, isOver, isRequestPhase, transition, type RoundEffect, type RoundEvent } from './round.machine.js';
 import { RoundNews } from './round-news.js';
-import { noMessages, type RoundRecord, type RoundsRepository } from './rounds.repository.js';
+import { RoundMessages } from './round-messages.js';
+import type { RoundRecord, RoundsRepository } from './rounds.repository.js';
 import { roundView, type Uploads } from './round-view.js';
 import { UploadProgress } from './upload-progress.js';
 
@@ -53,6 +55,8 @@ export interface RoundParts {
   readonly audit: AuditLog;
   readonly announcements: Announcements;
   readonly crypto: CryptoProvider;
+  /** For files without a name, of open rounds. */
+  readonly filesFolder: string;
   readonly log: Log;
   readonly now: () => number;
 }
@@ -91,21 +95,16 @@ export class RoundService {
 
   /** Goes on with the rounds that were open when the coordinator stopped. */
   async resume(): Promise<void> {
-    const { rounds, runs, contributions, crypto, log, now } = this.parts;
+    const { rounds, runs, contributions, log, now } = this.parts;
     const records = await rounds.open();
     await contributions.scrubAllBut(new Set(records.map((record) => record.id)));
     await this.rememberEnds();
     for (const record of records) {
       const run = await runs.byId(record.runId);
       if (run === undefined) continue; // The foreign key says it is there.
-      const round = new OpenRound(
-        record,
-        run,
-        await rounds.messages(record.id),
-        await rounds.events(record.id),
-        crypto,
-        () => this.parts.revocations.text,
-      );
+      const messages = this.noMessages();
+      for await (const some of rounds.messages(record.id)) messages.keep(some)();
+      const round = this.openRound(record, run, messages, await rounds.events(record.id));
       this.open.set(record.id, round);
       log.info('round.resumed', { runId: run.id, roundId: record.id, phase: round.state.phase });
       const event: RoundEvent = isUnended(run)
@@ -121,7 +120,7 @@ export class RoundService {
     participants: readonly { readonly index: number; readonly name: string }[],
     scheduledFor: number | null = null,
   ): Promise<void> {
-    const { rounds, crypto, log, now } = this.parts;
+    const { rounds, log, now } = this.parts;
     const number = run.attempts + 1;
     const at = now();
     const record: RoundRecord = {
@@ -144,7 +143,7 @@ export class RoundService {
       deadlinesMs: aggregation.deadlinesMs,
       ...(aggregation.graph === undefined ? {} : { silent: aggregation.graph.silent }),
     };
-    const round = new OpenRound(record, run, noMessages(), [], crypto, () => this.parts.revocations.text);
+    const round = this.openRound(record, run, this.noMessages(), []);
     this.open.set(record.id, round);
     log.info('round.started', { runId: run.id, roundId: record.id, number, participants: participants.length });
     try {
@@ -155,6 +154,15 @@ export class RoundService {
       this.open.delete(record.id); // Nothing of it is stored.
       throw error;
     }
+  }
+
+  private openRound(record: RoundRecord, run: Run, messages: RoundMessages, events: readonly RoundEvent[]): OpenRound {
+    const { crypto, revocations } = this.parts;
+    return new OpenRound(record, run, messages, events, crypto, () => revocations.text);
+  }
+
+  private noMessages(): RoundMessages {
+    return new RoundMessages(new NamelessFile(this.parts.filesFolder));
   }
 
   /** What open rounds have to do: answers that wait to be handled, and effects that are still to be performed. */
@@ -337,7 +345,9 @@ export class RoundService {
   /** Lets go of everything without ending any round: the next start goes on. */
   async close(): Promise<void> {
     this.abandon();
-    await Promise.allSettled([...this.open.values()].map((round) => round.tail));
+    const rounds = [...this.open.values()];
+    await Promise.allSettled(rounds.map((round) => round.tail));
+    for (const { messages } of rounds) messages.close();
   }
 
   /** Lets nothing more begin by itself, and no sum go on, without waiting for what is being done. */
@@ -361,10 +371,10 @@ export class RoundService {
   private async takeTogether(round: OpenRound, answers: readonly WaitingAnswer[]): Promise<readonly WaitingAnswer[]> {
     const { good, refused, fresh, events, rest } = await checkTogether(round, answers, this.parts);
     try {
-      const keep: Also = (trx) => this.parts.rounds.addMessages(round.id, fresh, trx);
+      const store: Also = (trx) => this.parts.rounds.addMessages(round.id, fresh, trx);
       // Memory follows the disk: what a failed commit did not store must not look stored to the next try.
-      const kept = (): void => fresh.forEach((one) => round.messages[one.phase].set(one.participant, one.message));
-      await this.apply(round, events, fresh.length === 0 ? undefined : keep, kept);
+      const kept = round.messages.keep(fresh);
+      await this.apply(round, events, fresh.length === 0 ? undefined : store, kept);
     } catch (error) {
       for (const answer of answers.slice(0, answers.length - rest.length)) answer.refused(error);
       return rest;
@@ -377,7 +387,7 @@ export class RoundService {
 
   /** All bytes of a contribution are there: it counts, if its receipt is, too. @throws FedloraError upload/wrong-hash */
   private async completeUpload(round: OpenRound, participant: number): Promise<void> {
-    const receipt = round.messages.training.get(participant);
+    const receipt = round.messages.get('training', participant);
     const event = await eventOfContribution(round, round.state, participant, receipt, this.parts);
     if (event === undefined) return;
     await this.apply(round, [event]);
@@ -544,6 +554,7 @@ export class RoundService {
       this.parts.log.error('round.scrub.failed', { runId: round.run.id, roundId: round.id, err: error });
     } finally {
       this.open.delete(round.id);
+      round.messages.close();
       this.progress.forget(round.id);
       this.tellEnded(round);
       this.onEnded(round.run.id);

@@ -1,10 +1,11 @@
 /** Rounds, their events and their messages in the database. */
 
 import type { Transaction } from 'kysely';
-import { requestPhases, type EvaluationView, type RequestPhase } from '@fedlora/shared';
+import { requestPhases, type EvaluationView } from '@fedlora/shared';
 import { alwaysHeld, type Lease } from '../storage/lease.js';
 import type { Database, RoundsTable, Tables } from '../storage/database.js';
 import type { Measurement } from '../schedule/stop-rules.js';
+import type { FreshMessage } from './round-messages.js';
 import { NO_RESULT, type RoundResult } from './round-result.js';
 import type { RoundEvent, RoundState } from './round.machine.js';
 
@@ -24,26 +25,8 @@ export interface RoundRecord extends RoundResult {
   readonly finalState: RoundState | null;
 }
 
-/** The messages of a round: by phase, then by participant, in the order of arrival. */
-export type RoundMessages = Readonly<Record<RequestPhase, Map<number, Uint8Array>>>;
-
-/** A message of a participant that is to be stored. */
-export interface FreshMessage {
-  readonly participant: number;
-  readonly phase: RequestPhase;
-  readonly message: Uint8Array;
-}
-
-export function noMessages(): RoundMessages {
-  return {
-    advertising: new Map(),
-    revealing: new Map(),
-    sharing: new Map(),
-    training: new Map(),
-    checking: new Map(),
-    unmasking: new Map(),
-  };
-}
+/** Messages that are read at once. Those of a thousand participants together take tens of megabytes. */
+const MESSAGES_AT_ONCE = 100;
 
 export class RoundsRepository {
   constructor(
@@ -217,19 +200,26 @@ export class RoundsRepository {
     await trx.insertInto('round_messages').values(rows).execute();
   }
 
-  async messages(roundId: string): Promise<RoundMessages> {
-    const rows = await this.db
-      .selectFrom('round_messages')
-      .selectAll()
-      .where('round_id', '=', roundId)
-      .orderBy('arrival')
-      .execute();
-    const messages = noMessages();
-    for (const { phase, participant, message } of rows) {
-      const known = requestPhases.find((one) => one === phase);
-      if (known !== undefined) messages[known].set(participant, Uint8Array.from(new Uint8Array(message)));
+  /** In the order of arrival, some at a time. */
+  async *messages(roundId: string): AsyncGenerator<readonly FreshMessage[]> {
+    for (let after = 0; ;) {
+      const rows = await this.db
+        .selectFrom('round_messages')
+        .selectAll()
+        .where('round_id', '=', roundId)
+        .where('arrival', '>', after)
+        .orderBy('arrival')
+        .limit(MESSAGES_AT_ONCE)
+        .execute();
+      yield rows.flatMap(({ phase, participant, message }) => {
+        const known = requestPhases.find((one) => one === phase);
+        // A plain array of its own: what a driver returns may share its memory with others.
+        return known === undefined ? [] : [{ participant, phase: known, message: new Uint8Array(message) }];
+      });
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < MESSAGES_AT_ONCE) return;
+      after = last.arrival;
     }
-    return messages;
   }
 
   /** Adds one to the rounds that the accountant counts. */

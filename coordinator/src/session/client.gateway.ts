@@ -92,6 +92,7 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
   handleConnection(socket: ClientSocket): void {
     this.log.debug('session.socket.connected', { participantId: socket.data.organisation, connectionId: socket.id });
     this.strangers.know(socket.conn);
+    forgetOpening(socket);
     socket.data.expiry = setTimeout(() => socket.disconnect(true), this.sessions.leftOf(socket.data.expiresAt));
     this.presence.connected(socket.data.organisation, socket.data.connection);
   }
@@ -142,6 +143,12 @@ export class ClientGateway implements OnGatewayInit, OnGatewayConnection, OnGate
     const { log, metrics, rates } = this;
     return { log, metrics, admit: () => rates.expectIdentity({ kind: 'client', name }) };
   }
+}
+
+/** Lets go of the request that opened a connection, and its headers: socket.io would hold them as long as the connection. */
+function forgetOpening({ conn, handshake }: ClientSocket): void {
+  handshake.headers = {};
+  Object.assign(conn, { request: null });
 }
 
 function connectionOver(socket: ClientSocket): Connection {

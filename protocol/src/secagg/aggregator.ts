@@ -20,6 +20,7 @@
 
 import { equalBytes } from '../bytes/equal.js';
 import { usingOnce } from '../bytes/secret.js';
+import { bytesOf, type StoredBytes } from '../bytes/stored.js';
 import { ProtocolError, type ProtocolErrorCode } from '../errors.js';
 import type { CryptoProvider } from '../primitives/provider.js';
 import { combineWith, interpolationAtZero, isCanonicalShare, type Interpolation } from '../sharing/shamir.js';
@@ -54,6 +55,7 @@ import {
   type DeliveredShares,
   type MaskedInput,
   type RevealRandomness,
+  type ShareEntry,
   type ShareKeys,
   type ShareKind,
   type UnmaskShares,
@@ -255,14 +257,14 @@ export function planDeliveries(
   crypto: CryptoProvider,
   terms: SecaggTerms,
   keyList: Uint8Array,
-  messages: readonly Uint8Array[],
+  messages: readonly StoredBytes[],
   revealList?: Uint8Array,
 ): Plan<Deliveries> {
   const cohort = readCohort(terms, keyList, revealList);
-  const { accepted, refused } = sift(messages, (bytes): Dealt => {
+  const { accepted, refused } = sift(messages, (bytes, stored): Dealt => {
     const { message, entryHashes } = checkShares(crypto, terms, cohort, bytes);
     const { sender, seedCommitment: commitment, signature } = message;
-    return { sender, bytes, seedCommitment: commitment, entryHashes: joined(entryHashes), signature };
+    return { sender, stored, seedCommitment: commitment, entryHashes: joined(entryHashes), signature };
   });
   const sharers = accepted.map((message) => message.sender);
   return plan(terms, accepted, refused, () => ({
@@ -274,14 +276,14 @@ export function planDeliveries(
       const holds = new Set(cohort.graph.holdersOf(receiver));
       const dealing = accepted.filter((message) => holds.has(message.sender));
       const dealers = dealing.map((message): DeliveredShares => {
-        const { sender, bytes, seedCommitment: commitment, entryHashes, signature } = message;
+        const { sender, stored, seedCommitment: commitment, entryHashes, signature } = message;
         return {
           dealer: sender,
           keyListHash: cohort.hash,
           seedCommitment: commitment,
           entryHashes: parted(entryHashes),
           // checkShares found one entry for each holder.
-          entry: shareEntryAt(bytes, cohort.graph.holdersOf(sender).indexOf(receiver)),
+          entry: shareEntryAt(stored, cohort.graph.holdersOf(sender).indexOf(receiver)),
           signature,
         };
       });
@@ -295,10 +297,10 @@ export function planDeliveries(
   }));
 }
 
-/** What deliveries need of an accepted ShareKeys message: its bytes, which the caller has anyway, and what is costly to find again. */
+/** What deliveries need of an accepted ShareKeys message: its bytes, wherever they are, and what is costly to find again. */
 interface Dealt {
   readonly sender: number;
-  readonly bytes: Uint8Array;
+  readonly stored: StoredBytes;
   readonly seedCommitment: Uint8Array;
   /** One after the other. */
   readonly entryHashes: Uint8Array;
@@ -445,7 +447,7 @@ export function planUnmasking(
   crypto: CryptoProvider,
   terms: SecaggTerms,
   view: RoundView,
-  shareKeys: readonly Uint8Array[],
+  shareKeys: readonly StoredBytes[],
   messages: readonly Uint8Array[],
 ): UnmaskingPlan {
   const read = readView(terms, view);
@@ -467,16 +469,18 @@ export function planUnmasking(
     const message = dealt.get(dealer);
     if (message === undefined)
       throw new ProtocolError('secagg/too-few-shares', 'A dealer’s message is missing.', { dealer });
+    const entries = bytesOf(message.stored);
 
     const xs: number[] = [];
     const shares: Uint8Array[] = [];
     let good = 0;
+    // planDeliveries found one entry for each holder, in their order.
     read.cohort.graph.holdersOf(dealer).forEach((responder, place) => {
       const entry = entriesOf.get(responder)?.get(dealer);
       if (entry === undefined) return;
       if (entry.kind === 'unusable') {
         complaints.push({ by: responder, about: dealer });
-      } else if (isShareRight(crypto, terms, message, place, kind, entry.share)) {
+      } else if (isShareRight(crypto, terms, dealer, shareEntryAt(entries, place), kind, entry.share)) {
         good++;
         if (xs.length < threshold) {
           xs.push(responder + 1);
@@ -592,31 +596,29 @@ function recover(interpolation: Interpolation, shares: readonly Uint8Array[]): U
 function isShareRight(
   crypto: CryptoProvider,
   terms: SecaggTerms,
-  dealt: DealtSecrets,
-  place: number,
+  dealer: number,
+  entry: ShareEntry,
   kind: ShareKind,
   share: Uint8Array,
 ): boolean {
-  // planDeliveries found one entry for each holder, in their order.
-  const entry = shareEntryAt(dealt.bytes, place);
   const commitment = kind === 'self-mask' ? entry.selfMaskCommitment : entry.maskKeyCommitment;
-  const of = { sid: terms.sid, dealer: dealt.sender, receiver: entry.receiver, kind };
+  const of = { sid: terms.sid, dealer, receiver: entry.receiver, kind };
   return isCanonicalShare(share) && equalBytes(shareCommitment(crypto, of, share), commitment);
 }
 
 /** What unmasking needs of a ShareKeys message, whose entries stay in its bytes. */
-type DealtSecrets = Pick<Dealt, 'sender' | 'bytes' | 'seedCommitment'>;
+type DealtSecrets = Pick<Dealt, 'sender' | 'stored' | 'seedCommitment'>;
 
 function readDealt(
   terms: SecaggTerms,
   view: ReadView,
-  shareKeys: readonly Uint8Array[],
+  shareKeys: readonly StoredBytes[],
 ): ReadonlyMap<number, DealtSecrets> {
   const dealt = new Map<number, DealtSecrets>();
-  for (const bytes of shareKeys) {
-    const { sid, sender, seedCommitment: commitment } = decodeShareKeys(bytes);
+  for (const stored of shareKeys) {
+    const { sid, sender, seedCommitment: commitment } = decodeShareKeys(bytesOf(stored));
     expectSession(terms, sid);
-    if (view.isSharer.has(sender)) dealt.set(sender, { sender, bytes, seedCommitment: commitment });
+    if (view.isSharer.has(sender)) dealt.set(sender, { sender, stored, seedCommitment: commitment });
   }
   return dealt;
 }
@@ -686,19 +688,20 @@ function expectMember(list: readonly number[], sender: number): void {
 
 /** Parts messages into good ones, one for each sender and in their order, and refusals. The same bytes twice count once. */
 function sift<Message extends { readonly sender: number }>(
-  messages: readonly Uint8Array[],
-  check: (bytes: Uint8Array) => Message,
+  messages: readonly StoredBytes[],
+  check: (bytes: Uint8Array, stored: StoredBytes) => Message,
 ): { readonly accepted: readonly Message[]; readonly refused: Refusal[] } {
-  const accepted = new Map<number, { readonly message: Message; readonly bytes: Uint8Array }>();
+  const accepted = new Map<number, { readonly message: Message; readonly stored: StoredBytes }>();
   const refused: Refusal[] = [];
-  for (const bytes of messages) {
+  for (const stored of messages) {
+    const bytes = bytesOf(stored);
     const earlier = accepted.get(claimedSender(bytes));
-    if (earlier !== undefined && equalBytes(earlier.bytes, bytes)) continue;
+    if (earlier !== undefined && equalBytes(bytesOf(earlier.stored), bytes)) continue;
     try {
-      const message = check(bytes);
+      const message = check(bytes, stored);
       if (accepted.has(message.sender))
         throw new ProtocolError('secagg/duplicate', undefined, { sender: message.sender });
-      accepted.set(message.sender, { message, bytes });
+      accepted.set(message.sender, { message, stored });
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       refused.push({ sender: claimedSender(bytes), code: error.code });

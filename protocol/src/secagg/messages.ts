@@ -10,6 +10,7 @@
 
 import { Reader } from '../bytes/reader.js';
 import { usingOnce } from '../bytes/secret.js';
+import type { StoredBytes } from '../bytes/stored.js';
 import { Writer } from '../bytes/writer.js';
 import { ProtocolError } from '../errors.js';
 import { domains } from '../primitives/domains.js';
@@ -396,8 +397,9 @@ const BEFORE_SHARE_ENTRIES = 4 + 32 + 2 + 2 * HASH_BYTES + 2;
  *
  * @throws ProtocolError codec/malformed: there is no such place
  */
-export function shareEntryAt(shareKeys: Uint8Array, place: number): ShareEntry {
-  const reader = new Reader(shareKeys.subarray(BEFORE_SHARE_ENTRIES + place * SHARE_ENTRY_BYTES));
+export function shareEntryAt(shareKeys: StoredBytes, place: number): ShareEntry {
+  const begin = BEFORE_SHARE_ENTRIES + place * SHARE_ENTRY_BYTES;
+  const reader = new Reader(shareKeys.subarray(begin, begin + SHARE_ENTRY_BYTES));
   return readEntry(reader, readIndex(reader));
 }
 
