@@ -507,7 +507,7 @@ export class RoundService {
       return;
     }
     inTurn(receivers, async ({ index, name }) => {
-      if (round.state.phase !== phase) return;
+      if (this.isClosing || round.state.phase !== phase) return;
       presence.send(name, 'round.request', request(index, now()));
       await presence.flushed(name);
     }).catch((error: unknown) => log.error('round.request.failed', { roundId: round.id, phase, err: error }));
